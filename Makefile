@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# uv from the PATH; where there is none, one in a virtual environment of the project's own.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+RUN := $(UV) run --no-sync
+STAMP := .venv/.synced
+PYTHONS := 3.11 3.12 3.13
+
+.PHONY: help demo test test-all-pythons check format bench lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
+	@$(RUN) mlops demo $(ARGS)
+
+test: $(STAMP) ## Run the tests, in parallel, with coverage
+	@$(RUN) pytest $(ARGS)
+
+test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
+	@for python in $(PYTHONS); do \
+		echo "== Python $$python"; \
+		UV_PROJECT_ENVIRONMENT=.venv-$$python $(UV) run --frozen --python $$python pytest $(ARGS) || exit 1; \
+	done
+
+check: $(STAMP) ## Lint, check formatting, types, layers and dependencies
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-logo
+	@$(RUN) deptry .
+
+format: $(STAMP) ## Format the code and mend what the linter can
+	@$(RUN) ruff check --fix
+	@$(RUN) ruff format
+
+bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up
+	@$(RUN) python -m tests.bench
+
+lock: | $(UV) ## Update the locked dependencies
+	@$(UV) lock --upgrade
+
+clean: ## Remove what can be made again: environments, caches, the demo's data
+	rm -rf .venv .venv-3.* .uv .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Compiling the packages belongs to installing them: without it the first demo would pay for it.
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet
+	@touch $@
+
+.uv/bin/uv:
+	@echo "Installing uv into .uv"
+	@python3 -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,1 @@
+"""What is measured about data and models, before and in service, and how it is shown. Knows no store."""

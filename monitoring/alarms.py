@@ -1,0 +1,72 @@
+"""Alarms: which measurements of a model in service leave the bounds that ``problem.toml`` sets."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from pipelines.spec import Statement, Strict
+
+
+class Alarm(Strict):
+    """A bound that was left. ``retrain`` says whether a new model could help."""
+
+    name: str
+    reason: str
+    value: float
+    retrain: bool
+
+
+class Measurements(Strict):
+    """What was measured about one model over the window of requests ``[start, as_of)``.
+
+    ``quality`` is of the labelled predictions; ``coverage`` the share labelled of those old enough to have a label,
+    None while there is none; ``drift`` the population stability index of each feature.
+    """
+
+    as_of: datetime
+    model: str
+    version: int
+    start: datetime | None = None
+    predictions: int = 0
+    labels: int = 0
+    coverage: float | None = None
+    quality: dict[str, float] = Field(default_factory=dict)
+    drift: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, float] = Field(default_factory=dict)
+
+
+def alarms(statement: Statement, measured: Measurements) -> list[Alarm]:
+    """Return the alarms that the measurements raise; too few labels raise none about quality."""
+    return [*_performance(statement, measured), *_drift(statement, measured), *_coverage(statement, measured)]
+
+
+def _performance(statement: Statement, measured: Measurements) -> list[Alarm]:
+    if measured.labels < statement.monitoring.min_labels:
+        return []
+    found = []
+    for name, bound in statement.monitoring.performance.items():
+        value = measured.quality[name]
+        low, high = bound.min is not None and value < bound.min, bound.max is not None and value > bound.max
+        if low or high:
+            limit = f"below {bound.min:g}" if low else f"above {bound.max:g}"
+            reason = f"{name} {value:+.3f} is {limit} over {measured.labels:,} labels"
+            found.append(Alarm(name=f"performance.{name}", reason=reason, value=value, retrain=True))
+    return found
+
+
+def _drift(statement: Statement, measured: Measurements) -> list[Alarm]:
+    limit = statement.monitoring
+    drifted = [name for name, index in measured.drift.items() if index > limit.psi]
+    share = len(drifted) / max(1, len(measured.drift))
+    if share <= limit.drifted_share:
+        return []
+    reason = f"{len(drifted)} of {len(measured.drift)} features drifted (PSI above {limit.psi:g}): {', '.join(drifted)}"
+    return [Alarm(name="drift", reason=reason, value=share, retrain=True)]
+
+
+def _coverage(statement: Statement, measured: Measurements) -> list[Alarm]:
+    least = statement.monitoring.min_label_coverage
+    if measured.coverage is None or measured.coverage >= least:
+        return []
+    reason = f"only {measured.coverage:.1%} of the labels that are due have come, less than {least:.0%}"
+    return [Alarm(name="label_coverage", reason=reason, value=measured.coverage, retrain=False)]

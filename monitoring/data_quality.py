@@ -1,0 +1,78 @@
+"""Data quality: whether rows keep the contract that ``problem.toml`` states for their table."""
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.spec import Column, RawTable
+
+
+class Violation(NamedTuple):
+    """A broken rule: the column it is about, how many values break it, and some of them."""
+
+    column: str
+    rule: str
+    rows: int
+    examples: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        shown = f", for example {', '.join(repr(value) for value in self.examples)}" if self.examples else ""
+        return f"{self.column}: {self.rule} ({self.rows:,} rows{shown})"
+
+
+def missing_columns(rows: pa.Table, contract: RawTable) -> list[Violation]:
+    """Return a violation for each declared column that the rows lack."""
+    return [
+        Violation(name, "the column is missing", rows.num_rows)
+        for name in contract.columns
+        if name not in rows.column_names
+    ]
+
+
+def violations(rows: pa.Table, contract: RawTable, start: date, end: date) -> list[Violation]:
+    """Check rows of the days ``[start, end)``, already cast to the declared types, against a table's contract."""
+    found = [broken for name, column in contract.columns.items() for broken in _column(name, rows[name], column)]
+    return found + _days(rows[contract.event_time], contract, start, end)
+
+
+def _column(name: str, values: pa.ChunkedArray, column: Column) -> list[Violation]:
+    rules: list[tuple[str, pa.ChunkedArray]] = []
+    if not column.nullable:
+        rules.append(("must not be missing", pc.is_null(values, nan_is_null=True)))
+    if column.min is not None:
+        rules.append((f"must be at least {column.min:g}", pc.less(values, column.min)))
+    if column.max is not None:
+        rules.append((f"must be at most {column.max:g}", pc.greater(values, column.max)))
+    if column.values is not None:
+        known = pc.or_kleene(pc.is_in(values, pa.array(column.values)), pc.is_null(values))
+        rules.append((f"must be one of {', '.join(column.values)}", pc.invert(known)))
+    found = [_violation(name, rule, values.filter(broken)) for rule, broken in rules]
+    if column.unique:
+        counts = pc.value_counts(values.combine_chunks())
+        found.append(_violation(name, "must be unique", counts.filter(pc.greater(counts.field("counts"), 1)).field(0)))
+    return [violation for violation in found if violation.rows]
+
+
+def _violation(name: str, rule: str, bad: pa.Array | pa.ChunkedArray) -> Violation:
+    examples = dict.fromkeys(bad.slice(0, 3).to_pylist())
+    return Violation(name, rule, len(bad), tuple(value for value in examples if value is not None))
+
+
+def _days(times: pa.ChunkedArray, contract: RawTable, start: date, end: date) -> list[Violation]:
+    counted = pc.value_counts(times.cast(pa.date32()))
+    rows_of = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+    days = [start + timedelta(days=offset) for offset in range((end - start).days)]
+    short = [day for day in days if rows_of.get(day, 0) < contract.min_rows_per_day]
+    outside = [day for day in rows_of if not start <= day < end]
+    found = []
+    if short:
+        rule = f"{len(short)} days have fewer than {contract.min_rows_per_day:,} rows"
+        examples = tuple(f"{day}: {rows_of.get(day, 0)}" for day in short[:3])
+        found.append(Violation(contract.event_time, rule, sum(rows_of.get(day, 0) for day in short), examples))
+    if outside:
+        rule = f"must lie in {start} to {end}, its end excluded"
+        count = sum(rows_of[day] for day in outside)
+        found.append(Violation(contract.event_time, rule, count, tuple(str(day) for day in outside[:3])))
+    return found

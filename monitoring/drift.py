@@ -1,0 +1,84 @@
+"""Drift: how far the distribution of a column has moved from the one the model was trained on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.spec import FeatureType, Strict
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_FLOOR = 1e-4  # the share an empty bin counts as; without it one unseen value makes the index infinite
+
+
+class Distribution(Strict):
+    """A column's distribution as shares of bins, kept with the model so that its training data need not be.
+
+    Numeric: ``shares`` of the bins that ``edges`` bound, open at both ends, then of missing values. Categorical: of
+    each of ``categories``, then of all other values, then of missing ones.
+    """
+
+    kind: FeatureType
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    shares: tuple[float, ...]
+
+
+class Reference(Strict):
+    """The distributions of a model's features, and of its predictions, when it was trained."""
+
+    features: dict[str, Distribution]
+    prediction: Distribution
+
+
+def describe(values: Array, kind: FeatureType, bins: int = 10) -> Distribution:
+    """Return the distribution of a training column: numeric into ``bins`` of equally many values."""
+    if kind is FeatureType.CATEGORICAL:
+        counts = {value: count for value, count in _counts(values).items() if value != ""}
+        kept = sorted(counts, key=lambda value: (-counts[value], value))[:50]
+        shape = Distribution(kind=kind, categories=tuple(kept), shares=())
+    else:
+        known = values[~np.isnan(values)]
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.array([])
+        shape = Distribution(kind=kind, edges=tuple(float(edge) for edge in edges), shares=())
+    return shape.model_copy(update={"shares": tuple(float(share) for share in shares(values, shape))})
+
+
+def shares(values: Array, shape: Distribution) -> Array:
+    """Return the shares of ``values`` in the bins of a distribution."""
+    if shape.kind is FeatureType.CATEGORICAL:
+        position = {category: number for number, category in enumerate(shape.categories)}
+        other = len(position)
+        binned = np.zeros(other + 2)
+        for value, count in _counts(values).items():
+            binned[other + 1 if value == "" else position.get(value, other)] += count
+    else:
+        numbers = values.astype(np.float64)
+        missing = np.isnan(numbers)
+        inside = np.searchsorted(shape.edges, numbers[~missing], side="right")
+        binned = np.append(np.bincount(inside, minlength=len(shape.edges) + 1), missing.sum()).astype(np.float64)
+    return binned / max(1.0, binned.sum())  # type: ignore[no-any-return]
+
+
+def psi(reference: Distribution, values: Array) -> float:
+    """Return the population stability index of ``values`` against a reference distribution.
+
+    The sum over bins of (actual - expected) * ln(actual / expected). By custom below 0.1 is stable and above 0.25 a
+    shift worth acting on (Siddiqi 2006, Credit Risk Scorecards).
+    """
+    expected = np.maximum(reference.shares, _FLOOR)
+    actual = np.maximum(shares(values, reference), _FLOOR)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
+
+
+def drift(reference: Reference, features: Mapping[str, Array]) -> dict[str, float]:
+    """Return the population stability index of each feature."""
+    return {name: psi(reference.features[name], values) for name, values in features.items()}
+
+
+def _counts(values: Array) -> dict[str, int]:
+    counted = pc.value_counts(pa.array(values, pa.string()))
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))

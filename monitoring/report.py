@@ -1,0 +1,191 @@
+"""The report: one self-contained page on what was served, how well, what was decided, and where it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from monitoring import plots
+from monitoring.metrics import calibration_curve, mean_loss, row_losses
+from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Reign
+from pipelines.spec import METRICS, Statement, Strict, Task
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_BIN = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Every prediction with its label (NaN while not known), in the order of event time; arrays of shape [rows].
+
+    ``first`` is what the first champion would have predicted for the same requests.
+    """
+
+    event_time: Array
+    label: Array
+    prediction: Array
+    first: Array
+    version: Array
+    by_challenger: Array
+    fell_back: Array
+
+
+class Version(Strict):
+    """A model version in short.
+
+    ``quality`` is the primary metric on its test period, ``champion`` the champion's there; ``seconds`` the time that
+    its training's steps took, None for a model that no training made.
+    """
+
+    version: int
+    as_of: date
+    estimator: str
+    quality: float
+    champion: float | None
+    judged: bool
+    failed: tuple[str, ...]
+    reason: str
+    fate: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows. ``canary``: when the last one started and ended, and how."""
+
+    statement: Statement
+    environment: str
+    figures: dict[str, str]
+    served: Served
+    reigns: list[Reign]
+    marks: list[Mark]
+    versions: list[Version]
+    decisions: list[dict[str, Any]]
+    drift: list[tuple[datetime, dict[str, float]]]
+    canary: tuple[datetime, datetime, str] | None
+    lineage: Sequence[Sequence[plots.Node]]
+
+
+def render(content: Content) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("monitoring"), undefined=StrictUndefined, autoescape=select_autoescape()
+    )
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        quality_over_time=_quality_over_time(content),
+        outcome_over_time=_outcome_over_time(content),
+        drift_map=_drift_map(content),
+        calibration=_calibration(content),
+        canary=_canary(content),
+        lineage=plots.flow(content.lineage) if content.lineage else "",
+        saved=_saved(content),
+        metric=metric_name(content.statement),
+        direction=METRICS[content.statement.task][content.statement.gates.champion_comparison.metric],
+    )
+
+
+def write(content: Content, path: Path) -> None:
+    """Write the page to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(content), encoding="utf-8")
+
+
+def metric_name(statement: Statement) -> str:
+    """Return the problem's primary metric in words."""
+    return statement.gates.champion_comparison.metric.replace("_", " ")
+
+
+def _weeks(content: Content) -> list[tuple[datetime, Array]]:
+    """Return the middle of each week with labels, and which rows are its labelled ones."""
+    times = content.served.event_time
+    start = times.min().astype("datetime64[D]")
+    known = ~np.isnan(content.served.label)
+    weeks = []
+    for number in range(int((times.max() - start) / np.timedelta64(_BIN)) + 1):
+        begin = start + number * np.timedelta64(_BIN)
+        rows = known & (times >= begin) & (times < begin + np.timedelta64(_BIN))
+        if rows.sum() >= 50:
+            weeks.append(((begin + np.timedelta64(_BIN) // 2).astype("datetime64[us]").item(), rows))
+    return weeks
+
+
+def _quality_over_time(content: Content) -> str:
+    statement, served, weeks = content.statement, content.served, _weeks(content)
+    first, now = (
+        np.array([mean_loss(statement, served.label[rows], of[rows]) for _, rows in weeks])
+        for of in (served.first, served.prediction)
+    )
+    lines = [
+        Line("what was served", now, BLUE),
+        Line("the first model, had it stayed", first, GREY, "--"),
+    ]
+    gain = ("gain", first - now)
+    times = [time for time, _ in weeks]
+    return plots.over_time(times, lines, metric_name(statement), content.reigns, content.marks, gain)
+
+
+def _outcome_over_time(content: Content) -> str:
+    served, weeks = content.served, _weeks(content)
+    lines = [
+        Line("observed", np.array([served.label[rows].mean() for _, rows in weeks]), INK),
+        Line("predicted", np.array([served.prediction[rows].mean() for _, rows in weeks]), BLUE),
+    ]
+    label = "share" if content.statement.task is Task.BINARY else "mean"
+    return plots.over_time([time for time, _ in weeks], lines, f"{label}, by week", content.reigns)
+
+
+def _drift_map(content: Content) -> str:
+    if not content.drift:
+        return ""
+    names = sorted(content.drift[0][1], key=lambda name: -max(week[name] for _, week in content.drift))
+    values = np.array([[week[name] for _, week in content.drift] for name in names])
+    return plots.heat_map(names, [time for time, _ in content.drift], values, content.statement.monitoring.psi)
+
+
+def _calibration(content: Content) -> str:
+    served, known = content.served, ~np.isnan(content.served.label)
+    curves = {}
+    for version in sorted({reign.version for reign in content.reigns}):
+        rows = known & (served.version == version)
+        if rows.sum() >= 500:
+            curves[f"v{version}"] = calibration_curve(served.label[rows], served.prediction[rows])
+    share = content.statement.task is Task.BINARY
+    return plots.calibration(curves, "predicted", "observed share" if share else "observed mean")
+
+
+def _canary(content: Content) -> str:
+    """Plot the hours around the canary that ended last, by who answered."""
+    if content.canary is None:
+        return ""
+    hour = np.timedelta64(1, "h")
+    start, end = (np.datetime64(time.replace(tzinfo=None)) for time in content.canary[:2])
+    served = content.served
+    near = (served.event_time >= start - 6 * hour) & (served.event_time < end + 6 * hour)
+    hours = served.event_time[near].astype("datetime64[h]")
+    names = np.unique(hours)
+    failed, challenger = served.fell_back[near], served.by_challenger[near]
+    parts = {
+        name: (np.array([(rows & (hours == one)).sum() for one in names]), colour)
+        for name, rows, colour in (
+            ("champion", ~challenger & ~failed, "#cbd5e1"),
+            ("challenger", challenger, BLUE),
+            ("challenger failed, champion answered", failed, RED),
+        )
+    }
+    return plots.bars([name.astype("datetime64[us]").item() for name in names], 0.036, parts, "predictions an hour")
+
+
+def _saved(content: Content) -> float:
+    """Return what serving newer models saved, in money, against leaving the first one in place."""
+    served, known = content.served, ~np.isnan(content.served.label)
+    first, now = (
+        row_losses(content.statement, "expected_cost", served.label[known], of[known]).sum()
+        for of in (served.first, served.prediction)
+    )
+    return float(first - now)

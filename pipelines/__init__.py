@@ -1,0 +1,10 @@
+"""The engine: pipelines for features, training, deployment, monitoring and continuous training, and what runs them."""
+
+PIPELINES = {
+    "feature": "pipelines.feature.pipeline",
+    "training": "pipelines.training.pipeline",
+    "deployment": "pipelines.deployment.pipeline",
+    "monitor": "pipelines.monitor.pipeline",
+    "continuous_training": "pipelines.continuous_training.pipeline",
+}
+"""Every pipeline and the module that defines it as ``PIPELINE``; imported when asked for, because steps are heavy."""

@@ -1,0 +1,77 @@
+"""The online store as one SQLite file."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipelines.ports import OnlineRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS latest (
+    view TEXT NOT NULL, entity TEXT NOT NULL, event_time INTEGER NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (view, entity)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS complete (view TEXT PRIMARY KEY, as_of INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_UPSERT = """
+INSERT INTO latest VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET event_time = excluded.event_time,
+"values" = excluded."values" WHERE excluded.event_time >= latest.event_time
+"""
+_COMPLETE = """
+INSERT INTO complete VALUES (?, ?) ON CONFLICT DO UPDATE SET as_of = max(as_of, excluded.as_of)
+"""
+
+
+class SqliteOnline:
+    """Implements :class:`pipelines.ports.OnlineStore`; readers and one writer at a time, from any thread or process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+
+    def write(self, rows: Mapping[tuple[str, str], OnlineRow], as_of: Mapping[str, datetime]) -> None:
+        """See the port."""
+        encoded = [(*key, _micros(row.event_time), json.dumps(row.values)) for key, row in rows.items()]
+        with self._connection as connection:  # one transaction
+            connection.executemany(_UPSERT, encoded)
+            connection.executemany(_COMPLETE, [(view, _micros(moment)) for view, moment in as_of.items()])
+
+    def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
+        """See the port."""
+        pairs = list(wanted)
+        if not pairs:
+            return {}
+        places = ",".join(["(?,?)"] * len(pairs))
+        query = f'SELECT view, entity, event_time, "values" FROM latest WHERE (view, entity) IN (VALUES {places})'
+        rows = self._connection.execute(query, [part for pair in pairs for part in pair])
+        return {
+            (view, entity): OnlineRow(_time(time), tuple(json.loads(values))) for view, entity, time, values in rows
+        }
+
+    def as_of(self, view: str) -> datetime | None:
+        """See the port."""
+        row = self._connection.execute("SELECT as_of FROM complete WHERE view = ?", (view,)).fetchone()
+        return _time(row[0]) if row else None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "connection"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=30)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            self._local.connection = connection
+        return self._local.connection  # type: ignore[no-any-return]
+
+
+def _micros(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,130 @@
+"""The composition root: the one place that chooses adapters."""
+
+import importlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import PIPELINES
+from pipelines.adapters.local.objects import FileObjects
+from pipelines.settings import Settings
+from pipelines.spec import Pipeline, Problem, UserError, nearest
+
+if TYPE_CHECKING:
+    from pipelines.continuous_training import Launch
+    from pipelines.model_store import ModelStore
+    from pipelines.ports import ObjectStore, OnlineStore, Queue
+    from pipelines.release_log import ReleaseLog
+    from pipelines.runner import Observer, Runner
+    from pipelines.serving.log import LogReader
+    from pipelines.spec import Code, Strict
+    from pipelines.tables import Tables
+    from pipelines.tracking import Tracking
+
+
+def pipeline(name: str) -> Pipeline:
+    """Return a pipeline by name."""
+    if name not in PIPELINES:
+        raise UserError(f"there is no pipeline {name!r}; {nearest(name, PIPELINES)}")
+    return importlib.import_module(PIPELINES[name]).PIPELINE  # type: ignore[no-any-return]
+
+
+class Platform:
+    """The resources that steps, commands and the serving app ask for by name, each made when first asked for."""
+
+    def __init__(self, settings: Settings, root: Path = Path()) -> None:
+        self.settings, self.root = settings, root.resolve()
+        self.home = settings.home.resolve()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem that the settings name."""
+        return Problem.load(self.settings.problem)
+
+    @cached_property
+    def code(self) -> "Code":
+        """The code that is running."""
+        from pipelines.provenance import code
+
+        return code(self.problem, self.root)
+
+    @cached_property
+    def objects(self) -> "ObjectStore":
+        """Runs, models, release logs, decisions and reports."""
+        return FileObjects(self.home / "store")
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """Raw and feature tables."""
+        from pipelines.tables import Tables
+
+        (self.home / "tables").mkdir(parents=True, exist_ok=True)
+        catalog = f"sqlite:///{self.home}/tables/catalog.db"
+        return Tables({"type": "sql", "uri": catalog, "warehouse": (self.home / "tables").as_uri()})
+
+    @cached_property
+    def online(self) -> "OnlineStore":
+        """The online feature store."""
+        from pipelines.adapters.local.online import SqliteOnline
+
+        return SqliteOnline(self.home / "online.db")
+
+    @cached_property
+    def events(self) -> "Queue":
+        """What asks for continuous training: alarms, and people."""
+        from pipelines.adapters.local.queue import SqliteQueue
+
+        return SqliteQueue(self.home / "events.db")
+
+    @cached_property
+    def models(self) -> "ModelStore":
+        """The model store."""
+        from pipelines.model_store import ModelStore
+
+        return ModelStore(self.objects)
+
+    @cached_property
+    def releases(self) -> "ReleaseLog":
+        """The release log of this environment."""
+        from pipelines.release_log import ReleaseLog
+
+        return ReleaseLog(self.objects, self.settings.environment)
+
+    @cached_property
+    def predictions(self) -> "LogReader":
+        """The prediction log of this environment."""
+        from pipelines.serving.log import LogReader
+
+        return LogReader(self.objects, self.settings.environment)
+
+    @cached_property
+    def tracking(self) -> "Tracking":
+        """MLflow."""
+        from pipelines.tracking import Tracking
+
+        (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
+        return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())
+
+    @cached_property
+    def runner(self) -> "Runner":
+        """The pipeline runner."""
+        from pipelines.runner import Runner
+
+        return Runner(self.objects, self.resource)
+
+    @cached_property
+    def launch(self) -> "Launch":
+        """Runs another pipeline to its end, as a step of one may."""
+        return self.run
+
+    def run(self, name: str, params: "Strict", run_id: str | None = None, observe: "Observer | None" = None) -> Any:
+        """Run a pipeline, or resume the run of that id, and return its last step's output."""
+        chosen = pipeline(name)
+        run_id = self.runner.start(chosen, params, run_id)
+        return self.runner.run(chosen, run_id, *([observe] if observe else []))
+
+    def resource(self, name: str) -> Any:
+        """Return a resource by its name, for a step's parameter."""
+        if name.startswith("_") or not isinstance(getattr(type(self), name, None), cached_property):
+            raise UserError(f"there is no resource {name!r} for a step to ask for")
+        return getattr(self, name)

@@ -1,0 +1,173 @@
+"""The commands that do work: demo, run, step, monitor, serve."""
+
+import getpass
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines import PIPELINES
+from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
+    from pipelines.monitor import MonitorReport
+    from pipelines.spec import Strict
+
+RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    fast: Annotated[bool, typer.Option("--fast", help="A shorter replay.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo works; its earlier content is removed.")] = Path(
+        ".ratchet/demo"
+    ),
+) -> None:
+    """Watch the whole loop on the problem's own data, in about a minute."""
+    from pipelines.demo.run import run_demo
+
+    run_demo(context.obj, folder, fast, console)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="PIPELINE", help=f"One of: {', '.join(PIPELINES)}.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
+    ] = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline to its end, or resume a run that was killed."""
+    from pipelines.bootstrap import pipeline
+
+    platform: Platform = context.obj
+    chosen = pipeline(name)
+    run_id = platform.runner.start(chosen, _params(chosen.params, settings or []), run_id)
+    times: dict[str, float] = {}
+
+    def observe(step: str, event: str) -> None:
+        if event == "started":
+            times[step] = time.perf_counter()
+        elif not as_json:
+            told = "resumed, done already" if event == "resumed" else f"{time.perf_counter() - times[step]:.1f} s"
+            console.print(f"  [green]✔[/] {step} [dim]{told}[/]")
+
+    if not as_json:
+        console.print(f"[bold]{name}[/] {run_id}")
+    output = platform.runner.run(chosen, run_id, observe)
+    _tell(run_id, output, as_json)
+
+
+@app.command()
+def step(
+    context: typer.Context,
+    which: Annotated[str, typer.Argument(metavar="PIPELINE/STEP")],
+    run_id: Annotated[str, typer.Option(help="The run the step belongs to; 'mlops run' or another step started it.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, to start a new run.")
+    ] = None,
+) -> None:
+    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call."""
+    from pipelines.bootstrap import pipeline
+
+    platform: Platform = context.obj
+    name, _, step_name = which.partition("/")
+    chosen = pipeline(name)
+    chosen[step_name]  # an unknown step is an error before anything starts
+    if settings:
+        platform.runner.start(chosen, _params(chosen.params, settings), run_id)
+    record = platform.runner.step(chosen, step_name, run_id)
+    seconds = (record.ended - record.started).total_seconds()
+    console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
+
+
+@app.command()
+def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+    """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
+    from pipelines.monitor import MonitorParams
+
+    report: MonitorReport = context.obj.run("monitor", MonitorParams(as_of=moment(as_of)), run_id)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        measured = report.measured
+        console.print(f"v{measured.version}: {measured.predictions:,} predictions, {measured.labels:,} labels")
+        for name, value in measured.quality.items():
+            console.print(f"  {name:<22} {value:+.4f}")
+        for alarm in report.alarms:
+            console.print(f"[red]✘[/] {alarm.name}: {alarm.reason}")
+    if report.alarms:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Run the serving app: /ping, /invocations, /metrics."""
+    import uvicorn
+
+    from pipelines.serving.app import create_app
+    from pipelines.serving.log import LogWriter
+    from pipelines.serving.service import Service
+
+    platform: Platform = context.obj
+    settings = platform.settings
+    writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    app = create_app(service, settings.poll_seconds)
+    # Connections stay open longer than a load balancer's idle time, so that it is never the app that closes one.
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_keep_alive=75)
+
+
+def _params(kind: "type[Strict]", settings: list[str]) -> "Strict":
+    """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
+    from pydantic import ValidationError
+
+    from pipelines.spec import UserError, nearest
+    from pipelines.spec.strict import explain
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
+        values[name] = _value(value)
+    if "as_of" in kind.model_fields and "as_of" not in values:
+        values["as_of"] = moment(None).isoformat()
+    if "reason" in kind.model_fields and "reason" not in values:
+        values["reason"] = f"started by {getpass.getuser()}"
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
+
+
+def _value(text: str) -> Any:
+    if len(text) == 10 and text[4] == text[7] == "-":
+        return f"{text}T00:00:00Z"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _tell(run_id: str, output: Any, as_json: bool) -> None:
+    from pipelines.spec import Strict
+
+    document = output.model_dump(mode="json") if isinstance(output, Strict) else {}
+    if as_json:
+        print_json({"run_id": run_id, "output": document})
+    elif document:
+        for name, value in document.items():
+            console.print(f"  [dim]{name}[/] {value}")
+    if document.get("accepted") is False and document.get("model"):
+        raise typer.Exit(REFUSED)

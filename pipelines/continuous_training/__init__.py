@@ -1,0 +1,50 @@
+"""Continuous training: from triggers to a decision, and when it is yes to a candidate that has met the gates.
+
+collect → decide → retrain. Every decision is kept, also "no". Releasing the candidate is another's decision.
+"""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from pipelines.monitor import Trigger
+from pipelines.spec import Strict
+
+
+class Launch(Protocol):
+    """Runs other pipelines."""
+
+    def __call__(self, name: str, params: Strict, run_id: str) -> Any:
+        """Run a pipeline to its end and return its output; the same run id resumes it."""
+
+
+class ContinuousTrainingParams(Strict):
+    """The moment to decide at, and a person's own reason to train, which no cooldown holds back."""
+
+    as_of: datetime
+    manual: str | None = None
+
+
+class Triggers(Strict):
+    """The triggers waiting, and the receipts to delete them with."""
+
+    triggers: tuple[Trigger, ...]
+    receipts: tuple[str, ...]
+
+
+class Decision(Strict):
+    """Whether to train, why, and what was known when that was decided."""
+
+    at: datetime
+    train: bool
+    automatic: bool
+    reason: str
+    triggers: tuple[Trigger, ...]
+
+
+class Retrained(Strict):
+    """The candidate of a training that was decided on, if any, and whether it passed its gates."""
+
+    decision: Decision
+    model: str | None = None
+    version: int | None = None
+    accepted: bool = False

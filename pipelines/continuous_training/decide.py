@@ -1,0 +1,60 @@
+"""Steps 27 and 28: take the triggers in, and decide whether to train."""
+
+from datetime import datetime
+
+from pipelines.continuous_training import ContinuousTrainingParams, Decision, Triggers
+from pipelines.monitor import Trigger
+from pipelines.ports import ObjectStore, Queue
+from pipelines.release_log import ReleaseLog
+from pipelines.spec import Problem, RunInfo, format_duration
+
+
+def collect(params: ContinuousTrainingParams, events: Queue) -> Triggers:
+    """Return the triggers that wait; they stay in the queue until the decision is on record."""
+    messages = events.receive()
+    triggers = [Trigger.from_json(message.body) for message in messages]
+    if params.manual:
+        triggers.append(Trigger(kind="manual", reason=params.manual, at=params.as_of))
+    return Triggers(triggers=tuple(triggers), receipts=tuple(message.receipt for message in messages))
+
+
+def decide(
+    params: ContinuousTrainingParams,
+    run: RunInfo,
+    problem: Problem,
+    objects: ObjectStore,
+    events: Queue,
+    releases: ReleaseLog,
+    triggers: Triggers,
+) -> Decision:
+    """Decide, keep the decision, and only then take its triggers out of the queue."""
+    cooldown = problem.statement.continuous_training.cooldown
+    folder = f"decisions/{releases.environment}/"
+    last = max(
+        (one.at for one in decisions(objects, folder) if one.train and one.automatic and one.at < params.as_of),
+        default=None,
+    )
+    decision = _decide(params, triggers, last, format_duration(cooldown), last and last + cooldown)
+    objects.write(f"{folder}{params.as_of:%Y-%m-%dT%H%M}-{run.run_id}.json", decision.to_json())
+    events.delete(triggers.receipts)
+    return decision
+
+
+def decisions(objects: ObjectStore, folder: str) -> list[Decision]:
+    """Return every decision on record, oldest first."""
+    return [Decision.from_json(objects.read(key) or b"") for key in objects.keys(folder)]
+
+
+def _decide(
+    params: ContinuousTrainingParams, found: Triggers, last: datetime | None, cooldown: str, free: datetime | None
+) -> Decision:
+    manual = [trigger for trigger in found.triggers if trigger.kind == "manual"]
+    if not found.triggers:
+        train, reason = False, "nothing asks for a new model"
+    elif manual:
+        train, reason = True, manual[0].reason
+    elif last and free and params.as_of < free:
+        train, reason = False, f"trained on {last:%Y-%m-%d}; the cooldown of {cooldown} ends on {free:%Y-%m-%d}"
+    else:
+        train, reason = True, found.triggers[0].reason
+    return Decision(at=params.as_of, train=train, automatic=not manual, reason=reason, triggers=found.triggers)

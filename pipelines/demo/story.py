@@ -1,0 +1,123 @@
+"""How the demo tells what happens: chapters, short lines, progress bars; plain lines where there is no terminal."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.demo.app import App
+from pipelines.lineage import tree
+from pipelines.report import Summary
+from pipelines.spec import GateResult, Statement
+
+_GOOD, _BAD, _NOTE = "[green]✔[/]", "[red]✘[/]", "[dim]·[/]"
+
+
+class Advance(Protocol):
+    """A progress bar that can be moved on."""
+
+    def __call__(self, steps: float = 1, text: str | None = None) -> None:
+        """Move on, and say what goes on now."""
+
+
+class Story:
+    """Tells the demo on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def open(self, statement: Statement) -> None:
+        """Say what the problem is."""
+        self.console.print(f"[bold]{statement.title}[/]", highlight=False)
+        self.console.print(" ".join(statement.business.goal.split()), style="dim", highlight=False)
+
+    def chapter(self, title: str, text: str = "") -> None:
+        """Begin a part of the story."""
+        self.console.print()
+        self.console.rule(f"[bold]{title}", align="left", style="cyan")
+        if text:
+            self.console.print(text, style="dim")
+
+    def good(self, text: str) -> None:
+        """Tell what went well."""
+        self.console.print(f"{_GOOD} {text}", highlight=False)
+
+    def bad(self, text: str) -> None:
+        """Tell what was stopped."""
+        self.console.print(f"{_BAD} {text}", highlight=False)
+
+    def note(self, text: str) -> None:
+        """Tell what else happened."""
+        self.console.print(f"{_NOTE} {text}", highlight=False)
+
+    def gates(self, gates: Sequence[GateResult]) -> None:
+        """Show what each gate said."""
+        for gate in gates:
+            mark = _GOOD if gate.passed else _BAD
+            self.console.print(f"    {mark} {gate.gate.replace('_', ' '):<22} [dim]{gate.reason}[/]", highlight=False)
+
+    def look_back(self, summary: Summary, app: App, seconds: float) -> None:
+        """Show what was served, every model version, and where the last prediction came from."""
+        figures = ", ".join(f"[bold]{value}[/] {name}" for name, value in summary.figures.items())
+        self.console.print(f"{figures}.", highlight=False)
+        self.console.print(
+            f"{app.requests:,} HTTP requests, [bold]{app.failed} failed[/], in {seconds:.0f} s all told.\n",
+            highlight=False,
+        )
+        self.console.print(_versions(summary))
+        self.console.print("\nWhere the last prediction came from:", style="dim")
+        self.console.print(tree(summary.lineage), highlight=False)
+
+    @contextmanager
+    def progress(self, text: str, total: float) -> Iterator[Advance]:
+        """Show a bar while something takes long; the bar goes when it is done, and is left out without a terminal."""
+        if not self._bars.live.is_started and self.console.is_terminal:
+            with self._bars, self._bar(text, total) as advance:
+                yield advance
+        else:
+            with self._bar(text, total) as advance:
+                yield advance
+
+    @contextmanager
+    def _bar(self, text: str, total: float) -> Iterator[Advance]:
+        bar = self._bars.add_task(text, total=total)
+
+        def advance(steps: float = 1, text: str | None = None) -> None:
+            self._bars.update(bar, advance=steps, description=text)
+
+        try:
+            yield advance
+        finally:
+            self._bars.remove_task(bar)
+
+
+def _versions(summary: Summary) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for name in ("model", "as of", summary.metric, "champion's", "gates", "fate", "trained in"):
+        numbers = name in (summary.metric, "champion's", "trained in")
+        table.add_column(name, justify="right" if numbers else "left", no_wrap=True)
+    for one in summary.versions:
+        judged = "[red]✘ refused[/]" if one.failed else "[green]✔ passed[/]"
+        table.add_row(
+            f"[bold]v{one.version}[/]",
+            f"{one.as_of:%d %b}",
+            f"{one.quality:.4f}",
+            "" if one.champion is None else f"{one.champion:.4f}",
+            judged if one.judged else "[red]✘ none[/]",
+            f"[bold green]{one.fate}[/]" if one.fate == "champion" else one.fate,
+            "" if one.seconds is None else f"{one.seconds:.1f} s",
+        )
+    return table

@@ -1,0 +1,62 @@
+"""Processes that run pipelines beside the demo, as Jobs would."""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from pipelines.bootstrap import Platform
+from pipelines.settings import Settings
+from pipelines.spec import Strict
+
+_platform: Platform  # of the worker process
+
+
+class Worker:
+    """Runs one pipeline after another in a process of its own."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def prepare_training(self) -> None:
+        """Have the worker import what training needs and make MLflow's database, beside other work."""
+        self._pool.submit(_prepare_training)
+
+    def start(self, name: str, params: Strict, run_id: str | None = None) -> Future[Any]:
+        """Start a pipeline run; the future gives its last step's output."""
+        return self._pool.submit(_run, name, params, run_id)
+
+    def report(self, path: Path) -> Future[Any]:
+        """Start writing the report; the future gives its :class:`pipelines.report.Summary`."""
+        return self._pool.submit(_report, path)
+
+
+@contextmanager
+def running_worker(settings: Settings, root: Path, log: Path) -> Iterator[Worker]:
+    """Start a worker, and end it."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _start, (settings, root, log)) as pool:
+        yield Worker(pool)
+
+
+def _start(settings: Settings, root: Path, log: Path) -> None:
+    global _platform  # noqa: PLW0603  (what a pool's initialiser is for)
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _platform = Platform(settings, root)
+
+
+def _prepare_training() -> None:
+    _platform.tracking.prepare()
+    _ = _platform.problem.estimators
+
+
+def _report(path: Path) -> Any:
+    from pipelines.report import write_report
+
+    return write_report(_platform, path)
+
+
+def _run(name: str, params: Strict, run_id: str | None) -> Any:
+    return _platform.run(name, params, run_id)

@@ -1,0 +1,82 @@
+"""Step 11: compute the feature views from raw rows, by the SQL or Python that ``model/features.py`` declares."""
+
+from datetime import datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.feature import FeatureParams, Snapshots
+from pipelines.feature.point_in_time import last_effective
+from pipelines.spec import CATEGORICAL, FeatureView, Problem, UserError
+from pipelines.sql import session
+from pipelines.tables import TIMESTAMP, Tables
+
+
+def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:
+    """Compute each view for these days, and for the days after them that look back on them."""
+    rows = {}
+    for view in problem.views:
+        if f"raw.{view.table}" not in ingested.snapshots:
+            continue  # the source has not delivered a row of it yet
+        raw = tables.read(
+            f"raw.{view.table}",
+            time=problem.statement.tables[view.table].event_time,
+            start=params.start - view.lookback,
+            end=params.end + view.lookback,
+            snapshot=ingested.snapshots[f"raw.{view.table}"],
+        )
+        rows[view.versioned_name] = compute(view, raw, params.start, params.end + view.lookback)
+    return rows
+
+
+def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:
+    """Return a view's rows with event times in ``[start, end)``: entity, event time, features, effective time.
+
+    Only rows that are ever served: of an entity's rows that become effective together, the last.
+
+    Raises:
+        UserError: when the view yields two rows for one entity and time, or not the columns it declares.
+    """
+    rows = _run(view, raw).cast(_schema(view))
+    time = rows["event_time"]
+    rows = rows.filter(pc.and_(pc.greater_equal(time, _scalar(start)), pc.less(time, _scalar(end))))
+    keys = rows.select([*view.entity, "event_time"])
+    if keys.group_by(keys.column_names).aggregate([]).num_rows < keys.num_rows:
+        raise UserError(f"feature view {view.name!r} yields several rows for one entity and event time; aggregate them")
+    return last_effective(view, rows.append_column("effective_time", effective_time(view, rows["event_time"])))
+
+
+def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return when rows with these event times can be served: at the first materialisation after they reached us.
+
+    Strictly after: the materialisation at noon takes what came before noon, as an ingest of days excludes its end.
+    """
+    every, delay = (span // timedelta(microseconds=1) for span in (view.every, view.delay))
+    arrived = pc.add(event_time.cast(pa.int64()), delay)
+    return pc.multiply(pc.add(pc.divide(arrived, every), 1), every).cast(TIMESTAMP)
+
+
+def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
+    wanted = [*view.entity, "event_time", *view.features]
+    if view.python is not None:
+        frame = view.python(raw.to_pandas())
+        missing = [column for column in wanted if column not in frame]
+        if missing:
+            raise UserError(f"feature view {view.name!r} does not return {', '.join(missing)}")
+        return pa.Table.from_pandas(frame[wanted], preserve_index=False)
+    with session(**{view.table: raw}) as connection:
+        try:
+            columns = ", ".join(f'"{column}"' for column in wanted)
+            return connection.sql(f"SELECT {columns} FROM ({view.sql})").to_arrow_table()
+        except duckdb.Error as error:
+            raise UserError(f"the SQL of feature view {view.name!r} fails: {error}") from error
+
+
+def _schema(view: FeatureView) -> pa.Schema:
+    features = [(name, pa.string() if kind is CATEGORICAL else pa.float32()) for name, kind in view.features.items()]
+    return pa.schema([*((column, pa.string()) for column in view.entity), ("event_time", TIMESTAMP), *features])
+
+
+def _scalar(time: datetime) -> pa.Scalar:
+    return pa.scalar(time, TIMESTAMP)

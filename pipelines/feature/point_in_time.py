@@ -1,0 +1,53 @@
+"""The point-in-time join: each request with the feature values that were known when it was made, and no later ones."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipelines.spec import FeatureView
+from pipelines.sql import session
+
+
+def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView, pa.Table]]) -> pa.Table:
+    """Return the views' features for each request, in the requests' order and number.
+
+    For each view and entity, of the rows effective at or before the request's ``event_time`` the one with the latest
+    event time counts, unless it is older than the view's time to live; a request that no row fits gets nulls.
+    ``views`` pairs each view with its rows as :func:`pipelines.feature.engineer.compute` returns them.
+    """
+    with session(given=requests) as connection:
+        entities = {f'"{column}"' for view, _ in views for column in view.entity}
+        selected = ", ".join([f'"{event_time}" AS asked', *sorted(entities - {f'"{event_time}"'})])
+        connection.execute(
+            f"CREATE TEMP TABLE requests AS SELECT row_number() OVER () AS position, {selected} FROM given"
+        )
+        features, joins = [], []
+        for number, (view, rows) in enumerate(views):
+            connection.register(f"rows_{number}", rows)
+            connection.execute(f"CREATE TEMP TABLE view_{number} AS {_last_effective(view, f'rows_{number}')}")
+            same = " AND ".join(f'requests."{column}" = view_{number}."{column}"' for column in view.entity)
+            joins.append(f"ASOF LEFT JOIN view_{number} ON {same} AND asked >= view_{number}.effective_time")
+            alive = f"asked <= view_{number}.event_time + INTERVAL {int(view.ttl.total_seconds())} SECOND"
+            features += [f'CASE WHEN {alive} THEN view_{number}."{name}" END AS "{name}"' for name in view.features]
+        query = f"SELECT {', '.join(features)} FROM requests {' '.join(joins)} ORDER BY position"
+        return connection.sql(query).to_arrow_table()
+
+
+def latest(view: FeatureView, rows: pa.Table) -> pa.Table:
+    """Return the row with the latest event time of each entity."""
+    with session(rows=rows) as connection:
+        entity = ", ".join(f'"{column}"' for column in view.entity)
+        query = f"SELECT DISTINCT ON ({entity}) * FROM rows ORDER BY {entity}, event_time DESC"
+        return connection.sql(query).to_arrow_table()
+
+
+def last_effective(view: FeatureView, rows: pa.Table) -> pa.Table:
+    """Return a view's rows that are ever served: of an entity's that become effective together, the last."""
+    with session(rows=rows) as connection:
+        return connection.sql(_last_effective(view, "rows")).to_arrow_table()
+
+
+def _last_effective(view: FeatureView, rows: str) -> str:
+    entity = ", ".join(f'"{column}"' for column in view.entity)
+    order = f"PARTITION BY {entity}, effective_time ORDER BY event_time DESC"
+    return f"SELECT * FROM {rows} QUALIFY row_number() OVER ({order}) = 1"

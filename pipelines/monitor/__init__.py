@@ -1,0 +1,40 @@
+"""The monitor pipeline: what the champion predicted, joined with labels as they come, measured, and held to bounds.
+
+join_labels → measure → alarm. An alarm that a new model could help with becomes an event for continuous training.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from monitoring.alarms import Alarm, Measurements
+from pipelines.spec import Strict, Variant
+
+
+class MonitorParams(Strict):
+    """The moment to look back from."""
+
+    as_of: datetime
+
+
+class Labelled(NamedTuple):
+    """The champion, and its predictions in the window with their labels, null while not known."""
+
+    champion: Variant
+    predictions: pa.Table
+
+
+class MonitorReport(Strict):
+    """What one look at the champion measured, and the alarms it raised."""
+
+    measured: Measurements
+    alarms: tuple[Alarm, ...]
+
+
+class Trigger(Strict):
+    """Why a new model may be needed."""
+
+    kind: str
+    reason: str
+    at: datetime

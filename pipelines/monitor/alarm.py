@@ -1,0 +1,31 @@
+"""Step 27: hold the measurements to their bounds, and feed what is out of bounds back as events."""
+
+import logging
+
+from monitoring.alarms import Measurements, alarms
+from pipelines.monitor import MonitorParams, MonitorReport, Trigger
+from pipelines.ports import ObjectStore, Queue
+from pipelines.release_log import ReleaseLog
+from pipelines.spec import Problem
+
+log = logging.getLogger(__name__)
+
+
+def alarm(
+    params: MonitorParams,
+    problem: Problem,
+    objects: ObjectStore,
+    events: Queue,
+    releases: ReleaseLog,
+    measured: Measurements,
+) -> MonitorReport:
+    """Raise alarms, send an event for each that a new model could help with, and keep the report."""
+    raised = alarms(problem.statement, measured)
+    report = MonitorReport(measured=measured, alarms=tuple(raised))
+    for one in raised:
+        log.warning("alarm name=%s reason=%s", one.name, one.reason)
+        if one.retrain:
+            trigger = Trigger(kind="alarm", reason=f"{one.name}: {one.reason}", at=params.as_of)
+            events.send(trigger.to_json())
+    objects.write(f"monitoring/{releases.environment}/{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
+    return report

@@ -1,0 +1,72 @@
+"""Step 26: measure the champion in service, on labels as they come."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitoring.alarms import Measurements
+from monitoring.drift import Reference, drift
+from monitoring.metrics import quality
+from pipelines.labels import labelled_predictions
+from pipelines.model_store import REFERENCE, ModelStore
+from pipelines.monitor import Labelled, MonitorParams
+from pipelines.release_log import ReleaseLog
+from pipelines.scoring import columns
+from pipelines.serving.log import LogReader
+from pipelines.spec import Problem, UserError
+from pipelines.tables import TIMESTAMP, Tables
+
+
+def join_labels(
+    params: MonitorParams, problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog
+) -> Labelled:
+    """Return the present champion, what it answered in the window, and the labels known by now.
+
+    Raises:
+        UserError: when nothing is released yet.
+    """
+    champion = releases.state().champion
+    if champion is None:
+        raise UserError("there is no champion to monitor; deploy a release first")
+    start = params.as_of - problem.statement.monitoring.window
+    joined = labelled_predictions(problem, tables, predictions, start, params.as_of)
+    if joined is None:
+        raise UserError(f"nothing was predicted from {start:%Y-%m-%d} to {params.as_of:%Y-%m-%d}; is the app running?")
+    return Labelled(champion, joined.filter(pc.equal(joined["model"], champion.model)))
+
+
+def measure(params: MonitorParams, problem: Problem, models: ModelStore, answered: Labelled) -> Measurements:
+    """Return the champion's quality, label coverage and drift in the window."""
+    champion, labelled = answered
+    if not labelled.num_rows:
+        return Measurements(as_of=params.as_of, model=champion.model, version=champion.version)
+    manifest = models.manifest(champion.model)
+    reference = Reference.from_json(models.file(champion.model, REFERENCE))
+    known = labelled.filter(pc.is_valid(labelled["label"]))
+    features = columns(
+        labelled.rename_columns([name.removeprefix("feature_") for name in labelled.column_names]), manifest.features
+    )
+    missing = {
+        name: float((np.isnan(values) if values.dtype == np.float32 else values == "").mean())
+        for name, values in features.items()
+    }
+    return Measurements(
+        start=pc.min(labelled["event_time"]).as_py(),
+        as_of=params.as_of,
+        model=champion.model,
+        version=champion.version,
+        predictions=labelled.num_rows,
+        labels=known.num_rows,
+        coverage=_coverage(params, problem, labelled),
+        quality=quality(problem.statement, known["label"].to_numpy(), known["prediction"].to_numpy())
+        if known.num_rows
+        else {},
+        drift=drift(reference, features),
+        missing=missing,
+    )
+
+
+def _coverage(params: MonitorParams, problem: Problem, labelled: pa.Table) -> float | None:
+    due = pa.scalar(params.as_of - problem.statement.label.delay, TIMESTAMP)
+    old = labelled.filter(pc.less(labelled["event_time"], due))
+    return pc.mean(pc.is_valid(old["label"])).as_py() if old.num_rows else None

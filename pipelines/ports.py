@@ -1,0 +1,68 @@
+"""The ports: what the pipelines ask of the place they run in, where places differ.
+
+A port exists only where two implementations do or will: files and SQLite here (``adapters/local``), S3, DynamoDB and
+SQS on AWS (planned). MLflow, Iceberg and ONNX are the same everywhere and have none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+
+class ObjectStore(Protocol):
+    """Small and large objects by key, each written whole or not at all. Keys use ``/`` and no ``..``."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object, or None when there is none."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write the object, replacing what was there."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the object if there is none under this key, and say whether this call did; one of many callers wins."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with ``prefix``, sorted."""
+
+
+class OnlineRow(NamedTuple):
+    """The latest values of an entity: numbers, strings or None, in the order of the view's features."""
+
+    event_time: datetime
+    values: tuple[float | str | None, ...]
+
+
+class OnlineStore(Protocol):
+    """The latest feature values of each entity, by view and entity key."""
+
+    def write(self, rows: Mapping[tuple[str, str], OnlineRow], as_of: Mapping[str, datetime]) -> None:
+        """Store rows by (view, entity key), and up to which moment each view is complete, in one transaction.
+
+        An older row never replaces a newer one, and no ``as_of`` moves back.
+        """
+
+    def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
+        """Return the rows that exist for these (view, entity key) pairs, in one round trip."""
+
+    def as_of(self, view: str) -> datetime | None:
+        """Return the moment up to which the view is complete, or None when it was never materialised."""
+
+
+class Message(NamedTuple):
+    """A queued message; ``receipt`` is what :meth:`Queue.delete` wants."""
+
+    receipt: str
+    body: bytes
+
+
+class Queue(Protocol):
+    """Messages that stay until they are deleted, oldest first; a message may be received more than once."""
+
+    def send(self, body: bytes) -> None:
+        """Add a message."""
+
+    def receive(self, limit: int = 100) -> Sequence[Message]:
+        """Return up to ``limit`` messages without deleting them."""
+
+    def delete(self, receipts: Iterable[str]) -> None:
+        """Delete messages; those already gone are no error."""

@@ -1,0 +1,30 @@
+"""Provenance: which code a candidate was made by."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from pipelines.spec import Code, Problem
+
+
+def code(problem: Problem, root: Path) -> Code:
+    """Return the commit of the work tree at ``root``, whether files differ from it, and the locks' hashes.
+
+    Outside a git checkout the commit is ``"unversioned"``.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    lock = root / "uv.lock"
+    return Code(
+        commit=commit or "unversioned",
+        modified=not commit or bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        lock_sha256=hashlib.sha256(lock.read_bytes() if lock.exists() else b"").hexdigest(),
+        statement_sha256=problem.statement.sha256(),
+    )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

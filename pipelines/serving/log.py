@@ -1,0 +1,178 @@
+"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
+
+A prediction waits in memory for at most ``flush_seconds``; that much is lost when the process is killed, and nothing
+when it is stopped. When the store is slow, predictions wait for it rather than memory growing without bound.
+"""
+
+import io
+import os
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.feature.request import Columns
+from pipelines.ports import ObjectStore
+from pipelines.tables import TIMESTAMP
+
+Strings = list[str | None]
+
+
+class Predictions(NamedTuple):
+    """The answers to one request body of one or more rows; each field has one value for each row.
+
+    ``routed`` is the variant that the row was sent to, ``variant`` the one that answered; they differ when the
+    challenger failed, and ``error`` says how.
+    """
+
+    prediction_id: Strings
+    event_time: np.ndarray[Any, np.dtype[np.datetime64]]
+    key: Iterable[str]
+    routed: Strings
+    variant: Strings
+    model: Strings
+    version: list[int]
+    prediction: np.ndarray[Any, np.dtype[np.float32]]
+    latency_ms: list[float]
+    error: Strings
+    features: Columns
+
+
+class LogWriter:
+    """Collects predictions and writes them from a thread of its own."""
+
+    def __init__(self, objects: ObjectStore, environment: str, flush_seconds: float, flush_rows: int) -> None:
+        self._objects, self._environment = objects, environment
+        self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
+        self._waiting: list[Predictions] = []
+        self._rows = self._written = 0
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """How many predictions are not written yet."""
+        return self._rows
+
+    def append(self, predictions: Predictions) -> None:
+        """Add predictions; waits for the store when ten times ``flush_rows`` of them are pending."""
+        with self._changed:
+            self._waiting.append(predictions)
+            self._rows += len(predictions.prediction_id)
+            full = self._rows >= self._flush_rows
+            if full:
+                self._changed.notify()
+        if self._rows >= 10 * self._flush_rows:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending now."""
+        with self._writing:
+            with self._changed:
+                batch, self._waiting = self._waiting, []
+            if batch:
+                self._write(batch)
+                with self._changed:
+                    self._rows -= sum(len(predictions.prediction_id) for predictions in batch)
+
+    def close(self) -> None:
+        """Write what is pending and stop."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._open:
+                    return
+                self._changed.wait(self._flush_seconds)
+            self.flush()
+
+    def _write(self, batch: list[Predictions]) -> None:
+        table = _table(batch)
+        days = table["event_time"].cast(pa.date32())
+        for day in pc.unique(days).to_pylist():
+            sink = io.BytesIO()
+            pq.write_table(table.filter(pc.equal(days, pa.scalar(day))), sink, compression="zstd")
+            self._written += 1
+            name = f"{time.time_ns():020d}-{os.getpid()}-{self._written}"
+            self._objects.write(f"{_folder(self._environment, day)}{name}.parquet", sink.getvalue())
+
+
+class LogReader:
+    """Reads an environment's prediction log as a table."""
+
+    def __init__(self, objects: ObjectStore, environment: str) -> None:
+        self._objects, self._environment = objects, environment
+
+    def read(self, start: datetime, end: datetime, columns: list[str] | None = None) -> pa.Table | None:
+        """Return the predictions for requests of ``[start, end)``, or None when there is none."""
+        days = (start.date() + timedelta(days=offset) for offset in range((end - start).days + 2))
+        keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
+        if not keys:
+            return None
+        table = pa.concat_tables([self._file(key, columns) for key in keys], promote_options="default")
+        asked = table["event_time"]
+        inside = pc.and_(
+            pc.greater_equal(asked, pa.scalar(start, TIMESTAMP)), pc.less(asked, pa.scalar(end, TIMESTAMP))
+        )
+        return table.filter(inside)
+
+    def days(self) -> tuple[datetime, datetime] | None:
+        """Return the first midnight and the one after the last day that the log covers, or None when it is empty."""
+        keys = self._objects.keys(f"predictions/{self._environment}/")
+        found = sorted({date.fromisoformat(key.split("day=")[1][:10]) for key in keys})
+        if not found:
+            return None
+        first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (found[0], found[-1]))
+        return first, last + timedelta(days=1)
+
+    def find(self, prediction_id: str) -> dict[str, Any] | None:
+        """Return the row of one prediction, looking at the latest days first, or None."""
+        for key in reversed(self._objects.keys(f"predictions/{self._environment}/")):
+            row = pc.index(self._file(key, ["prediction_id"])["prediction_id"], prediction_id).as_py()
+            if row >= 0:
+                return self._file(key).slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
+        return None
+
+    def _file(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        # In this thread: a command that ends while Arrow's pool still winds up is aborted by the C++ runtime.
+        file = pq.ParquetFile(pa.BufferReader(self._objects.read(key)), pre_buffer=False)
+        return file.read(columns=columns, use_threads=False)
+
+
+def _folder(environment: str, day: date) -> str:
+    return f"predictions/{environment}/day={day}/"
+
+
+def _table(batch: list[Predictions]) -> pa.Table:
+    def joined(name: str) -> list[Any]:
+        return [value for predictions in batch for value in getattr(predictions, name)]
+
+    columns: dict[str, Any] = {
+        "prediction_id": pa.array(joined("prediction_id"), pa.string()),
+        "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
+        "key": pa.array(joined("key"), pa.string()),
+        "routed": pa.array(joined("routed"), pa.string()),
+        "variant": pa.array(joined("variant"), pa.string()),
+        "model": pa.array(joined("model"), pa.string()),
+        "version": pa.array(joined("version"), pa.int32()),
+        "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32()),
+        "latency_ms": pa.array(joined("latency_ms"), pa.float32()),
+        "error": pa.array(joined("error"), pa.string()),
+    }
+    for name in batch[0].features:
+        columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))
+    return pa.table(columns)

@@ -1,0 +1,60 @@
+"""What the serving app counts, in Prometheus' format."""
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from pipelines.feature.request import Columns
+from pipelines.serving.log import Predictions
+
+
+class Metrics:
+    """The app's counters, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.predictions = Counter(
+            "predictions",
+            "Rows answered, by the variant that answered.",
+            ["variant", "version"],
+            registry=self.registry,
+        )
+        self.fallbacks = Counter(
+            "challenger_errors", "Rows the challenger failed and the champion answered.", registry=self.registry
+        )
+        self.missing = Counter(
+            "missing_features", "Feature values that were missing.", ["feature"], registry=self.registry
+        )
+        self.refused = Counter(
+            "refused_requests", "Requests answered with an error.", ["status"], registry=self.registry
+        )
+        self.refused_releases = Counter(
+            "refused_releases", "Releases that could not be loaded.", registry=self.registry
+        )
+        self.seconds = Histogram("invocation_seconds", "Time to answer a request body.", registry=self.registry)
+        self.release = Gauge(
+            "release_number", "The transition of the release log that is served.", registry=self.registry
+        )
+        self.pending = Gauge(
+            "prediction_log_pending", "Predictions not yet written to the log.", registry=self.registry
+        )
+
+    def observe(self, predictions: Predictions, seconds: float) -> None:
+        """Count what was answered."""
+        self.seconds.observe(seconds)
+        pairs = list(zip(predictions.variant, predictions.version, strict=True))
+        for variant, version in set(pairs):
+            self.predictions.labels(variant, version).inc(pairs.count((variant, version)))
+        failed = sum(error is not None for error in predictions.error)
+        if failed:
+            self.fallbacks.inc(failed)
+
+    def count_missing(self, features: Columns) -> None:
+        """Count missing feature values."""
+        for name, values in features.items():
+            missing = np.isnan(values) if values.dtype == np.float32 else values == ""
+            if missing.any():
+                self.missing.labels(name).inc(int(missing.sum()))
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

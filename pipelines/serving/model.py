@@ -1,0 +1,41 @@
+"""A model ready to serve: verified, of the features this code computes, and warmed up."""
+
+import numpy as np
+
+from pipelines.feature.request import Columns, as_input
+from pipelines.model_store import ModelStore
+from pipelines.scoring import Scorer
+from pipelines.spec import Manifest, Problem, UserError, Variant
+
+_WARM_UP_TOLERANCE = 1e-5
+
+
+class ServedModel:
+    """A variant of a release, loaded from the model store."""
+
+    def __init__(self, variant: Variant, models: ModelStore, problem: Problem) -> None:
+        self.variant = variant
+        self.manifest = models.manifest(variant.model)
+        _check_features(self.manifest, problem)
+        self.score = Scorer(models.onnx(variant.model), self.manifest.features)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        example = self.manifest.example
+        row: Columns = {name: as_input([example.features[name]], kind) for name, kind in self.manifest.features.items()}
+        predicted = float(self.score(row)[0])
+        if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
+            raise UserError(
+                f"model v{self.variant.version} predicts {predicted:.6f} for the example of its manifest, which says "
+                f"{example.prediction:.6f}: it is not served"
+            )
+
+
+def _check_features(manifest: Manifest, problem: Problem) -> None:
+    """Refuse a model whose features this code would compute otherwise than they were in training."""
+    current = {view.name: view.version for view in problem.views}
+    changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
+    if manifest.feature_versions.request != problem.request_features.version:
+        changed.append("the request features")
+    if changed:
+        raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")

@@ -1,0 +1,53 @@
+"""The settings of this process: the one place that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from pipelines.spec import Strict, UserError, nearest
+
+PREFIX = "RATCHET_"
+
+
+class Settings(Strict):
+    """Where things are and how the serving app behaves; each field is the variable ``RATCHET_<FIELD>``.
+
+    Attributes:
+        home: the folder of the embedded profile: tables, models, releases, logs.
+        releases: the folder of the release files that people review.
+        environment: the environment that commands act on.
+        problem: the importable package that states the problem.
+        poll_seconds: how often the serving app looks for a new release.
+        flush_seconds: how long a prediction may wait in memory before it is written to the log.
+        flush_rows: how many predictions may.
+    """
+
+    home: Path = Path(".ratchet")
+    releases: Path = Path("releases")
+    environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
+    problem: str = "model"
+    poll_seconds: float = Field(default=1.0, gt=0)
+    flush_seconds: float = Field(default=1.0, gt=0)
+    flush_rows: int = Field(default=5000, gt=0)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings from environment variables.
+
+        Raises:
+            UserError: for a variable with the prefix that is no setting, or a value that does not fit.
+        """
+        given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+        for name in given.keys() - cls.model_fields.keys():
+            raise UserError(f"{PREFIX}{name.upper()} is no setting; {nearest(name, cls.model_fields)}")
+        try:
+            return cls.model_validate_strings(given)
+        except ValueError as error:
+            raise UserError(f"a {PREFIX}* variable does not fit: {error}") from error
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that give another process these settings."""
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}

@@ -1,0 +1,70 @@
+"""The vocabulary of the project: problems, features, manifests, releases, pipelines. Imports nothing heavy."""
+
+from pipelines.spec.errors import Refused, UserError, nearest
+from pipelines.spec.features import CATEGORICAL, NUMERIC, FeatureType, FeatureView, RequestFeatures
+from pipelines.spec.manifest import Code, Example, FeatureVersions, GateResult, Manifest, Period
+from pipelines.spec.pipeline import Pipeline, RunInfo, Step
+from pipelines.spec.problem import (
+    METRICS,
+    ROW_LOSSES,
+    Bound,
+    Column,
+    Estimator,
+    Problem,
+    RawTable,
+    Statement,
+    Task,
+)
+from pipelines.spec.release import (
+    AllAtOnce,
+    CanaryStrategy,
+    Phase,
+    ReleaseEntry,
+    ReleaseFile,
+    ReleaseState,
+    Strategy,
+    Variant,
+)
+from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
+
+__all__ = [
+    "CATEGORICAL",
+    "METRICS",
+    "NUMERIC",
+    "ROW_LOSSES",
+    "AllAtOnce",
+    "Bound",
+    "CanaryStrategy",
+    "Code",
+    "Column",
+    "Duration",
+    "Estimator",
+    "Example",
+    "FeatureType",
+    "FeatureVersions",
+    "FeatureView",
+    "GateResult",
+    "Manifest",
+    "Period",
+    "Phase",
+    "Pipeline",
+    "Problem",
+    "RawTable",
+    "Refused",
+    "ReleaseEntry",
+    "ReleaseFile",
+    "ReleaseState",
+    "RequestFeatures",
+    "RunInfo",
+    "Statement",
+    "Step",
+    "Strategy",
+    "Strict",
+    "Task",
+    "UserError",
+    "Variant",
+    "format_duration",
+    "load_toml",
+    "nearest",
+    "parse_toml",
+]

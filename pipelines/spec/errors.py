@@ -1,0 +1,19 @@
+"""Errors that a person can put right."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Says what happened, with which value, and what to do next; the CLI prints it without a traceback."""
+
+
+class Refused(UserError):
+    """The answer is no: a gate, a rule or a missing approval stands against it. The CLI has an exit code for it."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return the end of an error message that names the nearest valid name, or all of them when none is near."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"valid names: {', '.join(names) or 'none'}"

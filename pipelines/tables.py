@@ -1,0 +1,152 @@
+"""Iceberg tables: raw rows and feature views, versioned by snapshot, the same code on every profile."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.spec.errors import UserError
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "float": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "timestamp": TIMESTAMP,
+}
+"""The Arrow type of each column type in ``problem.toml``."""
+
+# pyiceberg writes a manifest for each commit; without merging, planning slows down with every commit.
+_PROPERTIES = {
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "8",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "5",
+}
+
+
+class Tables:
+    """Tables of rows with a time column, partitioned by its month, in an Iceberg catalog."""
+
+    def __init__(self, catalog_properties: Mapping[str, str]) -> None:
+        self._properties = catalog_properties
+
+    def overwrite(self, name: str, rows: pa.Table, time: str, start: datetime, end: datetime) -> int | None:
+        """Make ``rows`` the content of ``[start, end)`` of a table, in one commit, and return the current snapshot.
+
+        Rows that are there already make no new snapshot, so writing the same days twice leaves the data version as
+        it was.
+        """
+        table = self._table(name)
+        if table is None:
+            if not rows.num_rows:
+                return None
+            table = self._create(name, rows.schema, time)
+        span = _between(time, start, end)
+        present = _plain(table.scan(row_filter=span).to_arrow())
+        if not present.num_rows:
+            table.append(rows.sort_by(time))
+        elif not _same_rows(present, rows):
+            table.overwrite(rows.sort_by(time), overwrite_filter=span)
+        return _current(table)
+
+    def read(
+        self,
+        name: str,
+        *,
+        time: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        snapshot: int | None = None,
+        columns: Iterable[str] = ("*",),
+    ) -> pa.Table:
+        """Return the rows of ``[start, end)``, of the given snapshot or the current one.
+
+        Raises:
+            UserError: when the table does not exist.
+        """
+        table = self._table(name)
+        if table is None:
+            raise UserError(f"there is no table {name!r} yet; run 'mlops run feature' for the days you need")
+        scan = table.scan(selected_fields=tuple(columns), snapshot_id=snapshot)
+        if time is not None:
+            scan = scan.filter(_between(time, start, end))
+        return _plain(scan.to_arrow())
+
+    def snapshot(self, name: str) -> int | None:
+        """Return the id of the table's current snapshot, its data version, or None when it has none."""
+        table = self._table(name)
+        return _current(table) if table else None
+
+    def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
+        """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
+        from pyiceberg.exceptions import CommitFailedException
+
+        for name, snapshot in snapshots.items():
+            table = self._table(name)
+            while table is not None and tag not in table.refs():
+                with suppress(CommitFailedException):  # another process wrote meanwhile; pyiceberg retries writes only
+                    table.manage_snapshots().create_tag(snapshot, tag).commit()
+                table.refresh()
+
+    @cached_property
+    def _catalog(self) -> "Catalog":
+        from pyiceberg.catalog import load_catalog
+
+        return load_catalog("default", **self._properties)
+
+    def _table(self, name: str) -> "Table | None":
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return self._catalog.load_table(name)
+        except NoSuchTableError:
+            return None
+
+    def _create(self, name: str, schema: pa.Schema, time: str) -> "Table":
+        from pyiceberg.exceptions import TableAlreadyExistsError
+        from pyiceberg.transforms import MonthTransform
+
+        self._catalog.create_namespace_if_not_exists(name.partition(".")[0])
+        with (
+            suppress(TableAlreadyExistsError),  # another process was first
+            self._catalog.create_table_transaction(name, schema=schema, properties=_PROPERTIES) as creation,
+            creation.update_spec() as spec,
+        ):
+            spec.add_field(time, MonthTransform(), "month")
+        return self._catalog.load_table(name)
+
+
+def _current(table: "Table") -> int | None:
+    snapshot = table.current_snapshot()
+    return snapshot.snapshot_id if snapshot else None
+
+
+def _same_rows(one: pa.Table, other: pa.Table) -> bool:
+    if one.num_rows != other.num_rows:
+        return False
+    order = [(column, "ascending") for column in other.column_names]
+    return one.select(other.column_names).cast(other.schema).sort_by(order).equals(other.sort_by(order))  # type: ignore[no-any-return]
+
+
+def _between(time: str, start: datetime | None, end: datetime | None) -> "BooleanExpression":
+    from pyiceberg.expressions import AlwaysTrue, And, GreaterThanOrEqual, LessThan
+
+    after = GreaterThanOrEqual(term=time, value=start.isoformat()) if start else AlwaysTrue()
+    before = LessThan(term=time, value=end.isoformat()) if end else AlwaysTrue()
+    return And(after, before)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table with Arrow's ordinary strings, which is what the rest of the code compares and joins."""
+    fields = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))

@@ -1,0 +1,90 @@
+"""The training pipeline: labelled requests in, a judged candidate in the model store out.
+
+pin → extract → prepare → train → evaluate → judge → register. A fitted estimator never leaves the ``train`` step:
+it goes on as ONNX, because a pickle runs code when it is loaded.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+from pydantic import Field
+
+from pipelines.spec import GateResult, Strict
+
+
+class TrainingParams(Strict):
+    """What a training may know and why it runs.
+
+    ``as_of`` is the cut-off: only requests made and labels known before it are used. ``estimators`` overrides the
+    choice in ``problem.toml``.
+    """
+
+    as_of: datetime
+    reason: str
+    estimators: tuple[str, ...] = ()
+
+
+class Pinned(Strict):
+    """The state of the world a run is made from: the tables' snapshots, and the champion to beat."""
+
+    snapshots: dict[str, int]
+    champion: str | None
+
+
+class Split(Strict):
+    """Where training rows end and validation and test rows begin; each period excludes its end.
+
+    A row belongs to a period only when its label was known by the period's end, so that no label leaks forward.
+    """
+
+    train_start: datetime
+    validation_start: datetime
+    test_start: datetime
+    end: datetime
+    rows: dict[str, int]
+
+
+class Choice(Strict):
+    """The estimator that was chosen on the validation period, and every estimator's metrics there."""
+
+    estimator: str
+    settings: dict[str, str | int | float | bool]
+    validation: dict[str, dict[str, float]]
+
+
+class Trained(NamedTuple):
+    """The chosen estimator as ONNX, and its own predictions for some test rows, for the parity gate."""
+
+    onnx: bytes
+    choice: Choice
+    native: pa.Table
+
+
+class Metrics(Strict):
+    """Metrics on the test period: of the candidate, of the champion on the same rows, and of slices."""
+
+    candidate: dict[str, float]
+    champion: dict[str, float] = Field(default_factory=dict)
+    slices: dict[str, float] = Field(default_factory=dict)
+
+
+class Evaluated(NamedTuple):
+    """The test metrics, and the test rows' event times, labels and predictions, the champion's included."""
+
+    metrics: Metrics
+    predictions: pa.Table
+
+
+class Verdicts(Strict):
+    """What each gate said."""
+
+    gates: tuple[GateResult, ...]
+
+
+class Candidate(Strict):
+    """A registered candidate: its digest, its version number, and whether it passed every gate."""
+
+    model: str
+    version: int
+    accepted: bool

@@ -1,0 +1,46 @@
+"""Step 22: a fitted estimator as one ONNX file that takes the raw feature row and names its inputs."""
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import TensorProto, helper
+
+from pipelines.spec import Estimator, FeatureType, Task
+
+_OPSET = 18
+
+
+def to_onnx(estimator: Estimator, features: Mapping[str, FeatureType], task: Task) -> bytes:
+    """Return the estimator as ONNX in the form that :class:`pipelines.scoring.Scorer` describes."""
+    if hasattr(estimator, "to_onnx"):
+        return estimator.to_onnx(features)  # type: ignore[no-any-return]
+    from skl2onnx import to_onnx as convert
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    types = {FeatureType.NUMERIC: FloatTensorType, FeatureType.CATEGORICAL: StringTensorType}
+    model = convert(
+        estimator,
+        initial_types=[(name, types[kind]([None, 1])) for name, kind in features.items()],
+        options={"zipmap": False} if task is Task.BINARY else None,
+        target_opset={"": _OPSET, "ai.onnx.ml": 3},
+    )
+    return bytes(_with_one_output(model, task).SerializeToString())
+
+
+def _with_one_output(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:
+    """Replace the outputs by ``prediction`` of shape [rows]: for a classifier its second column of probabilities."""
+    graph = model.graph
+    source = graph.output[-1].name  # a classifier's outputs are label and probabilities
+    if task is Task.BINARY:
+        graph.initializer.append(helper.make_tensor("event_column", TensorProto.INT64, [], [1]))
+        graph.node.append(helper.make_node("Gather", [source, "event_column"], ["prediction"], axis=1))
+    else:
+        graph.initializer.append(helper.make_tensor("flat", TensorProto.INT64, [1], [-1]))
+        graph.node.append(helper.make_node("Reshape", [source, "flat"], ["prediction"]))
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)  # the converter's order follows a set
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [None]))
+    onnx.checker.check_model(model)
+    return model

@@ -1,0 +1,163 @@
+"""The gates: what a candidate must pass before anyone can propose it. Each says its verdict in numbers."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from monitoring.metrics import paired_bootstrap, row_losses
+from pipelines.feature.online import OnlineFeatures
+from pipelines.feature.request import Columns, RequestDecoder
+from pipelines.ports import OnlineStore
+from pipelines.scoring import Scorer, columns
+from pipelines.spec import FeatureType, GateResult, Problem, Statement
+from pipelines.tables import TIMESTAMP, Tables
+from pipelines.training import Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
+from pipelines.training.extract import with_features
+from pipelines.training.prepare import part
+
+
+def judge(
+    params: TrainingParams,
+    problem: Problem,
+    tables: Tables,
+    online: OnlineStore,
+    pinned: Pinned,
+    frame: pa.Table,
+    split: Split,
+    trained: Trained,
+    evaluated: Evaluated,
+) -> Verdicts:
+    """Put the candidate before every gate; a failed gate does not spare it the others."""
+    sample = part(frame, split, "test").slice(0, trained.native.num_rows)
+    requests = recent_requests(params, problem, tables, pinned)
+    return Verdicts(
+        gates=(
+            absolute_quality(problem.statement, evaluated.metrics.candidate),
+            champion_comparison(problem.statement, evaluated.predictions),
+            onnx_parity(problem, trained, sample),
+            training_serving_skew(problem, tables, online, pinned, requests),
+        )
+    )
+
+
+def absolute_quality(statement: Statement, metrics: dict[str, float]) -> GateResult:
+    """Every bounded metric lies within its bounds; a metric that could not be computed does not."""
+    failed = [
+        f"{name} {metrics[name]:.4f} is {side} {limit:g}"
+        for name, bound in statement.gates.absolute_quality.items()
+        for side, limit, ok in (
+            ("below", bound.min, bound.min is None or metrics[name] >= bound.min),
+            ("above", bound.max, bound.max is None or metrics[name] <= bound.max),
+        )
+        if not ok
+    ]
+    values = {name: metrics[name] for name in statement.gates.absolute_quality}
+    return _result("absolute_quality", "; ".join(failed), "every bounded metric is within its bounds", values)
+
+
+def champion_comparison(statement: Statement, predictions: pa.Table) -> GateResult:
+    """The candidate's mean row loss is lower than the champion's, with the stated confidence.
+
+    ``predictions`` has event_time, label, candidate and, when there is a champion, champion.
+    """
+    gate, name = statement.gates.champion_comparison, "champion_comparison"
+    if "champion" not in predictions.column_names:
+        return GateResult(gate=name, passed=True, reason="there is no champion yet")
+    if predictions.num_rows < gate.min_rows:
+        few = f"{predictions.num_rows:,} test rows are too few to compare on; {gate.min_rows:,} are needed"
+        return GateResult(gate=name, passed=False, reason=few)
+    labels = predictions["label"].to_numpy()
+    losses = {
+        variant: row_losses(statement, gate.metric, labels, predictions[variant].to_numpy())
+        for variant in ("candidate", "champion")
+    }
+    blocks = predictions["event_time"].cast(pa.int64()).to_numpy() // int(gate.block.total_seconds() * 1e6)
+    draws = paired_bootstrap(losses["candidate"], losses["champion"], blocks, gate.resamples, statement.training.seed)
+    upper, difference = (
+        float(np.quantile(draws, gate.confidence)),
+        float((losses["candidate"] - losses["champion"]).mean()),
+    )
+    values = {
+        "difference": difference,
+        f"upper_{gate.confidence:.0%}": upper,
+        "candidate": float(losses["candidate"].mean()),
+        "champion": float(losses["champion"].mean()),
+    }
+    told = f"{gate.metric} differs from the champion's by {difference:+.5f}, at most {upper:+.5f}"
+    failure = f"{told} with {gate.confidence:.0%} confidence: not shown to be better" if upper >= 0 else ""
+    return _result(name, failure, f"{told} with {gate.confidence:.0%} confidence", values)
+
+
+def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
+    """The ONNX file predicts what the estimator it was made from predicted for the same rows."""
+    tolerance = problem.statement.gates.onnx_parity.tolerance
+    predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
+    difference = np.abs(predicted - trained.native["prediction"].to_numpy())
+    largest = float(np.where(np.isnan(difference), np.inf, difference).max())
+    told = f"the largest of {len(predicted):,} differences is {largest:.2g}"
+    failure = f"{told}, more than {tolerance:g}" if largest > tolerance else ""
+    return _result("onnx_parity", failure, told, {"largest_difference": largest})
+
+
+def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pinned) -> pa.Table:
+    """Return the latest raw requests before the cut-off, as many as the skew gate wants."""
+    statement = problem.statement
+    name, wanted = f"raw.{statement.request.table}", statement.gates.training_serving_skew.rows
+    start = params.as_of - statement.training.test
+    rows = tables.read(
+        name, time=statement.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name)
+    )
+    rows = rows.sort_by([(statement.event_time, "ascending"), (statement.key, "ascending")])
+    return rows.slice(max(0, rows.num_rows - wanted))
+
+
+def training_serving_skew(
+    problem: Problem, tables: Tables, online: OnlineStore, pinned: Pinned, requests: pa.Table
+) -> GateResult:
+    """Requests see the same features online, one JSON request at a time, as offline, by the training code.
+
+    The requests are moved to the moment up to which the online store is complete, since it holds no history.
+    """
+    gate, name = problem.statement.gates.training_serving_skew, "training_serving_skew"
+    known = [online.as_of(view.versioned_name) for view in problem.views]
+    moments = [moment for moment in known if moment is not None]
+    if len(moments) < len(known) or not requests.num_rows:
+        return GateResult(gate=name, passed=False, reason="a feature view was never materialised online")
+    moved = _at(requests, problem.statement.event_time, min(moments)) if moments else requests
+    offline = columns(with_features(problem, tables, pinned.snapshots, moved), problem.features)
+    served = _served(problem, online, moved)
+    shares = {
+        feature: float(_differ(offline[feature], served[feature], kind, gate.tolerance).mean())
+        for feature, kind in problem.features.items()
+    }
+    worst = max(shares, key=lambda feature: shares[feature])
+    told = f"{worst} differs for {shares[worst]:.1%} of {requests.num_rows} requests"
+    failure = f"{told}, more than {gate.max_share:.1%}" if shares[worst] > gate.max_share else ""
+    return _result(name, failure, "offline and online features agree", {worst: shares[worst]})
+
+
+def _at(requests: pa.Table, event_time: str, moment: datetime) -> pa.Table:
+    times = pa.array([moment] * requests.num_rows, TIMESTAMP)
+    return requests.set_column(requests.schema.get_field_index(event_time), event_time, times)
+
+
+def _served(problem: Problem, online: OnlineStore, requests: pa.Table) -> Columns:
+    """Return the features as the serving app computes them: from JSON, each request on its own."""
+    statement = problem.statement
+    features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
+    decode = RequestDecoder(statement.request_columns)
+    served = [features(decode(msgspec.json.encode(row))[0]) for row in requests.to_pylist()]
+    return {name: np.concatenate([one[name] for one in served]) for name in problem.features}
+
+
+def _differ(offline: Any, served: Any, kind: FeatureType, tolerance: float) -> Any:
+    if kind is FeatureType.CATEGORICAL:
+        return offline != served
+    return ~np.isclose(offline, served, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _result(gate: str, failure: str, success: str, values: dict[str, float]) -> GateResult:
+    return GateResult(gate=gate, passed=not failure, reason=failure or success, values=values)

@@ -1,0 +1,96 @@
+"""Steps 22 and 23: the candidate with its manifest and card into the model store, and into MLflow for people."""
+
+import hashlib
+import logging
+from datetime import datetime
+
+import pyarrow as pa
+
+from monitoring.drift import Reference, describe
+from pipelines.feature.request import without_nan
+from pipelines.model_store import CARD, ONNX, REFERENCE, ModelStore
+from pipelines.scoring import Scorer, columns
+from pipelines.spec import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem, RunInfo
+from pipelines.tracking import Tracking
+from pipelines.training import Candidate, Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
+from pipelines.training.card import card
+from pipelines.training.prepare import part
+
+log = logging.getLogger(__name__)
+
+
+def register(
+    params: TrainingParams,
+    run: RunInfo,
+    problem: Problem,
+    code: Code,
+    models: ModelStore,
+    tracking: Tracking,
+    pinned: Pinned,
+    frame: pa.Table,
+    split: Split,
+    trained: Trained,
+    evaluated: Evaluated,
+    verdicts: Verdicts,
+) -> Candidate:
+    """Store the candidate, refused ones too, so that every verdict stays on record with its numbers."""
+    statement, metrics = problem.statement, evaluated.metrics
+    reference = _reference(problem, frame, split, evaluated).to_json()
+    files = {ONNX: trained.onnx, REFERENCE: reference}
+    manifest = Manifest(
+        problem=statement.name,
+        task=statement.task,
+        run_id=run.run_id,
+        created=datetime.fromisoformat(run.created),
+        reason=params.reason,
+        estimator=trained.choice.estimator,
+        settings=trained.choice.settings,
+        code=code,
+        data=pinned.snapshots,
+        feature_versions=FeatureVersions(
+            views={view.name: view.version for view in problem.views}, request=problem.request_features.version
+        ),
+        features=dict(problem.features),
+        request_schema=dict(statement.request_columns),
+        periods=_periods(split),
+        metrics={
+            "test": metrics.candidate,
+            "champion": metrics.champion,
+            "slices": metrics.slices,
+            **{f"validation {name}": scores for name, scores in trained.choice.validation.items()},
+        },
+        champion=pinned.champion,
+        gates=verdicts.gates,
+        example=_example(problem, frame, split, trained),
+        files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    )
+    text = card(manifest, statement).encode()
+    digest, version = models.put(manifest, files)
+    models.attach(digest, CARD, text)
+    tracking.record(manifest, digest, version, {**files, CARD: text})
+    log.info("registered version=%d model=%s accepted=%s", version, digest[:12], manifest.accepted)
+    return Candidate(model=digest, version=version, accepted=manifest.accepted)
+
+
+def _periods(split: Split) -> dict[str, Period]:
+    moments = [split.train_start, split.validation_start, split.test_start, split.end]
+    return {
+        name: Period(start=moments[number], end=moments[number + 1], rows=split.rows[name])
+        for number, name in enumerate(("train", "validation", "test"))
+    }
+
+
+def _reference(problem: Problem, frame: pa.Table, split: Split, evaluated: Evaluated) -> Reference:
+    train = columns(part(frame, split, "train"), problem.features)
+    predictions = evaluated.predictions["candidate"].to_numpy()
+    return Reference(
+        features={name: describe(train[name], kind) for name, kind in problem.features.items()},
+        prediction=describe(predictions, FeatureType.NUMERIC),
+    )
+
+
+def _example(problem: Problem, frame: pa.Table, split: Split, trained: Trained) -> Example:
+    row = columns(part(frame, split, "test").slice(0, 1), problem.features)
+    prediction = float(Scorer(trained.onnx, problem.features)(row)[0])
+    values = without_nan(value.tolist()[0] for value in row.values())
+    return Example(features=dict(zip(row, values, strict=True)), prediction=prediction)

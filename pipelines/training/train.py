@@ -1,0 +1,63 @@
+"""Steps 20 and 21: fit each estimator, choose the best on the validation period, and hand it on as ONNX."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from monitoring.metrics import quality
+from pipelines.spec import METRICS, Estimator, FeatureType, Problem, Task, UserError
+from pipelines.training import Choice, Split, Trained, TrainingParams
+from pipelines.training.export import to_onnx
+from pipelines.training.prepare import part
+
+log = logging.getLogger(__name__)
+
+PARITY_ROWS = 2000
+
+
+def train(params: TrainingParams, problem: Problem, frame: pa.Table, split: Split) -> Trained:
+    """Fit every estimator on the training period and keep the one with the best validation metric."""
+    statement, metric = problem.statement, problem.statement.gates.champion_comparison.metric
+    names = params.estimators or statement.training.estimators
+    X, y = inputs(part(frame, split, "train"), problem)
+    X_validation, y_validation = inputs(part(frame, split, "validation"), problem)
+    fitted, scores = {}, {}
+    for name in names:
+        fitted[name] = _new(problem, name)
+        fitted[name].fit(X, y)
+        scores[name] = quality(statement, y_validation, predict(fitted[name], X_validation, statement.task))
+        log.info("fitted estimator=%s rows=%d %s=%.4f", name, len(y), metric, scores[name][metric])
+    choose = min if METRICS[statement.task][metric] == "lower" else max
+    best = choose(names, key=lambda name: scores[name][metric])
+    X_test, _ = inputs(part(frame, split, "test").slice(0, PARITY_ROWS), problem)
+    return Trained(
+        onnx=to_onnx(fitted[best], problem.features, statement.task),
+        choice=Choice(estimator=best, settings=statement.training.settings.get(best, {}), validation=scores),
+        native=pa.table({"prediction": predict(fitted[best], X_test, statement.task)}),
+    )
+
+
+def inputs(rows: pa.Table, problem: Problem) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """Return rows of a frame as an estimator takes them: float32 and string columns, and the labels."""
+    features = rows.select(list(problem.features)).to_pandas()
+    text = [name for name, kind in problem.features.items() if kind is FeatureType.CATEGORICAL]
+    features[text] = features[text].fillna("")
+    return features, rows["label"].to_numpy()
+
+
+def predict(estimator: Estimator, X: pd.DataFrame, task: Task) -> np.ndarray[Any, Any]:
+    """Return the probability of the event, or the quantity, for each row."""
+    if task is Task.BINARY:
+        return np.asarray(estimator.predict_proba(X)[:, 1], dtype=np.float64)  # type: ignore[attr-defined]
+    return np.asarray(estimator.predict(X), dtype=np.float64)
+
+
+def _new(problem: Problem, name: str) -> Estimator:
+    training = problem.statement.training
+    try:
+        return problem.estimators[name](problem.features, training.seed, **training.settings.get(name, {}))
+    except TypeError as error:
+        raise UserError(f"training.settings.{name} does not fit the estimator: {error}") from error

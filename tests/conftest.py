@@ -1,0 +1,109 @@
+"""What the tests share: platforms on the tiny problems, in folders of their own."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipelines.bootstrap import Platform
+from pipelines.deployment import DeploymentParams
+from pipelines.deployment.transitions import Actor, approve, propose
+from pipelines.feature import FeatureParams
+from pipelines.settings import Settings
+from pipelines.spec import (
+    AllAtOnce,
+    Code,
+    Example,
+    FeatureType,
+    FeatureVersions,
+    GateResult,
+    Manifest,
+    Period,
+    ReleaseFile,
+    Task,
+)
+from pipelines.training import Candidate, TrainingParams
+
+ROOT = Path(__file__).parent.parent
+HISTORY, NOW = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 25, tzinfo=UTC)
+PROBLEMS = ("tests.problems.late", "tests.problems.minutes")
+
+
+def make_platform(home: Path, problem: str = PROBLEMS[0], **settings: object) -> Platform:
+    """Return a platform whose every file lies below ``home``."""
+    given = {"home": home, "releases": home / "releases", "problem": problem, **settings}
+    return Platform(Settings.model_validate(given), ROOT)
+
+
+def learn(platform: Platform) -> Candidate:
+    """Ingest the history and train on it."""
+    platform.run("feature", FeatureParams(start=HISTORY, end=NOW), "history")
+    candidate: Candidate = platform.run("training", TrainingParams(as_of=NOW, reason="test"), "first")
+    return candidate
+
+
+def release(platform: Platform, candidate: Candidate) -> None:
+    """Release a candidate to all traffic."""
+    file = ReleaseFile(model=candidate.model, version=candidate.version, strategy=AllAtOnce())
+    propose(platform.releases, platform.models, Actor("tester", NOW), file)
+    approve(platform.releases, Actor("reviewer", NOW), file)
+    platform.run("deployment", DeploymentParams(release=file, as_of=NOW, who="tester"))
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    """A manifest that was accepted, of a model that does not exist."""
+    moment = Period(start=HISTORY, end=NOW, rows=100)
+    return Manifest(
+        problem="parcel-late",
+        task=Task.BINARY,
+        run_id="run",
+        created=NOW,
+        reason="test",
+        estimator="boosting",
+        settings={},
+        code=Code(commit="c" * 40, modified=False, lock_sha256="", statement_sha256=""),
+        data={"raw.parcels": 1},
+        feature_versions=FeatureVersions(views={}, request=""),
+        features={"weight": FeatureType.NUMERIC},
+        request_schema={},
+        periods={"train": moment, "validation": moment, "test": moment},
+        metrics={"test": {"log_loss": 0.3}, "champion": {}},
+        champion=None,
+        gates=(GateResult(gate="absolute_quality", passed=True, reason="good"),),
+        example=Example(features={"weight": 1.0}, prediction=0.5),
+        files={},
+    )
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database: making one takes seconds, copying it none."""
+    home = tmp_path_factory.mktemp("mlflow-template")
+    make_platform(home).tracking.prepare()
+    return home / "mlflow"
+
+
+@pytest.fixture
+def new_platform(tmp_path: Path, mlflow_database: Path) -> Iterator[Callable[..., Platform]]:
+    """Make a platform in a folder of its own, by problem."""
+
+    def make(problem: str = PROBLEMS[0], name: str = "home", **settings: object) -> Platform:
+        shutil.copytree(mlflow_database, tmp_path / name / "mlflow", dirs_exist_ok=True)
+        return make_platform(tmp_path / name, problem, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="module", params=PROBLEMS)
+def learned(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path
+) -> Platform:
+    """A platform of each task with history, features and a first candidate; for tests that change nothing in it."""
+    home = tmp_path_factory.mktemp("learned")
+    shutil.copytree(mlflow_database, home / "mlflow")
+    platform = make_platform(home, request.param)
+    assert learn(platform).accepted
+    return platform

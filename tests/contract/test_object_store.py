@@ -1,0 +1,56 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipelines.spec import UserError
+
+
+def test_an_object_is_read_as_it_was_written(objects):
+    objects.write("a/b.json", b"one")
+    objects.write("a/b.json", b"two")
+    assert objects.read("a/b.json") == b"two"
+
+
+def test_an_object_that_is_not_there_is_none(objects):
+    assert objects.read("a/b.json") is None
+    assert objects.keys("a/") == []
+
+
+def test_an_object_is_created_once(objects):
+    assert objects.create("a", b"one")
+    assert not objects.create("a", b"two")
+    assert objects.read("a") == b"one"
+
+
+def test_of_many_creators_one_wins(objects):
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: objects.create("a", str(n).encode()), range(40)))
+    assert sum(won) == 1
+    assert objects.read("a") == str(won.index(True)).encode()
+
+
+def test_a_reader_never_sees_half_an_object(objects):
+    whole = [bytes([n]) * 200_000 for n in range(4)]
+    objects.write("a", whole[0])
+
+    def write(n):
+        objects.write("a", whole[n % 4])
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, n) for n in range(40)]
+        while not all(one.done() for one in writing):
+            assert objects.read("a") in whole
+
+
+def test_keys_are_listed_by_prefix_in_order(objects):
+    for key in ("x/2", "x/10/a", "x/1", "y/1", "xx/1", "x/.hidden"):
+        objects.write(key, b"")
+    assert objects.keys("x/") == ["x/.hidden", "x/1", "x/10/a", "x/2"]
+    assert objects.keys("x/1") == ["x/1", "x/10/a"]
+    assert objects.keys("") == ["x/.hidden", "x/1", "x/10/a", "x/2", "xx/1", "y/1"]
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/passwd"])
+def test_a_key_stays_in_the_store(objects, key):
+    with pytest.raises(UserError, match="is not a key"):
+        objects.write(key, b"")

@@ -1,0 +1,210 @@
+"""The path of a release through the command line, with its exit codes, and what it says to mistakes."""
+
+import re
+import shutil
+import signal
+import socket
+import time
+
+import msgspec
+import pytest
+import urllib3
+
+from tests.conftest import PROBLEMS
+from tests.e2e.conftest import Mlops
+from tests.problems import parcels
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, mlflow_database):
+    """A home with history and a first candidate, all made by commands."""
+    mlops = Mlops(tmp_path_factory.mktemp("cli"))
+    shutil.copytree(mlflow_database, mlops.home / "mlflow")
+    done = mlops("run", "feature", "--set", "start=2024-01-01", "--set", "end=2024-02-25")
+    assert done.code == 0, done.err
+    done = mlops("run", "training", "--set", "as_of=2024-02-25", "--set", "reason=first", "--run-id", "one", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["run_id"], done.json["output"]["version"], done.json["output"]["accepted"]) == ("one", 1, True)
+    return mlops
+
+
+@pytest.fixture
+def home(trained):
+    """The trained home, in which nothing is released yet; what a test releases is taken back."""
+    yield trained
+    for folder in (trained.home / "store/releases", trained.home / "releases"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_release_goes_from_proposal_to_service_and_back(home):
+    assert home("propose", "v1").code == 0
+    assert 'kind = "canary"' in (home.home / "releases/dev.toml").read_text()
+    assert home("approve", "--who", "ada").code == 0
+    done = home("deploy", "--as-of", "2024-02-25")
+    assert (done.code, "v1 takes all traffic at once" in done.out) == (0, True), done.err
+    assert home("deploy", "--as-of", "2024-02-25").code == 0, "safe to run twice"
+    state = home("status", "--json").json["release"]
+    assert (state["phase"], state["champion"]["version"]) == ("promoted", 1)
+    done = home("explain", "v1")
+    assert "approve by ada: v1" in done.out
+    assert "champion_comparison" in done.out
+    done = home("rollback", "--reason", "a test")
+    assert (done.code, "no earlier champion" in done.err) == (3, True)
+
+
+def test_deploying_what_nobody_approved_is_refused(home):
+    assert home("propose", "v1", "--strategy", "all-at-once").code == 0
+    done = home("deploy", "--as-of", "2024-02-25")
+    assert (done.code, "is not approved" in done.err) == (3, True)
+
+
+def test_deploying_on_stale_features_is_refused(home):
+    home("propose", "v1")
+    home("approve")
+    done = home("deploy", "--as-of", "2024-03-25")
+    assert done.code == 1
+    assert "feature view 'queue' is 29d old, which is longer than it stays valid" in done.err
+
+
+def test_a_worse_candidate_is_refused_with_its_own_exit_code_and_cannot_be_proposed(home):
+    home("propose", "v1")
+    home("approve")
+    home("deploy", "--as-of", "2024-02-25")
+    done = home("run", "training", "--set", "as_of=2024-02-25", "--set", 'estimators=["baseline"]')
+    assert done.code == 3
+    version = re.search(r"version (\d+)", done.out)[1]
+    done = home("propose", f"v{version}")
+    assert (done.code, "did not pass its gates" in done.err) == (3, True)
+    assert home("propose", f"v{version}", "--override", "we must").code == 0
+    assert "we must" in home("explain", f"v{version}").out
+
+
+def test_each_step_can_be_run_by_itself(home):
+    whole = home("run", "training", "--set", "as_of=2024-02-25", "--run-id", "whole", "--json")
+    for number, step in enumerate(("pin", "extract", "prepare", "train", "evaluate", "judge", "register")):
+        start = ("--set", "as_of=2024-02-25", "--set", "reason=x") if number == 0 else ()
+        done = home("step", f"training/{step}", "--run-id", "steps", *start)
+        assert done.code == 0, done.err
+    models = {version["run_id"]: version for version in home("status", "--json").json["versions"]}
+    onnx = [(home.home / f"store/models/{models[run]['model']}/model.onnx").read_bytes() for run in ("whole", "steps")]
+    assert whole.code == 0
+    assert onnx[0] == onnx[1]
+
+
+def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
+    found = home("lineage", "v1", "--json").json
+    assert set(found["data"]) >= {"raw.parcels", "raw.deliveries"}
+    assert found["run_id"] == "one"
+    assert "snapshot" in home("lineage", "v1").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "trainin"], 1, "there is no pipeline 'trainin'; did you mean 'training'?"),
+        (["run", "training", "--set", "as_off=2024-01-01"], 1, "--set as_off: unknown key; did you mean 'as_of'?"),
+        (["run", "training", "--set", "as_of=soon"], 1, "--set as_of: Input should be a valid datetime"),
+        (["step", "training/trian", "--run-id", "one"], 1, "has no step 'trian'; did you mean 'train'?"),
+        (["step", "training/train", "--run-id", "none"], 1, "there is no run 'none'"),
+        (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
+        (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
+        (["propose", "v99"], 1, "'v99' names 0 models"),
+        (["propose", "v1", "--strategy", "yolo"], 1, "no strategy 'yolo'; choose canary or all-at-once"),
+        (["approve"], 1, "write it with 'mlops propose'"),
+        (["monitor"], 1, "there is no champion to monitor"),
+        (["lineage", "0" * 32], 1, "has no prediction"),
+        (["report"], 1, "nothing was served in 'dev' yet"),
+        (["--home"], 2, "requires an argument"),
+        (["fly"], 2, "No such command 'fly'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_words_without_a_traceback(home, arguments, code, message):
+    done = home(*arguments)
+    assert done.code == code
+    assert message in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+
+
+def test_a_setting_that_is_none_is_named(home, monkeypatch):
+    monkeypatch.setitem(home.environ, "RATCHET_HOEM", "x")
+    done = home("status")
+    assert (done.code, "RATCHET_HOEM is no setting; did you mean 'home'?" in done.err) == (1, True)
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _ask(port, path, body=None):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            method = "GET" if body is None else "POST"
+            return urllib3.request(method, f"http://127.0.0.1:{port}{path}", body=body, retries=False, timeout=10)
+        except urllib3.exceptions.HTTPError:
+            assert time.monotonic() < deadline, "the app does not answer"
+            time.sleep(0.05)
+
+
+def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_loss(home, port, monkeypatch):
+    monkeypatch.setitem(home.environ, "RATCHET_POLL_SECONDS", "0.05")
+    monkeypatch.setitem(home.environ, "RATCHET_FLUSH_SECONDS", "600")
+    row = parcels.read("parcels", parcels.STRIKE, parcels.STRIKE.replace(day=5)).to_pylist()[0]
+    body = msgspec.json.encode(row)
+    process = home.start("serve", "--port", str(port))
+    try:
+        assert _ask(port, "/ping").json() == {"status": "ok", "release": None}
+        reply = _ask(port, "/invocations", body)
+        assert (reply.status, reply.headers["content-type"]) == (503, "application/problem+json")
+        assert reply.json()["title"] == "No release yet"
+
+        home("propose", "v1")
+        home("approve")
+        home("deploy", "--as-of", "2024-02-25")
+        deadline = time.monotonic() + 30
+        while _ask(port, "/ping").json()["release"] is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        answer = _ask(port, "/invocations", body).json()
+        assert (answer["model_version"], answer["variant"]) == (1, "champion")
+        assert _ask(port, "/invocations", b'{"nonsense": 1}').status == 400
+        assert _ask(port, "/nowhere").status == 404
+        metrics = _ask(port, "/metrics").data.decode()
+        assert 'predictions_total{variant="champion",version="1"} 1.0' in metrics
+        assert 'refused_requests_total{status="400"} 1.0' in metrics
+        assert "prediction_log_pending 1.0" in metrics
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    found = home("lineage", answer["prediction_id"], "--json")
+    assert found.code == 0, "a stopped app has written what it answered"
+    assert found.json["prediction"]["key"] == row["parcel_id"]
+
+
+def test_help_is_there_for_every_command(mlops):
+    text = mlops("--help").out
+    for command in (
+        "demo",
+        "run",
+        "step",
+        "status",
+        "explain",
+        "lineage",
+        "propose",
+        "approve",
+        "deploy",
+        "rollback",
+        "monitor",
+        "report",
+        "serve",
+    ):
+        assert re.search(rf"\b{command}\b", text), command
+        assert mlops(command, "--help").code == 0
+
+
+def test_the_problem_package_is_chosen_by_the_environment(tmp_path):
+    done = Mlops(tmp_path, PROBLEMS[1])("status", "--json")
+    assert done.code == 0
+    assert done.json["versions"] == []

@@ -1,0 +1,1 @@
+"""The parcels as a problem of classification."""

@@ -1,0 +1,104 @@
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from pipelines.adapters.local.objects import FileObjects
+from pipelines.serving.log import LogReader, LogWriter, Predictions
+
+START = datetime(2024, 1, 1, 22, tzinfo=UTC)
+
+
+def predictions(*ids, hours=0):
+    rows = len(ids)
+    return Predictions(
+        prediction_id=list(ids),
+        event_time=np.array(
+            [np.datetime64("2024-01-01T22:00") + np.timedelta64(hours, "h")] * rows, dtype="datetime64[us]"
+        ),
+        key=[f"key {one}" for one in ids],
+        routed=["champion"] * rows,
+        variant=["champion"] * rows,
+        model=["m"] * rows,
+        version=[1] * rows,
+        prediction=np.full(rows, 0.5, np.float32),
+        latency_ms=[1.0] * rows,
+        error=[None] * rows,
+        features={"weight": np.full(rows, 2.0, np.float32), "depot": np.array(["a"] * rows, dtype=object)},
+    )
+
+
+@pytest.fixture
+def objects(tmp_path):
+    return FileObjects(tmp_path)
+
+
+def writer(objects, seconds=60.0, rows=1000):
+    return LogWriter(objects, "dev", seconds, rows)
+
+
+def test_what_was_answered_can_be_read_back_by_time_and_by_id(objects):
+    log, reader = writer(objects), LogReader(objects, "dev")
+    log.append(predictions("a", "b"))
+    log.append(predictions("c", hours=3))
+    log.close()
+    assert sorted(reader.read(START, START + timedelta(days=1))["prediction_id"].to_pylist()) == ["a", "b", "c"]
+    assert reader.read(START, START + timedelta(hours=1)).num_rows == 2
+    assert reader.find("c")["feature_weight"] == 2.0
+    assert reader.find("z") is None
+    assert reader.days() == (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
+
+
+def test_files_are_kept_by_the_day_of_the_request(objects):
+    log = writer(objects)
+    log.append(predictions("a"))
+    log.append(predictions("b", hours=3))
+    log.close()
+    days = [key.split("/")[2] for key in objects.keys("predictions/dev/")]
+    assert days == ["day=2024-01-01", "day=2024-01-02"]
+
+
+def test_an_empty_log_reads_as_none(objects):
+    assert LogReader(objects, "dev").read(START, START + timedelta(days=1)) is None
+    assert LogReader(objects, "dev").days() is None
+
+
+def test_predictions_are_written_within_the_flush_interval(objects):
+    log = writer(objects, seconds=0.05)
+    log.append(predictions("a"))
+    deadline = time.monotonic() + 10
+    while log.pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert LogReader(objects, "dev").find("a")
+    log.close()
+
+
+def test_many_predictions_are_written_before_the_interval_ends(objects):
+    log = writer(objects, seconds=60, rows=3)
+    log.append(predictions("a", "b", "c"))
+    deadline = time.monotonic() + 10
+    while log.pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert log.pending == 0
+    log.close()
+
+
+def test_a_slow_store_holds_back_the_answers_and_loses_none(objects):
+    class Slow(FileObjects):
+        def write(self, key, data):
+            gate.wait(10)
+            super().write(key, data)
+
+    gate, slow = threading.Event(), Slow(objects.root)
+    log = writer(slow, seconds=0.01, rows=2)
+    asking = threading.Thread(target=lambda: [log.append(predictions(f"{n}", f"{n}'")) for n in range(30)])
+    asking.start()
+    time.sleep(0.3)
+    assert asking.is_alive(), "twenty rows are pending: whoever asks for more has to wait"
+    assert log.pending <= 22
+    gate.set()
+    asking.join(10)
+    log.close()
+    assert LogReader(objects, "dev").read(START, START + timedelta(days=1)).num_rows == 60

@@ -1,0 +1,185 @@
+"""The service with real models: routing, fallback, swapping, and what it answers to bad requests."""
+
+import json
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from pipelines.demo.plants import plant_failing_model
+from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
+from pipelines.serving.log import LogReader, LogWriter
+from pipelines.serving.model import ServedModel
+from pipelines.serving.service import NoRelease, Service, to_challenger
+from pipelines.spec import CanaryStrategy, ReleaseFile, UserError, Variant
+from tests.conftest import NOW, learn, release
+from tests.problems import parcels
+
+
+@pytest.fixture
+def platform(new_platform):
+    made = new_platform()
+    release(made, learn(made))
+    return made
+
+
+@pytest.fixture
+def service(platform):
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    made = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    made.refresh()
+    yield made
+    writer.close()
+
+
+def requests(count=40):
+    rows = parcels.read("parcels", NOW, NOW + timedelta(days=2)).slice(0, count).to_pylist()
+    return [{name: value.isoformat() if name == "asked_at" else value for name, value in row.items()} for row in rows]
+
+
+def body(rows):
+    return json.dumps({"instances": rows}).encode()
+
+
+def canary(platform, model, version, share=0.5):
+    file = ReleaseFile(
+        model=model, version=version, strategy=CanaryStrategy(share=share, bake=timedelta(days=1)), override="a test"
+    )
+    actor = Actor("tester", NOW)
+    propose(platform.releases, platform.models, actor, file)
+    approve(platform.releases, actor, file)
+    start(platform.releases, actor, file)
+
+
+def test_without_a_release_there_is_no_answer(new_platform):
+    empty = new_platform(name="empty")
+    writer = LogWriter(empty.objects, "dev", 60, 100)
+    service = Service(empty.problem, empty.online, empty.models, empty.releases, writer)
+    service.refresh()
+    with pytest.raises(NoRelease):
+        service.predict(body(requests(1)))
+    writer.close()
+
+
+def test_an_answer_has_a_prediction_an_id_a_version_and_a_variant(service):
+    answer = service.predict(json.dumps(requests(1)[0]).encode())
+    assert 0 <= answer["prediction"] <= 1
+    assert (len(answer["prediction_id"]), answer["model_version"], answer["variant"]) == (32, 1, "champion")
+
+
+def test_several_are_answered_in_their_order(service):
+    rows = requests()
+    together = [answer["prediction"] for answer in service.predict(body(rows))["predictions"]]
+    alone = [service.predict(json.dumps(row).encode())["prediction"] for row in rows]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_missing_features_are_counted_and_an_unknown_entity_is_answered(service):
+    row = {**requests(1)[0], "weight": None}
+    assert "prediction" in service.predict(json.dumps(row).encode())
+    assert 'missing_features_total{feature="weight"} 1.0' in service.metrics.text().decode()
+
+
+def test_a_feature_past_its_time_to_live_counts_as_missing(service):
+    late = {**requests(1)[0], "asked_at": (NOW + timedelta(days=9)).isoformat()}
+    service.predict(json.dumps(late).encode())
+    assert 'missing_features_total{feature="queue_now"} 1.0' in service.metrics.text().decode()
+
+
+def test_a_bad_request_changes_nothing(service):
+    with pytest.raises(UserError, match="unknown field"):
+        service.predict(json.dumps({**requests(1)[0], "wieght": 1}).encode())
+    assert service.log.pending == 0
+
+
+def test_a_key_always_goes_to_the_same_variant_and_the_share_is_kept():
+    keys = [f"key {number}" for number in range(20_000)]
+    first = [to_challenger(key, 2, 0.2) for key in keys]
+    assert first == [to_challenger(key, 2, 0.2) for key in keys]
+    assert np.mean(first) == pytest.approx(0.2, abs=0.01)
+    other = [to_challenger(key, 3, 0.2) for key in keys]
+    assert np.mean(np.array(first) & np.array(other)) == pytest.approx(0.04, abs=0.01)  # not the same fifth each time
+
+
+def test_a_failing_challenger_fails_no_request(platform, service):
+    model, version, limit = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version)
+    service.refresh()
+    rows = requests(150)
+    answers = service.predict(body(rows))["predictions"]
+    service.log.flush()
+    log = LogReader(platform.objects, "dev").read(NOW, NOW + timedelta(days=3)).to_pylist()
+    by_key = {row["key"]: row for row in log}
+    assert len(answers) == 150
+    for row, answer in zip(rows, answers, strict=True):
+        logged = by_key[row["parcel_id"]]
+        failed = logged["routed"] == "challenger" and row["weight"] > limit
+        assert (logged["error"] is not None) == failed
+        assert answer["variant"] == ("champion" if failed else logged["routed"])
+    assert sum(row["error"] is not None for row in log) > 0
+    assert sum(row["variant"] == "challenger" for row in log) > 40
+
+
+def test_a_new_release_is_served_and_a_rolled_back_one_is_not(platform, service):
+    champion = platform.releases.state().champion
+    model, version, _ = plant_failing_model(platform.models, champion.model, "weight")
+    light = {**requests(1)[0], "weight": 1.0}
+    canary(platform, model, version, share=0.999999)
+    service.refresh()
+    assert service.predict(json.dumps(light).encode())["model_version"] == 2
+    roll_back(platform.releases, Actor("tester", NOW), "bad")
+    service.refresh()
+    assert service.predict(json.dumps(light).encode())["model_version"] == 1
+    canary(platform, model, version)
+    promote(platform.releases, Actor("tester", NOW), "after all")
+    service.refresh()
+    assert service.predict(json.dumps(light).encode())["model_version"] == 2
+
+
+def test_a_model_that_was_tampered_with_is_not_served_and_the_old_one_goes_on(platform, service):
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version)
+    path = platform.home / "store/models" / model / "model.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+    before = service.release
+    service.refresh()
+    assert service.release is before
+    assert "refused_releases_total 1.0" in service.metrics.text().decode()
+    assert service.predict(json.dumps(requests(1)[0]).encode())["model_version"] == 1
+
+
+def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(platform):
+    champion = platform.models.versions()[1]
+    manifest = platform.models.manifest(champion)
+    wrong = manifest.model_copy(update={"example": manifest.example.model_copy(update={"prediction": 0.123})})
+    files = {name: platform.models.file(champion, name) for name in manifest.files}
+    digest, version = platform.models.put(wrong, files)
+    with pytest.raises(UserError, match="it is not served"):
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+
+
+def test_a_model_of_other_features_is_not_served(platform):
+    champion = platform.models.versions()[1]
+    manifest = platform.models.manifest(champion)
+    versions = manifest.feature_versions.model_copy(
+        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
+    )
+    files = {name: platform.models.file(champion, name) for name in manifest.files}
+    digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": versions}), files)
+    with pytest.raises(UserError, match="trained on other definitions of queue"):
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+
+
+def test_what_is_served_is_what_training_saw(platform, service):
+    """The served features of a request, read back from the log, are the offline ones."""
+    from pipelines.training.extract import with_features
+
+    moved = parcels.read("parcels", NOW, NOW + timedelta(days=1)).slice(0, 1)
+    row = {**moved.to_pylist()[0], "asked_at": NOW.isoformat()}
+    service.predict(json.dumps(row).encode())
+    service.log.flush()
+    logged = LogReader(platform.objects, "dev").read(NOW, NOW + timedelta(days=1)).to_pylist()[0]
+    at_now = moved.set_column(1, "asked_at", [[NOW]]).cast(moved.schema)
+    offline = with_features(platform.problem, platform.tables, {}, at_now).to_pylist()[0]
+    for name in platform.problem.features:
+        assert logged[f"feature_{name}"] == offline[name], name

@@ -1,0 +1,100 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from pipelines.spec import UserError
+from pipelines.tables import TIMESTAMP, Tables
+
+START = datetime(2024, 1, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return Tables({"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": tmp_path.as_uri()})
+
+
+def rows(day, *values):
+    times = [START + day * DAY + timedelta(minutes=number) for number in range(len(values))]
+    return pa.table({"time": pa.array(times, TIMESTAMP), "value": pa.array(values, pa.float64())})
+
+
+def write(tables, day, *values):
+    return tables.overwrite("raw.t", rows(day, *values), "time", START + day * DAY, START + (day + 1) * DAY)
+
+
+def test_the_same_day_twice_is_the_same_data_version(tables):
+    first = write(tables, 0, 1.0, 2.0)
+    assert write(tables, 0, 1.0, 2.0) == first
+    assert tables.read("raw.t").num_rows == 2
+
+
+def test_a_corrected_day_replaces_that_day_alone(tables):
+    write(tables, 0, 1.0, 2.0)
+    before = write(tables, 1, 3.0)
+    after = write(tables, 0, 9.0)
+    assert after != before
+    assert tables.read("raw.t").sort_by("time")["value"].to_pylist() == [9.0, 3.0]
+
+
+def test_an_earlier_snapshot_still_reads_as_it_was(tables):
+    before = write(tables, 0, 1.0)
+    write(tables, 0, 2.0)
+    assert tables.read("raw.t", snapshot=before)["value"].to_pylist() == [1.0]
+
+
+def test_a_span_crosses_months_and_excludes_its_end(tables):
+    for day in range(4):
+        write(tables, day, float(day))
+    read = tables.read("raw.t", time="time", start=START + DAY, end=START + 3 * DAY)
+    assert sorted(read["value"].to_pylist()) == [1.0, 2.0]
+
+
+def test_a_day_that_became_empty_is_emptied(tables):
+    write(tables, 0, 1.0)
+    tables.overwrite("raw.t", rows(0), "time", START, START + DAY)
+    assert tables.read("raw.t").num_rows == 0
+
+
+def test_a_table_that_never_had_rows_does_not_exist(tables):
+    assert tables.overwrite("raw.t", rows(0), "time", START, START + DAY) is None
+    assert tables.snapshot("raw.t") is None
+    with pytest.raises(UserError, match=r"no table 'raw.t' yet"):
+        tables.read("raw.t")
+
+
+def test_a_pinned_snapshot_can_be_pinned_again(tables):
+    snapshot = write(tables, 0, 1.0)
+    tables.pin({"raw.t": snapshot}, "run-1")
+    tables.pin({"raw.t": snapshot}, "run-1")
+    assert tables.read("raw.t", snapshot=snapshot).num_rows == 1
+
+
+def test_writers_of_different_days_at_once_lose_nothing(tables, tmp_path):
+    write(tables, 0, 0.0)
+
+    def one(day):
+        return write(Tables(tables._properties), day, float(day))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(1, 5)))
+    assert sorted(tables.read("raw.t")["value"].to_pylist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_snapshots_are_pinned_while_others_write(tables):
+    snapshot = write(tables, 0, 0.0)
+
+    def pin(run):
+        Tables(tables._properties).pin({"raw.t": snapshot}, f"run-{run}")
+
+    def ingest(day):
+        write(Tables(tables._properties), day, float(day))
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(work, number) for number in range(1, 5) for work in (pin, ingest)]
+    for one in running:
+        one.result()
+    assert {f"run-{run}" for run in range(1, 5)} <= set(tables._table("raw.t").refs())
+    assert tables.read("raw.t").num_rows == 5
