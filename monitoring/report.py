@@ -39,13 +39,13 @@ class Version(Strict):
     """A model version in short.
 
     ``quality`` is the primary metric on its test period, ``champion`` the champion's there; ``seconds`` the time that
-    its training's steps took, None for a model that no training made.
+    its training's steps took. A model that no gate judged has none of them.
     """
 
     version: int
     as_of: date
     estimator: str
-    quality: float
+    quality: float | None
     champion: float | None
     judged: bool
     failed: tuple[str, ...]

@@ -67,7 +67,7 @@ def gather(platform: Platform) -> tuple[Content, Lineage]:
         served=_served(platform, predictions, reigns[0].version),
         reigns=reigns,
         marks=_marks(entries, monitored, manifests),
-        versions=[_version(platform, number, manifest, entries) for number, manifest in manifests.items()],
+        versions=[_version(platform, number, manifest, entries, reigns) for number, manifest in manifests.items()],
         decisions=[
             {"day": f"{one.at:%Y-%m-%d}", "train": one.train, "reason": one.reason} for one in decided if one.triggers
         ],
@@ -102,7 +102,7 @@ def _figures(
         "predictions served": f"{predictions.num_rows:,}",
         "labels that came": f"{labels:,}",
         "alarms raised": str(sum(len(one.alarms) for one in monitored)),
-        "candidates trained": str(len(manifests)),
+        "candidates judged": str(sum(bool(manifest.gates) for manifest in manifests.values())),
         "promoted": str(actions.count("promote")),
         "rolled back": str(actions.count("roll back")),
     }
@@ -126,21 +126,25 @@ def _marks(entries: list[ReleaseEntry], monitored: list[MonitorReport], manifest
     return marks + [Mark(manifest.periods["test"].end, "refusal", manifest.reason) for manifest in refused]
 
 
-def _version(platform: Platform, number: int, manifest: Manifest, entries: list[ReleaseEntry]) -> Version:
+def _version(
+    platform: Platform, number: int, manifest: Manifest, entries: list[ReleaseEntry], reigns: list[Reign]
+) -> Version:
     metric = platform.problem.statement.gates.champion_comparison.metric
-    moves = [entry for entry in entries if entry.reason.startswith((f"v{number} ", f"v{number}:"))]
-    names = {"promote": "champion", "roll back": "rolled back"}
-    fates = [names[entry.action] for entry in moves if entry.action in names]
+    fates = [f"until {reign.end:%d %b}" for reign in reigns[:-1] if reign.version == number]
+    if any(entry.action == "roll back" and entry.reason.startswith(f"v{number} ") for entry in entries):
+        fates = ["rolled back"]
+    if reigns[-1].version == number:
+        fates = ["champion"]
     return Version(
         version=number,
         as_of=manifest.periods["test"].end.date(),
         estimator=manifest.estimator.replace("_", " "),
-        quality=manifest.metrics["test"][metric],
-        champion=manifest.metrics["champion"].get(metric),
+        quality=manifest.metrics["test"][metric] if manifest.gates else None,
+        champion=manifest.metrics["champion"].get(metric) if manifest.gates else None,
         judged=bool(manifest.gates),
         failed=tuple(gate.gate.replace("_", " ") for gate in manifest.gates if not gate.passed),
         reason=manifest.reason,
-        fate=", then ".join(fates) or "not released",
+        fate=fates[-1] if fates else "not released",
         seconds=platform.runner.seconds(manifest.run_id) if manifest.gates else None,
     )
 

@@ -45,7 +45,6 @@ class Replay:
     def learn(self) -> None:
         """Ingest the history, train on it and release the first version."""
         start, now = _midnight(self.plan.history), _midnight(self.plan.start)
-        self.models.prepare_training()
         rows = self._ingest_history(start, now)
         self._start_ingest(now)
         self.story.good(
@@ -161,6 +160,8 @@ class Replay:
             params = FeatureParams(start=start, end=end, online_as_of=_midnight(self.plan.start))
             run_id = f"feature-{start:%Y%m%d}"
             self._next = start, end, run_id, self.data.start("feature", params, run_id)
+        else:
+            self.data.load("pipelines.report")
 
     def _finish_ingest(self) -> None:
         """Wait for the days that were started, and lay out what they bring: feature rows, and requests to send."""

@@ -24,12 +24,14 @@ def run_demo(outer: Platform, folder: Path, fast: bool, console: Console) -> Non
         update={"home": home, "releases": home / "releases", "poll_seconds": 0.05, "flush_seconds": 0.1}
     )
     platform, story = Platform(settings, outer.root), Story(console)
-    story.open(platform.problem.statement)
     with (
         running_worker(settings, outer.root, home / "feature.log") as data,
         running_worker(settings, outer.root, home / "training.log") as models,
         running_app(settings, home / "serving.log") as app,
     ):
+        data.load("pipelines.feature.pipeline", "pyiceberg.catalog.sql")
+        models.prepare_training()
+        story.open(platform.problem.statement)
         replay = Replay(platform, app, data, models, story, fast)
         story.chapter("1  Learn from history")
         replay.learn()
@@ -41,7 +43,7 @@ def run_demo(outer: Platform, folder: Path, fast: bool, console: Console) -> Non
         app.wait_for_log()
         report = home / "report.html"
         with story.progress("Writing the report", 1):
-            summary = models.report(report).result()
+            summary = data.report(report).result()
     story.look_back(summary, app, time.perf_counter() - began)
     shown = folder if not folder.is_absolute() else home
     console.print(f"\nThe report: [bold]{shown / 'report.html'}[/]", soft_wrap=True)

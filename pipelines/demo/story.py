@@ -1,11 +1,12 @@
 """How the demo tells what happens: chapters, short lines, progress bars; plain lines where there is no terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -53,21 +54,23 @@ class Story:
 
     def good(self, text: str) -> None:
         """Tell what went well."""
-        self.console.print(f"{_GOOD} {text}", highlight=False)
+        self._tell(_GOOD, text)
 
     def bad(self, text: str) -> None:
         """Tell what was stopped."""
-        self.console.print(f"{_BAD} {text}", highlight=False)
+        self._tell(_BAD, text)
 
     def note(self, text: str) -> None:
         """Tell what else happened."""
-        self.console.print(f"{_NOTE} {text}", highlight=False)
+        self._tell(_NOTE, text)
 
     def gates(self, gates: Sequence[GateResult]) -> None:
         """Show what each gate said."""
-        for gate in gates:
-            mark = _GOOD if gate.passed else _BAD
-            self.console.print(f"    {mark} {gate.gate.replace('_', ' '):<22} [dim]{gate.reason}[/]", highlight=False)
+        rows = [(_GOOD if one.passed else _BAD, one.gate.replace("_", " "), f"[dim]{one.reason}[/]") for one in gates]
+        self.console.print(Padding(_grid(rows), (0, 0, 0, 2)), highlight=False)
+
+    def _tell(self, mark: str, text: str) -> None:
+        self.console.print(_grid([(mark, text)]), highlight=False)
 
     def look_back(self, summary: Summary, app: App, seconds: float) -> None:
         """Show what was served, every model version, and where the last prediction came from."""
@@ -104,6 +107,16 @@ class Story:
             self._bars.remove_task(bar)
 
 
+def _grid(rows: Iterable[tuple[str, ...]]) -> Table:
+    """Return rows whose last cell wraps under itself."""
+    grid = Table.grid(padding=(0, 1))
+    for row in rows:
+        grid.add_row(*row)
+    for column in grid.columns[:-1]:
+        column.no_wrap = True
+    return grid
+
+
 def _versions(summary: Summary) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in ("model", "as of", summary.metric, "champion's", "gates", "fate", "trained in"):
@@ -114,7 +127,7 @@ def _versions(summary: Summary) -> Table:
         table.add_row(
             f"[bold]v{one.version}[/]",
             f"{one.as_of:%d %b}",
-            f"{one.quality:.4f}",
+            "" if one.quality is None else f"{one.quality:.4f}",
             "" if one.champion is None else f"{one.champion:.4f}",
             judged if one.judged else "[red]✘ none[/]",
             f"[bold green]{one.fate}[/]" if one.fate == "champion" else one.fate,

@@ -1,5 +1,6 @@
 """Processes that run pipelines beside the demo, as Jobs would."""
 
+import importlib
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +21,10 @@ class Worker:
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
+
+    def load(self, *modules: str) -> None:
+        """Have the worker import what its next work needs, beside other work."""
+        self._pool.submit(_load, modules)
 
     def prepare_training(self) -> None:
         """Have the worker import what training needs and make MLflow's database, beside other work."""
@@ -45,6 +50,11 @@ def _start(settings: Settings, root: Path, log: Path) -> None:
     global _platform  # noqa: PLW0603  (what a pool's initialiser is for)
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     _platform = Platform(settings, root)
+
+
+def _load(modules: tuple[str, ...]) -> None:
+    for module in modules:
+        importlib.import_module(module)
 
 
 def _prepare_training() -> None:

@@ -1,0 +1,44 @@
+"""Finds what a text names that does not exist: paths, commands, make targets, links."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import typer.main
+
+from pipelines.cli import releases, show, work  # noqa: F401  (each adds its commands)
+from pipelines.cli.app import app
+
+ROOT = Path(__file__).parent.parent.parent
+LISTED = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+FILES = [
+    name
+    for name in subprocess.run(LISTED, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    if (ROOT / name).is_file()
+]
+NAMES = {Path(name).name for name in FILES}
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"(\.?[\w.*-]+/)+[\w.*-]*|[\w-]+\.(toml|md|lock|py)")
+COMMAND = re.compile(r"\b(?:mlops|make) [a-z][a-z-]*(?: [a-z]+)?")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def missing(text, folder=ROOT):
+    """Return what a text in a folder names and does not exist; a file may go by its name without its folder."""
+    code = CODE.findall(text)
+    code += [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    commands = [command for piece in code for command in COMMAND.findall(piece.split("#")[0])]
+    paths = [piece for piece in code if PATH.fullmatch(piece)]
+    return [
+        *(command for command in commands if not _exists(command)),
+        *(path for path in paths if not (ROOT / path).exists() and path not in NAMES),
+        *(link for link in LINK.findall(text) if not (folder / link).exists()),
+    ]
+
+
+def _exists(command):
+    program, name, *rest = command.split()
+    if program == "make":
+        return name in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    found = typer.main.get_command(app).commands.get(name)
+    return found is not None and (not rest or not hasattr(found, "commands") or rest[0] in found.commands)
