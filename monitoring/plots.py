@@ -144,7 +144,8 @@ def calibration(curves: Mapping[str, Sequence[tuple[float, float, int]]], xlabel
             axes.scatter(predicted, observed, s=sizes, color=colour, zorder=3, lw=0)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.legend(loc="upper left")
+        if curves:
+            axes.legend(loc="upper left")
     return figure.svg  # type: ignore[attr-defined, no-any-return]
 
 

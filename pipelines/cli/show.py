@@ -31,12 +31,14 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     for model, reason in state["quarantined"].items():
         console.print(f"[yellow]quarantined[/] {model[:12]}: {reason}")
     versions = Table("version", "model", "trained", "estimator", "gates", "because", box=None, header_style="dim")
+    for column in versions.columns[:-1]:
+        column.no_wrap = True
     for version in content["versions"]:
         gates = "[green]passed[/]" if version["accepted"] else "[red]refused[/]"
         versions.add_row(
             f"v{version['version']}",
             version["model"][:12],
-            version["created"][:16],
+            version["created"][:10],
             version["estimator"],
             gates,
             version["reason"],

@@ -167,7 +167,16 @@ def _tell(run_id: str, output: Any, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "output": document})
     elif document:
-        for name, value in document.items():
-            console.print(f"  [dim]{name}[/] {value}")
+        _list(document)
     if document.get("accepted") is False and document.get("model"):
         raise typer.Exit(REFUSED)
+
+
+def _list(document: dict[str, Any], indent: str = "  ") -> None:
+    for name, value in document.items():
+        if isinstance(value, dict):
+            console.print(f"{indent}[dim]{name}[/]")
+            _list(value, indent + "  ")
+        elif value not in (None, [], ""):
+            console.print(f"{indent}[dim]{name}[/]", end=" ")
+            console.print(value, markup=False)

@@ -34,8 +34,11 @@ def test(
         if as_of is None:
             raise UserError(f"feature view {view.name!r} is not materialised; run 'mlops run feature' first")
         if params.as_of - as_of > view.ttl:
-            age = format_duration(params.as_of - as_of)
-            raise UserError(f"feature view {view.name!r} is {age} old, which is longer than it stays valid")
+            raise UserError(
+                f"feature view {view.name!r} was materialised up to {as_of:%Y-%m-%d %H:%M} and stays valid for "
+                f"{format_duration(view.ttl)}, so not until {params.as_of:%Y-%m-%d %H:%M}; "
+                "run 'mlops run feature' for the latest days, or choose an earlier --as-of"
+            )
     return Tested(model=variant.model, version=variant.version)
 
 
