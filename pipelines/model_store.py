@@ -82,8 +82,10 @@ class ModelStore:
             for version, digest in self.versions().items()
             if number == str(version) or (len(reference) >= 6 and digest.startswith(reference))
         ]
-        if len(matches) != 1:
-            raise UserError(f"{reference!r} names {len(matches)} models; give a version such as 3, or more of a digest")
+        if not matches:
+            raise UserError(f"there is no model {reference!r}; 'mlops status' lists the latest versions")
+        if len(matches) > 1:
+            raise UserError(f"{reference!r} begins the digests of {len(matches)} models; give more of it")
         return matches[0]
 
     def _number(self, digest: str) -> int:

@@ -3,7 +3,3 @@
 Exit codes: 0 done; 1 an error, told in a line; 2 wrong usage; 3 done, and the answer is no (a candidate refused, an
 alarm raised, a move not allowed).
 """
-
-from pipelines.cli.app import app, main
-
-__all__ = ["app", "main"]

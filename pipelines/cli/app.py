@@ -1,8 +1,6 @@
-"""The application, its global options, and how errors meet the user."""
+"""The application, its global options, and what its commands share."""
 
 import json
-import logging
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +18,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 AsOf = Annotated[
@@ -44,30 +41,6 @@ def options(
     given = {"home": home, "environment": environment}
     settings = Settings.read().model_copy(update={name: value for name, value in given.items() if value})
     context.obj = Platform(settings)
-
-
-def main() -> None:
-    """Run the command line; what a person can put right is told without a traceback."""
-    from pipelines.cli import releases, show, work  # noqa: F401  (each adds its commands)
-
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for package in ("pipelines", "monitoring", "model"):
-        logging.getLogger(package).setLevel(logging.INFO)
-    try:
-        app()
-    except Exception as error:
-        raise SystemExit(_tell(error)) from None
-
-
-def _tell(error: Exception) -> int:
-    """Print an error that a person can put right and return its exit code; let any other show its traceback."""
-    from pipelines.spec import Refused, UserError
-
-    if not isinstance(error, UserError):
-        raise error
-    errors.print("[red]error:[/]", end=" ")
-    errors.print(str(error), markup=False)
-    return REFUSED if isinstance(error, Refused) else 1
 
 
 def moment(as_of: datetime | None) -> datetime:

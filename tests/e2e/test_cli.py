@@ -108,7 +108,7 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
         (["step", "training/train", "--run-id", "none"], 1, "there is no run 'none'"),
         (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
         (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
-        (["propose", "v99"], 1, "'v99' names 0 models"),
+        (["propose", "v99"], 1, "there is no model 'v99'"),
         (["propose", "v1", "--strategy", "yolo"], 1, "no strategy 'yolo'; choose canary or all-at-once"),
         (["approve"], 1, "write it with 'mlops propose'"),
         (["monitor"], 1, "there is no champion to monitor"),

@@ -58,7 +58,7 @@ def test_a_model_is_found_by_version_and_by_the_beginning_of_its_digest(store, m
     store.put(*of(manifest, b"two"))
     assert store.resolve("1") == store.resolve("v1") == store.resolve(digest[:8]) == (digest, 1)
     for reference in ("3", "v0", "zz", ""):
-        with pytest.raises(UserError, match="names 0 models"):
+        with pytest.raises(UserError, match="there is no model"):
             store.resolve(reference)
 
 
