@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from monitoring.drift import describe, psi
 from monitoring.metrics import row_losses
-from pipelines.deployment.transitions import Actor, promote, roll_back
+from pipelines.deployment.transitions import Actor, Moved, promote, roll_back
 from pipelines.labels import labelled_predictions
 from pipelines.release_log import ReleaseLog
 from pipelines.serving.log import LogReader
@@ -48,11 +48,15 @@ def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: Rel
     if latest is None or latest.state.phase is not Phase.ROLLING or latest.state.rolling_since is None:
         return None
     traffic = labelled_predictions(problem, tables, predictions, latest.state.rolling_since, actor.at)
+    if traffic is not None:  # not of another release, whatever event times its requests had
+        traffic = traffic.filter(pc.equal(traffic["release"], latest.number))
     verdict = judge(problem.statement, latest.state, traffic, actor.at)
-    if verdict.outcome is Outcome.PASS:
-        latest = promote(releases, actor, verdict.reason)
-    if verdict.outcome is Outcome.FAIL:
-        latest = roll_back(releases, actor, verdict.reason)
+    moves = {Outcome.PASS: promote, Outcome.FAIL: roll_back}
+    if verdict.outcome in moves:
+        try:
+            latest = moves[verdict.outcome](releases, actor, verdict.reason, after=latest.number)
+        except Moved:  # somebody else did while we looked; the verdict is on what rolls no more
+            return None
     return Judged(verdict, latest)
 
 
@@ -66,10 +70,12 @@ def judge(statement: Statement, state: ReleaseState, traffic: pa.Table | None, n
     # Labels that come while the release bakes decide; where they come later, the shape of the predictions must do.
     by_labels = statement.label.delay <= state.bake
     seen = [_labelled(variant) if by_labels else variant for variant in (champion, answered)]
-    enough = min(variant.num_rows for variant in seen) >= statement.canary.min_predictions
+    enough = _enough(statement, *seen)
     failures = [_errs(statement, challenger)]
+    if _enough(statement, champion, answered):
+        failures.append(_slows(statement, champion, answered))
     if enough:
-        failures += [_slows(statement, *seen), _degrades(statement, *seen) if by_labels else _shifts(statement, *seen)]
+        failures.append(_degrades(statement, *seen) if by_labels else _shifts(statement, *seen))
     for failure in filter(None, failures):
         return Verdict(outcome=Outcome.FAIL, reason=failure)
     if not enough:
@@ -82,6 +88,10 @@ def judge(statement: Statement, state: ReleaseState, traffic: pa.Table | None, n
         return Verdict(outcome=Outcome.INSUFFICIENT, reason=f"baking until {until:%Y-%m-%d %H:%M}")
     told = f"{answered.num_rows:,} predictions, as fast and as good as the champion's"
     return Verdict(outcome=Outcome.PASS, reason=told)
+
+
+def _enough(statement: Statement, *variants: pa.Table) -> bool:
+    return all(variant.num_rows >= statement.canary.min_predictions for variant in variants)
 
 
 def _labelled(variant: pa.Table) -> pa.Table:

@@ -19,6 +19,10 @@ class Actor(NamedTuple):
     at: datetime
 
 
+class Moved(Refused):
+    """Another process moved the release after the state that a move was decided on."""
+
+
 class _Move(NamedTuple):
     action: Action
     reason: str
@@ -29,7 +33,8 @@ def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseF
     """Propose a model; it may have been rolled back before.
 
     Raises:
-        Refused: when it did not pass its gates and nobody took that upon them with ``override``.
+        Refused: when it did not pass its gates, or was compared with another champion than the one that serves, and
+            nobody took that upon them with ``override``.
     """
     manifest = models.manifest(release.model)
     if not manifest.accepted and not release.override:
@@ -39,6 +44,13 @@ def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseF
     def decide(state: ReleaseState) -> _Move:
         if state.phase is Phase.ROLLING:
             raise Refused("a release is rolling; wait for its end or roll it back first")
+        if state.champion and state.champion.model == release.model:
+            raise Refused(f"v{release.version} is the champion already")
+        if state.champion and state.champion.model != manifest.champion and not release.override:
+            raise Refused(
+                f"v{release.version} was never compared with the champion v{state.champion.version}; train anew, or "
+                "give the reason for releasing it as --override"
+            )
         quarantined = {model: why for model, why in state.quarantined.items() if model != release.model}
         change = {"phase": Phase.PROPOSED, "proposal": release, "quarantined": quarantined}
         reason = f"override of the gates: {release.override}" if release.override else manifest.reason
@@ -82,19 +94,27 @@ def start(log: ReleaseLog, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
     return _append(log, actor, decide)
 
 
-def promote(log: ReleaseLog, actor: Actor, reason: str) -> ReleaseEntry:
-    """Make the challenger the champion."""
+def promote(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
+    """Make the challenger the champion.
+
+    Raises:
+        Moved: when ``after``, the transition on which that was decided, is not the latest any more.
+    """
 
     def decide(state: ReleaseState) -> _Move:
         if state.challenger is None:
             raise Refused("there is no challenger to promote")
         return _Move("promote", f"v{state.challenger.version}: {reason}", _champion(state, state.challenger))
 
-    return _append(log, actor, decide)
+    return _append(log, actor, decide, after)
 
 
-def roll_back(log: ReleaseLog, actor: Actor, reason: str) -> ReleaseEntry:
-    """Take the challenger, or else the champion, out of service and quarantine it; the champion before it serves."""
+def roll_back(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
+    """Take the challenger, or else the champion, out of service and quarantine it; the champion before it serves.
+
+    Raises:
+        Moved: as :func:`promote`; without ``after``, whatever is latest is rolled back.
+    """
 
     def decide(state: ReleaseState) -> _Move:
         bad = state.challenger or state.champion
@@ -108,7 +128,7 @@ def roll_back(log: ReleaseLog, actor: Actor, reason: str) -> ReleaseEntry:
         }
         return _Move("roll back", f"v{bad.version} to v{champion.version}: {reason}", change)
 
-    return _append(log, actor, decide)
+    return _append(log, actor, decide, after)
 
 
 def _champion(state: ReleaseState, variant: Variant) -> dict[str, Any]:
@@ -123,10 +143,14 @@ def _champion(state: ReleaseState, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _append(log: ReleaseLog, actor: Actor, decide: Callable[[ReleaseState], _Move]) -> ReleaseEntry:
+def _append(
+    log: ReleaseLog, actor: Actor, decide: Callable[[ReleaseState], _Move], after: int | None = None
+) -> ReleaseEntry:
     """Append a move decided on the latest state; when another process moved first, decide again on the new state."""
     while True:
         latest = log.latest()
+        if after is not None and (latest is None or latest.number != after):
+            raise Moved(f"the release moved on after transition {after}")
         state = latest.state if latest else ReleaseState()
         move = decide(state)
         entry = ReleaseEntry(

@@ -25,9 +25,8 @@ def create_app(service: Service, poll_seconds: float) -> Starlette:
     async def invocations(request: Request) -> Response:
         try:
             answers = service.predict(await request.body())
-        except NoRelease:
-            detail = "This environment has no release yet; deploy one with 'mlops deploy'."
-            return _problem(service, 503, "No release yet", detail)
+        except NoRelease as error:
+            return _problem(service, 503, "No release", str(error))
         except UserError as error:
             return _problem(service, 400, "Not a valid request", str(error))
         return _json(answers)

@@ -1,10 +1,12 @@
 """The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
 
 A prediction waits in memory for at most ``flush_seconds``; that much is lost when the process is killed, and nothing
-when it is stopped. When the store is slow, predictions wait for it rather than memory growing without bound.
+when it is stopped. When the store is slow, predictions wait for it rather than memory growing without bound; when it
+fails, they are kept and written later, and once too many wait, a request fails rather than going unlogged.
 """
 
 import io
+import logging
 import os
 import threading
 import time
@@ -21,19 +23,22 @@ from pipelines.feature.request import Columns
 from pipelines.ports import ObjectStore
 from pipelines.tables import TIMESTAMP
 
+log = logging.getLogger(__name__)
+
 Strings = list[str | None]
 
 
 class Predictions(NamedTuple):
     """The answers to one request body of one or more rows; each field has one value for each row.
 
-    ``routed`` is the variant that the row was sent to, ``variant`` the one that answered; they differ when the
-    challenger failed, and ``error`` says how.
+    ``release`` is the transition of the release log that was served. ``routed`` is the variant that the row was sent
+    to, ``variant`` the one that answered; they differ when the challenger failed, and ``error`` says how.
     """
 
     prediction_id: Strings
     event_time: np.ndarray[Any, np.dtype[np.datetime64]]
     key: Iterable[str]
+    release: list[int]
     routed: Strings
     variant: Strings
     model: Strings
@@ -44,6 +49,12 @@ class Predictions(NamedTuple):
     features: Columns
 
 
+class _File(NamedTuple):
+    key: str
+    data: bytes
+    rows: int
+
+
 class LogWriter:
     """Collects predictions and writes them from a thread of its own."""
 
@@ -51,6 +62,7 @@ class LogWriter:
         self._objects, self._environment = objects, environment
         self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
         self._waiting: list[Predictions] = []
+        self._files: list[_File] = []
         self._rows = self._written = 0
         self._changed = threading.Condition()
         self._writing = threading.Lock()
@@ -80,9 +92,13 @@ class LogWriter:
             with self._changed:
                 batch, self._waiting = self._waiting, []
             if batch:
-                self._write(batch)
+                self._files += self._encoded(batch)
+            while self._files:
+                file = self._files[0]
+                self._objects.write(file.key, file.data)
+                del self._files[0]
                 with self._changed:
-                    self._rows -= sum(len(predictions.prediction_id) for predictions in batch)
+                    self._rows -= file.rows
 
     def close(self) -> None:
         """Write what is pending and stop."""
@@ -98,17 +114,24 @@ class LogWriter:
                 if not self._open:
                     return
                 self._changed.wait(self._flush_seconds)
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:
+                log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
-    def _write(self, batch: list[Predictions]) -> None:
+    def _encoded(self, batch: list[Predictions]) -> "list[_File]":
+        """Return the batch as one file for each day; a file keeps its name however often it is written."""
         table = _table(batch)
         days = table["event_time"].cast(pa.date32())
+        files = []
         for day in pc.unique(days).to_pylist():
-            sink = io.BytesIO()
-            pq.write_table(table.filter(pc.equal(days, pa.scalar(day))), sink, compression="zstd")
+            rows, sink = table.filter(pc.equal(days, pa.scalar(day))), io.BytesIO()
+            pq.write_table(rows, sink, compression="zstd")
             self._written += 1
             name = f"{time.time_ns():020d}-{os.getpid()}-{self._written}"
-            self._objects.write(f"{_folder(self._environment, day)}{name}.parquet", sink.getvalue())
+            key = f"{_folder(self._environment, day)}{name}.parquet"
+            files.append(_File(key, sink.getvalue(), rows.num_rows))
+        return files
 
 
 class LogReader:
@@ -165,6 +188,7 @@ def _table(batch: list[Predictions]) -> pa.Table:
         "prediction_id": pa.array(joined("prediction_id"), pa.string()),
         "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
         "key": pa.array(joined("key"), pa.string()),
+        "release": pa.array(joined("release"), pa.int32()),
         "routed": pa.array(joined("routed"), pa.string()),
         "variant": pa.array(joined("variant"), pa.string()),
         "model": pa.array(joined("model"), pa.string()),

@@ -16,13 +16,13 @@ from pipelines.release_log import ReleaseLog
 from pipelines.serving.log import LogWriter, Predictions
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Problem, UserError, Variant
+from pipelines.spec import Problem, ReleaseEntry, Variant
 
 log = logging.getLogger(__name__)
 
 
 class NoRelease(Exception):
-    """Nothing has been released to this environment yet."""
+    """There is nothing to answer with; the text says why."""
 
 
 class Release(NamedTuple):
@@ -49,24 +49,45 @@ class Service:
         self._features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
+        self._refusal: tuple[int, str] | None = None
 
     def refresh(self) -> None:
-        """Serve the latest release; when it cannot be loaded, say why and go on with the one before."""
-        entry = self.releases.latest()
-        if entry is None or entry.number == self._seen:
-            return
-        self._seen, state = entry.number, entry.state
+        """Serve the latest release; what cannot be loaded is told, left out, and tried again at the next call.
+
+        Without its challenger a release serves its champion; without its champion the release before goes on.
+        """
         try:
-            if state.champion:
-                champion = self._load(state.champion)
-                challenger = self._load(state.challenger) if state.challenger else None
-                self.release = Release(entry.number, champion, challenger, state.share)
-                kept = {model.variant.model for model in (champion, challenger) if model}
-                self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
-            self.metrics.release.set(entry.number)
-        except UserError as error:
+            entry = self.releases.latest()
+            if entry is None or entry.number == self._seen:
+                return
+            self._serve(entry)
+            self._seen, self._refusal = entry.number, None
+        except Exception as error:  # a poll outlives whatever the store or a model does
+            self._refuse(self.releases.known, error)
+
+    def _serve(self, entry: ReleaseEntry) -> None:
+        state, challenger, failure = entry.state, None, None
+        if state.champion is None:
+            return
+        champion = self._load(state.champion)
+        if state.challenger:
+            try:
+                challenger = self._load(state.challenger)
+            except Exception as error:
+                failure = error
+        self.release = Release(entry.number, champion, challenger, state.share)
+        kept = {model.variant.model for model in (champion, challenger) if model}
+        self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
+        self.metrics.release.set(entry.number)
+        if failure:
+            raise failure
+
+    def _refuse(self, number: int, error: Exception) -> None:
+        """Keep and count why a release is not served in full, once for each reason."""
+        if self._refusal != (number, str(error)):
+            self._refusal = number, str(error)
             self.metrics.refused_releases.inc()
-            log.error("refused release=%d reason=%s", entry.number, error)
+            log.error("refused release=%d reason=%s", number, error)
 
     def predict(self, body: bytes) -> Any:
         """Answer a JSON body of one request, or of several in their order.
@@ -77,7 +98,9 @@ class Service:
         """
         release = self.release
         if release is None:
-            raise NoRelease
+            if self._refusal:
+                raise NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
+            raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
         started = time.perf_counter()
         fields, single = self._decode(body)
         features = self._features(fields)
@@ -137,6 +160,7 @@ class _Answers:
             prediction_id=_random_ids(len(self.keys)),
             event_time=event_time,
             key=self.keys,
+            release=[self.release.number] * len(self.keys),
             routed=self.routed,
             variant=["challenger" if model is challenger else "champion" for model in self.model],
             model=[model.variant.model for model in self.model],
