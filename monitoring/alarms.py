@@ -56,6 +56,8 @@ def _performance(statement: Statement, measured: Measurements) -> list[Alarm]:
 
 def _drift(statement: Statement, measured: Measurements) -> list[Alarm]:
     limit = statement.monitoring
+    if measured.predictions < limit.min_predictions:
+        return []
     drifted = [name for name, index in measured.drift.items() if index > limit.psi]
     share = len(drifted) / max(1, len(measured.drift))
     if share <= limit.drifted_share:

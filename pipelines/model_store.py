@@ -1,7 +1,8 @@
 """The model store: candidates by the digest of their manifest, as a container image is named by its manifest's.
 
 ``models/<digest>/`` holds ``manifest.json`` and the files whose SHA-256 it lists; ``versions/<number>.json`` names
-the digest of each version, numbered in the order of registration. Whatever is read is checked against its digest.
+the digest of each version, numbered in the order of registration. A manifest and the files that it lists are checked
+whenever they are read; version numbers and cards are for people, and vouch for nothing.
 """
 
 import hashlib

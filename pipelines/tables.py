@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.spec.errors import UserError
 
@@ -29,6 +30,7 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
 _PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "8",
+    "commit.retry.num-retries": "0",  # it would repeat a write that the other process may have made needless
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "5",
 }
@@ -44,19 +46,25 @@ class Tables:
         """Make ``rows`` the content of ``[start, end)`` of a table, in one commit, and return the current snapshot.
 
         Rows that are there already make no new snapshot, so writing the same days twice leaves the data version as
-        it was.
+        it was. When another process writes meanwhile, what it wrote is looked at again.
         """
+        from pyiceberg.exceptions import CommitFailedException, ValidationException
+
         table = self._table(name)
         if table is None:
             if not rows.num_rows:
                 return None
             table = self._create(name, rows.schema, time)
         span = _between(time, start, end)
-        present = _plain(table.scan(row_filter=span).to_arrow())
-        if not present.num_rows:
-            table.append(rows.sort_by(time))
-        elif not _same_rows(present, rows):
-            table.overwrite(rows.sort_by(time), overwrite_filter=span)
+        while not _same_rows(present := _plain(table.scan(row_filter=span).to_arrow()), rows):
+            try:
+                if present.num_rows:
+                    table.overwrite(rows.sort_by(time), overwrite_filter=span)
+                else:
+                    table.append(rows.sort_by(time))
+                break
+            except (CommitFailedException, ValidationException):
+                table.refresh()
         return _current(table)
 
     def read(
@@ -94,7 +102,7 @@ class Tables:
         for name, snapshot in snapshots.items():
             table = self._table(name)
             while table is not None and tag not in table.refs():
-                with suppress(CommitFailedException):  # another process wrote meanwhile; pyiceberg retries writes only
+                with suppress(CommitFailedException):  # another process wrote meanwhile
                     table.manage_snapshots().create_tag(snapshot, tag).commit()
                 table.refresh()
 
@@ -135,7 +143,17 @@ def _same_rows(one: pa.Table, other: pa.Table) -> bool:
     if one.num_rows != other.num_rows:
         return False
     order = [(column, "ascending") for column in other.column_names]
-    return one.select(other.column_names).cast(other.schema).sort_by(order).equals(other.sort_by(order))  # type: ignore[no-any-return]
+    given, present = (_without_nan(rows).sort_by(order) for rows in (other, one.select(other.column_names)))
+    return present.cast(given.schema).equals(given)  # type: ignore[no-any-return]
+
+
+def _without_nan(rows: pa.Table) -> pa.Table:
+    """Return the rows with null for NaN, which equals nothing, not even itself."""
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_floating(field.type):
+            column = rows[field.name]
+            rows = rows.set_column(number, field, pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column))
+    return rows
 
 
 def _between(time: str, start: datetime | None, end: datetime | None) -> "BooleanExpression":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from pipelines.bootstrap import Platform
@@ -25,6 +26,9 @@ from pipelines.spec import (
     Task,
 )
 from pipelines.training import Candidate, TrainingParams
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 HISTORY, NOW = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 25, tzinfo=UTC)

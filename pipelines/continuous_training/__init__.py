@@ -6,6 +6,8 @@ collect → decide → retrain. Every decision is kept, also "no". Releasing the
 from datetime import datetime
 from typing import Any, Protocol
 
+from pydantic import AwareDatetime
+
 from pipelines.monitor import Trigger
 from pipelines.spec import Strict
 
@@ -20,7 +22,7 @@ class Launch(Protocol):
 class ContinuousTrainingParams(Strict):
     """The moment to decide at, and a person's own reason to train, which no cooldown holds back."""
 
-    as_of: datetime
+    as_of: AwareDatetime
     manual: str | None = None
 
 
@@ -32,13 +34,14 @@ class Triggers(Strict):
 
 
 class Decision(Strict):
-    """Whether to train, why, and what was known when that was decided."""
+    """Whether to train, why, and what was known when that was decided; ``model`` is what the training brought."""
 
     at: datetime
     train: bool
     automatic: bool
     reason: str
     triggers: tuple[Trigger, ...]
+    model: str | None = None
 
 
 class Retrained(Strict):

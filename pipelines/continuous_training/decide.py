@@ -10,7 +10,7 @@ from pipelines.spec import Problem, RunInfo, format_duration
 
 
 def collect(params: ContinuousTrainingParams, events: Queue) -> Triggers:
-    """Return the triggers that wait; they stay in the queue until the decision is on record."""
+    """Return the triggers that wait; they stay in the queue until what they asked for is done or declined."""
     messages = events.receive()
     triggers = [Trigger.from_json(message.body) for message in messages]
     if params.manual:
@@ -23,21 +23,24 @@ def decide(
     run: RunInfo,
     problem: Problem,
     objects: ObjectStore,
-    events: Queue,
     releases: ReleaseLog,
     triggers: Triggers,
 ) -> Decision:
-    """Decide, keep the decision, and only then take its triggers out of the queue."""
+    """Decide, and keep the decision. A training that failed starts no cooldown."""
     cooldown = problem.statement.continuous_training.cooldown
     folder = f"decisions/{releases.environment}/"
     last = max(
-        (one.at for one in decisions(objects, folder) if one.train and one.automatic and one.at < params.as_of),
+        (one.at for one in decisions(objects, folder) if one.model and one.automatic and one.at < params.as_of),
         default=None,
     )
     decision = _decide(params, triggers, last, format_duration(cooldown), last and last + cooldown)
-    objects.write(f"{folder}{params.as_of:%Y-%m-%dT%H%M}-{run.run_id}.json", decision.to_json())
-    events.delete(triggers.receipts)
+    keep(objects, releases.environment, run, decision)
     return decision
+
+
+def keep(objects: ObjectStore, environment: str, run: RunInfo, decision: Decision) -> None:
+    """Keep a run's decision, or keep it again with what came of it."""
+    objects.write(f"decisions/{environment}/{decision.at:%Y-%m-%dT%H%M}-{run.run_id}.json", decision.to_json())
 
 
 def decisions(objects: ObjectStore, folder: str) -> list[Decision]:

@@ -1,14 +1,34 @@
 """Step 28: run the training pipeline when that was decided."""
 
-from pipelines.continuous_training import ContinuousTrainingParams, Decision, Launch, Retrained
+from pipelines.continuous_training import ContinuousTrainingParams, Decision, Launch, Retrained, Triggers
+from pipelines.continuous_training.decide import keep
+from pipelines.ports import ObjectStore, Queue
+from pipelines.release_log import ReleaseLog
 from pipelines.spec import RunInfo
 from pipelines.training import Candidate, TrainingParams
 
 
-def retrain(params: ContinuousTrainingParams, run: RunInfo, launch: Launch, decision: Decision) -> Retrained:
-    """Run the training pipeline under a run id made from this one's, so that a killed run resumes it."""
-    if not decision.train:
-        return Retrained(decision=decision)
-    training = TrainingParams(as_of=params.as_of, reason=decision.reason)
-    candidate: Candidate = launch("training", training, f"{run.run_id}-training")
-    return Retrained(decision=decision, model=candidate.model, version=candidate.version, accepted=candidate.accepted)
+def retrain(
+    params: ContinuousTrainingParams,
+    run: RunInfo,
+    launch: Launch,
+    objects: ObjectStore,
+    events: Queue,
+    releases: ReleaseLog,
+    triggers: Triggers,
+    decision: Decision,
+) -> Retrained:
+    """Run the training pipeline if so decided, and take the triggers out of the queue once that is done.
+
+    Under a run id made from this one's, so that a killed run resumes it.
+    """
+    outcome = Retrained(decision=decision)
+    if decision.train:
+        training = TrainingParams(as_of=params.as_of, reason=decision.reason)
+        candidate: Candidate = launch("training", training, f"{run.run_id}-training")
+        keep(objects, releases.environment, run, decision.model_copy(update={"model": candidate.model}))
+        outcome = outcome.model_copy(
+            update={"model": candidate.model, "version": candidate.version, "accepted": candidate.accepted}
+        )
+    events.delete(triggers.receipts)
+    return outcome

@@ -3,7 +3,7 @@
 pull → test → roll_out starts a release; ``judge`` decides how a canary ends; ``transitions`` are the only moves.
 """
 
-from datetime import datetime
+from pydantic import AwareDatetime
 
 from pipelines.spec import ReleaseFile, Strict
 
@@ -12,7 +12,7 @@ class DeploymentParams(Strict):
     """The approved release file, the time of the deployment, and who starts it."""
 
     release: ReleaseFile
-    as_of: datetime
+    as_of: AwareDatetime
     who: str
 
 

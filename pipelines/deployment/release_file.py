@@ -10,8 +10,8 @@ from tomlkit.items import Table
 from pipelines.spec import ReleaseFile, UserError, load_toml
 
 _HEADER = """\
-What the environment should serve, and how traffic gets there. Changed by 'mlops propose', or by hand; the reviewed
-merge of this file is the approval. 'model' is the SHA-256 of the candidate's manifest, which vouches for all of it.
+What the environment should serve, and how traffic gets there. Written by 'mlops propose'; the reviewed merge of this
+file is the approval. 'model' is the SHA-256 of the candidate's manifest, which vouches for all of it.
 """
 
 

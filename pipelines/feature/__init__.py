@@ -3,9 +3,7 @@
 extract → validate → ingest → engineer → materialise, for a span of days; run twice, it changes nothing.
 """
 
-from datetime import datetime
-
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from pipelines.spec import Strict
 
@@ -13,9 +11,9 @@ from pipelines.spec import Strict
 class FeatureParams(Strict):
     """The days ``[start, end)`` to process, and how far to bring the online store (default: ``end``)."""
 
-    start: datetime
-    end: datetime
-    online_as_of: datetime | None = Field(default=None)
+    start: AwareDatetime
+    end: AwareDatetime
+    online_as_of: AwareDatetime | None = Field(default=None)
 
 
 class Checked(Strict):

@@ -15,19 +15,23 @@ from pipelines.tables import TIMESTAMP, Tables
 
 def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:
     """Compute each view for these days, and for the days after them that look back on them."""
-    rows = {}
-    for view in problem.views:
-        if f"raw.{view.table}" not in ingested.snapshots:
-            continue  # the source has not delivered a row of it yet
-        raw = tables.read(
-            f"raw.{view.table}",
-            time=problem.statement.tables[view.table].event_time,
-            start=params.start - view.lookback,
-            end=params.end + view.lookback,
-            snapshot=ingested.snapshots[f"raw.{view.table}"],
-        )
-        rows[view.versioned_name] = compute(view, raw, params.start, params.end + view.lookback)
-    return rows
+    return {
+        view.versioned_name: view_rows(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"])
+        for view in problem.views
+        if f"raw.{view.table}" in ingested.snapshots  # else the source has not delivered a row of it yet
+    }
+
+
+def view_rows(params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, snapshot: int) -> pa.Table:
+    """Return a view's rows for these days and for those that look back on them, from one snapshot of its raw table."""
+    raw = tables.read(
+        f"raw.{view.table}",
+        time=problem.statement.tables[view.table].event_time,
+        start=params.start - view.lookback,
+        end=params.end + view.lookback,
+        snapshot=snapshot,
+    )
+    return compute(view, raw, params.start, params.end + view.lookback)
 
 
 def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.feature import FeatureParams, Snapshots
+from pipelines.feature.engineer import view_rows
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
 from pipelines.ports import OnlineRow, OnlineStore
@@ -17,21 +18,45 @@ log = logging.getLogger(__name__)
 
 
 def materialise(
-    params: FeatureParams, problem: Problem, tables: Tables, online: OnlineStore, features: dict[str, pa.Table]
+    params: FeatureParams,
+    problem: Problem,
+    tables: Tables,
+    online: OnlineStore,
+    ingested: Snapshots,
+    features: dict[str, pa.Table],
 ) -> Snapshots:
-    """Write the views' rows offline, and the latest of each entity online."""
+    """Write the views' rows offline, and online what of the offline rows is the latest and still valid."""
     snapshots: dict[str, int] = {}
     latest_rows: dict[tuple[str, str], OnlineRow] = {}
     as_of = params.online_as_of or params.end
     for view in (view for view in problem.views if view.versioned_name in features):
         rows, name = features[view.versioned_name], f"features.{view.versioned_name}"
-        snapshot = tables.overwrite(name, rows, "event_time", params.start, params.end + view.lookback)
+        snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
         if snapshot is not None:
             snapshots[name] = snapshot
-        latest_rows |= dict(online_rows(view, latest(view, effective_by(rows, as_of))))
+            valid = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
+            latest_rows |= dict(online_rows(view, latest(view, effective_by(valid, as_of))))
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
     online.write(latest_rows, {view.versioned_name: as_of for view in problem.views})
     return Snapshots(snapshots=snapshots)
+
+
+def _write(
+    params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, computed_from: int, rows: pa.Table
+) -> int | None:
+    """Write a view's rows, computed anew for as long as other runs bring raw rows meanwhile; return the snapshot.
+
+    The days after this run's look back on its own, so its rows of them must not replace those of a later run.
+    """
+    while True:
+        current = tables.snapshot(f"raw.{view.table}")
+        assert current is not None, "a view has rows only when its raw table has"
+        if current != computed_from:
+            rows, computed_from = view_rows(params, problem, tables, view, current), current
+        name = f"features.{view.versioned_name}"
+        snapshot = tables.overwrite(name, rows, "event_time", params.start, params.end + view.lookback)
+        if tables.snapshot(f"raw.{view.table}") == computed_from:
+            return snapshot
 
 
 def effective_by(rows: pa.Table, as_of: datetime) -> pa.Table:

@@ -14,6 +14,7 @@ from pipelines.spec import Column, FeatureType, RequestFeatures, UserError
 
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _TYPES: Mapping[str, Any] = {"string": str, "float": float, "integer": int, "boolean": bool, "timestamp": datetime}
 
 
@@ -29,7 +30,7 @@ class RequestDecoder:
         self._batch: msgspec.json.Decoder[Any] = msgspec.json.Decoder(batch)
 
     def __call__(self, body: bytes) -> tuple[Columns, bool]:
-        """Return the fields as columns, and whether the body was a single request.
+        """Return the fields as columns, personal ones left out, and whether the body was a single request.
 
         Raises:
             UserError: saying what in the body is wrong and what is allowed there.
@@ -44,19 +45,28 @@ class RequestDecoder:
         except msgspec.DecodeError as error:
             raise UserError(f"the body is not JSON: {error}") from error
         fields = {
-            name: _from_values(list(map(attrgetter(name), rows)), column) for name, column in self._schema.items()
+            name: _from_values(list(map(attrgetter(name), rows)), column)
+            for name, column in self._schema.items()
+            if not column.personal
         }
         return fields, single
 
 
 def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
     """Return the request fields of an Arrow table, as the decoder returns those of a body."""
-    return {name: _from_arrow(requests[name], column) for name, column in schema.items()}
+    return {name: _from_arrow(requests[name], column) for name, column in schema.items() if not column.personal}
 
 
 def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
-    """Compute the request-time features, in the types that the model takes."""
-    computed = definition.compute(fields)
+    """Compute the request-time features, in the types that the model takes.
+
+    Raises:
+        UserError: when they are computed from a field that requests do not have, or that is personal.
+    """
+    try:
+        computed = definition.compute(fields)
+    except KeyError as error:
+        raise UserError(f"the request features use {error}, which is personal or no field of a request") from error
     return {name: as_input(computed[name], kind) for name, kind in definition.features.items()}
 
 
@@ -103,6 +113,8 @@ def _from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[
 
 def _naive(time: datetime | None) -> datetime | None:
     """Return a time in UTC without its zone, which numpy does not know."""
-    if time is None or time.tzinfo is UTC:
-        return time and time.replace(tzinfo=None)
-    return time.astimezone(UTC).replace(tzinfo=None)
+    if time is None:
+        return None
+    if not _FIRST_YEAR < time.year < _LAST_YEAR:
+        raise UserError(f"{time.isoformat()} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return (time if time.tzinfo is UTC else time.astimezone(UTC)).replace(tzinfo=None)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import AwareDatetime
 
 from monitoring.alarms import Alarm, Measurements
 from pipelines.spec import Strict, Variant
@@ -15,7 +16,7 @@ from pipelines.spec import Strict, Variant
 class MonitorParams(Strict):
     """The moment to look back from."""
 
-    as_of: datetime
+    as_of: AwareDatetime
 
 
 class Labelled(NamedTuple):

@@ -16,7 +16,8 @@ class ServedModel:
     def __init__(self, variant: Variant, models: ModelStore, problem: Problem) -> None:
         self.variant = variant
         self.manifest = models.manifest(variant.model)
-        _check_features(self.manifest, problem)
+        if changed := changed_features(self.manifest, problem):
+            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
         self._warm_up()
 
@@ -31,11 +32,10 @@ class ServedModel:
             )
 
 
-def _check_features(manifest: Manifest, problem: Problem) -> None:
-    """Refuse a model whose features this code would compute otherwise than they were in training."""
+def changed_features(manifest: Manifest, problem: Problem) -> list[str]:
+    """Return which of a model's features this code would compute otherwise than they were in its training."""
     current = {view.name: view.version for view in problem.views}
     changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
     if manifest.feature_versions.request != problem.request_features.version:
         changed.append("the request features")
-    if changed:
-        raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
+    return changed

@@ -113,7 +113,8 @@ class Request(Strict):
 class Label(Strict):
     """The truth about a request: an SQL expression over a raw table, known at that table's event time.
 
-    ``delay`` is how long after the request a label may still come; later it counts as missing for good.
+    ``delay`` is how long after the request a label is due. One that comes later still counts when it comes; the
+    monitors tell how many of those that were due are there.
     """
 
     description: str
@@ -184,12 +185,13 @@ class Monitoring(Strict):
 
     ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction less the mean label.
     ``psi`` is the population stability index above which a feature has drifted, ``drifted_share`` the share of the
-    features that may.
+    features that may. On fewer than ``min_predictions`` chance alone moves the index, so drift is not judged.
     """
 
     window: Duration
     min_labels: int = Field(ge=1)
     performance: dict[str, Bound] = Field(default_factory=dict)
+    min_predictions: int = Field(default=1000, gt=0)
     psi: Positive = 0.25
     drifted_share: Share = 0.5
     min_label_coverage: Share = 0.8
@@ -269,6 +271,9 @@ class Statement(Strict):
         for where, name in (("request", self.request.table), ("label", self.label.table)):
             if self.request.key not in self.tables[name].columns:
                 raise ValueError(f"{where}: table {name!r} has no column {self.request.key!r} to join on")
+            key = self.tables[name].columns[self.request.key]
+            if key.type != "string" or key.personal:
+                raise ValueError(f"{where}: the key {self.request.key!r} is logged, so a string that is not personal")
         return self
 
     @model_validator(mode="after")
@@ -368,6 +373,8 @@ class Problem:
             for column in view.entity:
                 if column not in self.statement.request_columns:
                     raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
+                if self.statement.request_columns[column].personal:
+                    raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
         return views
 
     @cached_property

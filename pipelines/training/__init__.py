@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from pipelines.spec import GateResult, Strict
 
@@ -20,7 +20,7 @@ class TrainingParams(Strict):
     choice in ``problem.toml``.
     """
 
-    as_of: datetime
+    as_of: AwareDatetime
     reason: str
     estimators: tuple[str, ...] = ()
 

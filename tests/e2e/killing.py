@@ -81,7 +81,8 @@ def prepare(name: str, platform: Platform) -> None:
 
 def ended_with(platform: Platform) -> dict[str, Any]:
     """What must be the same whether or not the run was killed: nothing lost, nothing twice."""
-    tables = ("raw.parcels", "raw.scans", "raw.deliveries")
+    tables = ["raw.parcels", "raw.scans", "raw.deliveries"]
+    tables += [f"features.{view.versioned_name}" for view in platform.problem.views]
     snapshots = {table: len(platform.tables._table(table).snapshots()) for table in tables}
     versions = platform.models.versions()
     manifests = [platform.models.manifest(digest) for digest in versions.values()]

@@ -159,7 +159,7 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
         assert _ask(port, "/ping").json() == {"status": "ok", "release": None}
         reply = _ask(port, "/invocations", body)
         assert (reply.status, reply.headers["content-type"]) == (503, "application/problem+json")
-        assert reply.json()["title"] == "No release yet"
+        assert reply.json()["title"] == "No release"
 
         home("propose", "v1")
         home("approve")

@@ -13,7 +13,7 @@ CALM = Measurements(
     as_of=datetime(2024, 3, 1, tzinfo=UTC),
     model="m",
     version=1,
-    predictions=500,
+    predictions=1500,
     labels=400,
     coverage=0.97,
     quality={"bias": 0.01},
@@ -41,6 +41,10 @@ def test_each_bound_that_is_left_raises_its_alarm(change, name, retrain):
 
 def test_few_labels_say_nothing_about_quality():
     assert alarms(STATEMENT, CALM.model_copy(update={"labels": 199, "quality": {"bias": 0.9}})) == []
+
+
+def test_few_predictions_say_nothing_about_drift():
+    assert alarms(STATEMENT, CALM.model_copy(update={"predictions": 999, "drift": {"a": 0.9}})) == []
 
 
 def test_nothing_served_raises_nothing():

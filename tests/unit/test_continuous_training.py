@@ -7,6 +7,7 @@ import pytest
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
 from pipelines.continuous_training.decide import decisions
 from pipelines.monitor import Trigger
+from pipelines.spec import UserError
 from pipelines.training import Candidate
 from tests.conftest import NOW
 
@@ -80,7 +81,7 @@ def test_many_alarms_are_one_training(platform):
 
 
 def test_a_decision_that_was_made_before_a_crash_is_not_made_again(platform, monkeypatch):
-    """Killed while it trains, the run goes on from its decision although the queue is empty by then."""
+    """Killed while it trains, the run goes on from its decision."""
     platform.events.send(ALARM.to_json())
     real = platform.launch
 
@@ -90,7 +91,24 @@ def test_a_decision_that_was_made_before_a_crash_is_not_made_again(platform, mon
     monkeypatch.setitem(platform.__dict__, "launch", killed)
     with pytest.raises(KeyboardInterrupt):
         decide(platform, run_id="ct")
-    assert platform.events.receive() == []
     monkeypatch.setitem(platform.__dict__, "launch", real)
     assert decide(platform, run_id="ct").accepted
+    assert platform.events.receive() == []
     assert len(decisions(platform.objects, "decisions/dev/")) == 1
+
+
+def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, monkeypatch):
+    def fails(*_):
+        raise UserError("too few labelled rows")
+
+    platform.events.send(ALARM.to_json())
+    real = platform.launch
+    monkeypatch.setitem(platform.__dict__, "launch", fails)
+    with pytest.raises(UserError, match="too few"):
+        decide(platform)
+    monkeypatch.setitem(platform.__dict__, "launch", real)
+    assert decide(platform, NOW + DAY).accepted
+    assert [(one.train, one.model is None) for one in decisions(platform.objects, "decisions/dev/")] == [
+        (True, True),
+        (True, False),
+    ]

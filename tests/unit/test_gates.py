@@ -47,8 +47,11 @@ def predictions(better_by: float, rows: int = 2000, champion: bool = True) -> pa
     )
 
 
+CHAMPION = "c" * 64
+
+
 def test_a_better_candidate_beats_the_champion():
-    result = gates.champion_comparison(LATE, predictions(better_by=0.3))
+    result = gates.champion_comparison(LATE, CHAMPION, predictions(better_by=0.3))
     assert result.passed
     assert result.values["upper_95%"] < 0
 
@@ -58,17 +61,22 @@ def test_a_candidate_that_is_not_shown_to_be_better_is_refused(worse):
     table = predictions(better_by=0.0 if worse == "equal" else 0.3)
     if worse == "worse":
         table = table.rename_columns({"candidate": "champion", "champion": "candidate"})
-    result = gates.champion_comparison(LATE, table)
+    result = gates.champion_comparison(LATE, CHAMPION, table)
     assert not result.passed
     assert "not shown to be better" in result.reason
 
 
 def test_too_few_rows_to_compare_on_are_refused():
-    assert "too few" in gates.champion_comparison(LATE, predictions(0.3, rows=99)).reason
+    assert "too few" in gates.champion_comparison(LATE, CHAMPION, predictions(0.3, rows=99)).reason
 
 
 def test_the_first_candidate_has_nobody_to_beat():
-    assert gates.champion_comparison(LATE, predictions(0.3, champion=False)).passed
+    assert gates.champion_comparison(LATE, None, predictions(0.3, champion=False)).passed
+
+
+def test_a_champion_of_other_features_cannot_be_beaten_unseen():
+    result = gates.champion_comparison(LATE, CHAMPION, predictions(0.3, champion=False))
+    assert (result.passed, "other definitions of the features" in result.reason) == (False, True)
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def test_an_export_that_predicts_otherwise_is_refused(training, tampered):
 def skew(platform, pinned):
     requests = gates.recent_requests(TrainingParams(as_of=NOW, reason=""), platform.problem, platform.tables, pinned)
     assert requests.num_rows == 20
-    return gates.training_serving_skew(platform.problem, platform.tables, platform.online, pinned, requests)
+    return gates.training_serving_skew(platform.problem, platform.tables, platform.online, requests)
 
 
 def test_features_agree_online_and_offline(training):
@@ -116,7 +124,7 @@ def test_a_request_feature_that_differs_for_a_single_request_is_refused(training
     problem = Problem(platform.problem.package, platform.problem.statement)
     problem.__dict__["request_features"] = RequestFeatures(features=REQUEST_FEATURES.features, compute=by_batch)
     requests = gates.recent_requests(TrainingParams(as_of=NOW, reason=""), problem, platform.tables, pinned)
-    result = gates.training_serving_skew(problem, platform.tables, platform.online, pinned, requests)
+    result = gates.training_serving_skew(problem, platform.tables, platform.online, requests)
     assert not result.passed
     assert result.reason.startswith("weight differs")
 
@@ -136,10 +144,18 @@ def test_online_values_that_are_not_the_offline_ones_are_refused(new_platform):
     assert result.reason.startswith("queue_now differs for 100.0% of 20 requests")
 
 
-def test_a_view_that_is_not_online_is_refused(training):
+def test_stores_that_move_while_they_are_compared_are_compared_again(training, monkeypatch):
     platform, _, _, pinned = training
+    looks = iter([NOW - timedelta(hours=1)] * 2 + [NOW] * 10)
+    monkeypatch.setattr(type(platform.online), "as_of", lambda *_: next(looks))
+    assert skew(platform, pinned).passed
+    assert len(list(looks)) <= 6, "two views were looked at before and after, and then once more"
+
+
+def test_a_view_that_is_not_online_is_refused(training):
+    platform, _, _, _ = training
     problem = Problem(platform.problem.package, platform.problem.statement)
     problem.__dict__["views"] = (replace(VIEWS[0], description="", ttl=timedelta(hours=5)), VIEWS[1])
-    result = gates.training_serving_skew(problem, platform.tables, platform.online, pinned, pa.table({"x": [1]}))
+    result = gates.training_serving_skew(problem, platform.tables, platform.online, pa.table({"x": [1]}))
     assert not result.passed
     assert "never materialised" in result.reason

@@ -81,6 +81,11 @@ def test_it_fails_at_once_and_does_not_wait_for_the_bake_to_end():
     assert verdict(traffic(errors=5), now=START + timedelta(minutes=5)).outcome is Outcome.FAIL
 
 
+def test_it_is_too_slow_before_its_labels_come():
+    judged = verdict(traffic(latency=5000.0, labelled=False), now=START + timedelta(minutes=5))
+    assert (judged.outcome, "5000.0 ms" in judged.reason) == (Outcome.FAIL, True)
+
+
 def test_one_error_is_an_accident():
     assert verdict(traffic(rows=400, errors=1)).outcome is Outcome.PASS
 

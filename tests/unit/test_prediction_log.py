@@ -19,6 +19,7 @@ def predictions(*ids, hours=0):
             [np.datetime64("2024-01-01T22:00") + np.timedelta64(hours, "h")] * rows, dtype="datetime64[us]"
         ),
         key=[f"key {one}" for one in ids],
+        release=[3] * rows,
         routed=["champion"] * rows,
         variant=["champion"] * rows,
         model=["m"] * rows,
@@ -102,3 +103,36 @@ def test_a_slow_store_holds_back_the_answers_and_loses_none(objects):
     asking.join(10)
     log.close()
     assert LogReader(objects, "dev").read(START, START + timedelta(days=1)).num_rows == 60
+
+
+def test_a_store_that_fails_for_a_while_loses_nothing(objects, caplog):
+    class Full(FileObjects):
+        def write(self, key, data):
+            if failing.is_set():
+                raise OSError(28, "No space left on device")
+            super().write(key, data)
+
+    failing = threading.Event()
+    failing.set()
+    log = writer(Full(objects.root), seconds=0.01)
+    log.append(predictions("a"))
+    log.append(predictions("b", hours=3))
+    time.sleep(0.2)
+    assert log.pending == 2
+    assert "No space left" in caplog.text
+    failing.clear()
+    log.append(predictions("c"))
+    log.close()
+    assert log.pending == 0
+    read = LogReader(objects, "dev").read(START, START + timedelta(days=1))
+    assert sorted(read["prediction_id"].to_pylist()) == ["a", "b", "c"]
+
+
+def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_told(objects):
+    class Full(FileObjects):
+        def write(self, key, data):
+            raise OSError(28, "No space left on device")
+
+    log = writer(Full(objects.root), rows=1)
+    with pytest.raises(OSError, match="No space left"):
+        log.append(predictions(*(f"{n}" for n in range(10))))

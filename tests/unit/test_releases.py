@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.deployment.release_file import read_release, write_release
-from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
+from pipelines.deployment.transitions import Actor, Moved, approve, promote, propose, roll_back, start
 from pipelines.model_store import ONNX, ModelStore
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import AllAtOnce, CanaryStrategy, GateResult, Phase, Refused, ReleaseFile, UserError
@@ -19,12 +19,13 @@ CANARY = CanaryStrategy(share=0.2, bake=timedelta(days=1))
 
 @pytest.fixture
 def models(manifest, tmp_path):
-    """Three accepted versions and a refused fourth."""
+    """A first version, two that were compared with it, a refused fourth."""
     store = ModelStore(FileObjects(tmp_path / "models"))
     refused = (GateResult(gate="absolute_quality", passed=False, reason="roc_auc 0.5 is below 0.7"),)
     for number in range(1, 5):
         data = str(number).encode()
-        changed = {"files": {ONNX: hashlib.sha256(data).hexdigest()}, **({"gates": refused} if number == 4 else {})}
+        changed: dict = {"champion": store.versions()[1] if number > 1 else None}
+        changed |= {"files": {ONNX: hashlib.sha256(data).hexdigest()}, **({"gates": refused} if number == 4 else {})}
         store.put(manifest.model_copy(update=changed), {ONNX: data})
     return store
 
@@ -115,6 +116,28 @@ def test_no_release_begins_while_another_rolls(log, models):
         propose(log, models, ME, file(models, 3))
 
 
+def test_a_candidate_that_was_compared_with_another_champion_is_refused_unless_somebody_answers_for_it(log, models):
+    released(log, models, 1)
+    released(log, models, 2)
+    with pytest.raises(Refused, match="v3 was never compared with the champion v2"):
+        propose(log, models, ME, file(models, 3))
+    with pytest.raises(Refused, match="v2 is the champion already"):
+        propose(log, models, ME, file(models, 2))
+    propose(log, models, ME, file(models, 3, override="v2 costs too much"))
+
+
+@pytest.mark.parametrize("move", [promote, roll_back])
+def test_a_verdict_on_what_rolls_no_more_moves_nothing(log, models, move):
+    released(log, models, 1)
+    released(log, models, 2, CANARY)
+    judged = log.latest().number
+    first = roll_back(log, ME, "it errs", after=judged)
+    with pytest.raises(Moved):
+        move(log, ME, "it errs", after=judged)
+    assert log.latest() == first
+    assert log.state().champion.version == 1
+
+
 def test_there_is_no_challenger_to_promote(log, models):
     released(log, models, 1)
     with pytest.raises(Refused, match="no challenger"):
@@ -153,6 +176,9 @@ def test_tampering_with_the_log_shows(log, models, tmp_path, tampering):
         path.unlink()
     with pytest.raises(UserError, match="tampered with"):
         list(log.entries())
+    if tampering == "change":
+        with pytest.raises(UserError, match="tampered with"):
+            ReleaseLog(FileObjects(tmp_path / "log"), "dev").latest()
 
 
 def test_a_release_file_keeps_a_persons_comments(models, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.feature.request import RequestDecoder, as_input, from_table
-from pipelines.spec import CATEGORICAL, NUMERIC, Column, UserError
+from pipelines.feature.request import RequestDecoder, as_input, from_table, request_features
+from pipelines.spec import CATEGORICAL, NUMERIC, Column, RequestFeatures, UserError
 
 SCHEMA = {
     "id": Column(type="string"),
@@ -64,6 +64,8 @@ def test_times_of_any_zone_are_the_same_moment_in_utc():
         (body({**GOOD, "depot": "c"}), "Invalid enum value 'c' - at `$.instances[0].depot`"),
         (body({**GOOD, "asked": "yesterday"}), "Invalid RFC3339"),
         (body({**GOOD, "asked": "2024-01-01T10:00:00"}), "Expected `datetime` with a timezone"),
+        (body({**GOOD, "asked": "9999-12-31T23:59:59Z"}), "is no time to predict for"),
+        (body({**GOOD, "asked": "0001-01-01T00:00:00+14:00"}), "is no time to predict for"),
         (json.dumps({**GOOD, "weight": float("nan")}).encode(), "the body is not JSON"),
     ],
 )
@@ -112,3 +114,13 @@ def test_a_request_means_the_same_as_json_and_as_a_row_of_a_table(rows):
 def test_missing_values_become_what_the_model_takes_for_missing():
     assert np.isnan(as_input([None], NUMERIC)[0])
     assert as_input([None, "a"], CATEGORICAL).tolist() == ["", "a"]
+
+
+def test_a_personal_field_is_accepted_and_goes_no_further():
+    schema = {"id": Column(type="string"), "name": Column(type="string", personal=True)}
+    fields, _ = RequestDecoder(schema)(b'{"id": "1", "name": "Ada"}')
+    assert list(fields) == ["id"]
+    assert list(from_table(pa.table({"id": ["1"], "name": ["Ada"]}), schema)) == ["id"]
+    by_name = RequestFeatures(features={"who": CATEGORICAL}, compute=lambda request: {"who": request["name"]})
+    with pytest.raises(UserError, match="the request features use 'name', which is personal"):
+        request_features(by_name, fields)

@@ -136,16 +136,51 @@ def test_a_new_release_is_served_and_a_rolled_back_one_is_not(platform, service)
     assert service.predict(json.dumps(light).encode())["model_version"] == 2
 
 
-def test_a_model_that_was_tampered_with_is_not_served_and_the_old_one_goes_on(platform, service):
+def test_a_challenger_that_was_tampered_with_is_not_served_and_the_champion_goes_on(platform, service):
     model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
     canary(platform, model, version)
+    path = platform.home / "store/models" / model / "model.onnx"
+    sound = path.read_bytes()
+    path.write_bytes(sound + b"\0")
+    for _ in range(3):
+        service.refresh()
+    assert service.release.challenger is None
+    assert "refused_releases_total 1.0" in service.metrics.text().decode(), "told once, not at every poll"
+    assert service.predict(json.dumps(requests(1)[0]).encode())["model_version"] == 1
+    path.write_bytes(sound)
+    service.refresh()
+    assert service.release.challenger.variant.version == version
+
+
+def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform, service):
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version)
+    promote(platform.releases, Actor("tester", NOW), "good")
     path = platform.home / "store/models" / model / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     before = service.release
     service.refresh()
     assert service.release is before
-    assert "refused_releases_total 1.0" in service.metrics.text().decode()
-    assert service.predict(json.dumps(requests(1)[0]).encode())["model_version"] == 1
+    writer = LogWriter(platform.objects, "dev", 60, 100)
+    restarted = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    restarted.refresh()
+    with pytest.raises(NoRelease, match=r"cannot be loaded: model.onnx of model .* was tampered with"):
+        restarted.predict(body(requests(1)))
+    writer.close()
+
+
+def test_a_store_that_fails_ends_no_polling(platform, service, monkeypatch):
+    def fails(*_):
+        raise OSError("the store is away")
+
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version)
+    real = platform.releases.latest
+    monkeypatch.setattr(platform.releases, "latest", fails)
+    service.refresh()
+    monkeypatch.setattr(platform.releases, "latest", real)
+    service.refresh()
+    assert service.release.challenger.variant.version == version
 
 
 def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(platform):

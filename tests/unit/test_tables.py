@@ -98,3 +98,32 @@ def test_snapshots_are_pinned_while_others_write(tables):
         one.result()
     assert {f"run-{run}" for run in range(1, 5)} <= set(tables._table("raw.t").refs())
     assert tables.read("raw.t").num_rows == 5
+
+
+def test_the_same_empty_day_by_several_writers_at_once_is_there_once(tables):
+    write(tables, 0, 0.0)
+
+    def one(_):
+        return write(Tables(tables._properties), 1, 1.0, 2.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
+    assert sorted(tables.read("raw.t")["value"].to_pylist()) == [0.0, 1.0, 2.0]
+
+
+def test_a_correction_by_several_writers_at_once_is_made_once(tables):
+    write(tables, 0, 0.0)
+
+    def one(_):
+        return write(Tables(tables._properties), 0, 5.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
+    assert tables.read("raw.t")["value"].to_pylist() == [5.0]
+
+
+@pytest.mark.parametrize("values", [(), (float("nan"), 1.0)])
+def test_nothing_new_is_no_new_data_version(tables, values):
+    write(tables, 0, 0.0)
+    first = write(tables, 1, *values)
+    assert write(tables, 1, *values) == first
