@@ -1,6 +1,7 @@
 """The benchmarks. Each yields rows: what was measured, what it is compared with, and the bar of the design."""
 
 import logging
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -139,22 +140,28 @@ def measure_pipelines() -> Iterator[Row]:
         yield Row("pipeline overhead", "the problem has no [replay] to measure with")
         return
     start, end = (datetime.combine(day, clock(), UTC) for day in (plan.history, plan.start))
+    chosen = {
+        "feature": FeatureParams(start=start, end=end),
+        "training": TrainingParams(as_of=end, reason="bench"),
+    }
+    own: dict[str, list[float]] = {name: [] for name in chosen}
+    added: dict[str, list[float]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(Settings(home=Path(folder)), Path())
-        platform.tracking.prepare()
-        for name, params in (
-            ("feature", FeatureParams(start=start, end=end)),
-            ("training", TrainingParams(as_of=end, reason="bench")),
-        ):
-            with _own_time(name) as own:
-                began = time.perf_counter()
-                platform.run(name, params)
-                whole = time.perf_counter() - began
-            share = (whole - sum(own)) / sum(own)
-            told = f"{share:.1%} of the steps' {sum(own):.1f} s"
-            yield Row(
-                f"overhead of the {name} pipeline", told, "the steps alone", f"{1 + share:.3f}", "≤ 5 %", share <= 0.05
-            )
+        Platform(Settings(home=Path(folder) / "empty"), Path()).tracking.prepare()
+        for attempt in range(3):
+            home = shutil.copytree(Path(folder) / "empty", Path(folder) / str(attempt))
+            platform = Platform(Settings(home=home), Path())
+            for name, params in chosen.items():
+                with _own_time(name) as steps:
+                    began = time.perf_counter()
+                    platform.run(name, params)
+                    whole = time.perf_counter() - began
+                own[name].append(sum(steps))
+                added[name].append(whole / sum(steps))
+    for name in chosen:
+        ratio = statistics.median(added[name])
+        told = f"{ratio - 1:.1%} of the steps' {statistics.median(own[name]):.1f} s"
+        yield Row(f"overhead of the {name} pipeline", told, "the steps alone", f"{ratio:.3f}", "≤ 5 %", ratio <= 1.05)
 
 
 def measure_cli() -> Iterator[Row]:
