@@ -13,7 +13,7 @@ from pipelines.spec import Pipeline, Problem, UserError, nearest
 if TYPE_CHECKING:
     from pipelines.continuous_training import Launch
     from pipelines.model_store import ModelStore
-    from pipelines.ports import ObjectStore, OnlineStore, Queue
+    from pipelines.ports import ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
     from pipelines.runner import Observer, Runner
     from pipelines.serving.log import LogReader
@@ -84,11 +84,18 @@ class Platform:
         return ModelStore(self.objects)
 
     @cached_property
+    def signer(self) -> "Signer":
+        """The audit key; its private half stays out of the object store."""
+        from pipelines.adapters.local.signer import FileSigner
+
+        return FileSigner(self.home / "keys")
+
+    @cached_property
     def releases(self) -> "ReleaseLog":
         """The release log of this environment."""
         from pipelines.release_log import ReleaseLog
 
-        return ReleaseLog(self.objects, self.settings.environment)
+        return ReleaseLog(self.objects, self.signer, self.settings.environment)
 
     @cached_property
     def predictions(self) -> "LogReader":

@@ -1,7 +1,7 @@
 """The ports: what the pipelines ask of the place they run in, where places differ.
 
-A port exists only where two implementations do or will: files and SQLite here (``adapters/local``), S3, DynamoDB and
-SQS on AWS (planned). MLflow, Iceberg and ONNX are the same everywhere and have none.
+A port exists only where two implementations do or will: files and SQLite here (``adapters/local``), S3, DynamoDB,
+SQS and KMS on AWS (planned). MLflow, Iceberg and ONNX are the same everywhere and have none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,3 +66,13 @@ class Queue(Protocol):
 
     def delete(self, receipts: Iterable[str]) -> None:
         """Delete messages; those already gone are no error."""
+
+
+class Signer(Protocol):
+    """An environment's audit key: it signs what happened, and anybody can check the signature."""
+
+    def sign(self, data: bytes) -> str:
+        """Return a signature of the data."""
+
+    def verify(self, data: bytes, signature: str) -> bool:
+        """Say whether this key made the signature of this data."""

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.bootstrap import Platform
 from pipelines.deployment import DeploymentParams
+from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import FeatureParams
 from pipelines.settings import Settings
@@ -22,8 +23,8 @@ from pipelines.spec import (
     GateResult,
     Manifest,
     Period,
-    ReleaseFile,
     Task,
+    Variant,
 )
 from pipelines.training import Candidate, TrainingParams
 
@@ -50,7 +51,8 @@ def learn(platform: Platform) -> Candidate:
 
 def release(platform: Platform, candidate: Candidate) -> None:
     """Release a candidate to all traffic."""
-    file = ReleaseFile(model=candidate.model, version=candidate.version, strategy=AllAtOnce())
+    released = Variant(model=candidate.model, version=candidate.version)
+    file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce())
     propose(platform.releases, platform.models, Actor("tester", NOW), file)
     approve(platform.releases, Actor("reviewer", NOW), file)
     platform.run("deployment", DeploymentParams(release=file, as_of=NOW, who="tester"))

@@ -13,14 +13,16 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.demo.story import Advance, Story
 from pipelines.demo.worker import Worker
 from pipelines.deployment import DeploymentParams, RolledOut
-from pipelines.deployment.judge import Outcome, tick
+from pipelines.deployment.judge import Outcome
+from pipelines.deployment.proposal import propose_model, strategy
 from pipelines.deployment.release_file import read_release, write_release
+from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import Checked, FeatureParams
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
 from pipelines.ports import OnlineRow
-from pipelines.spec import AllAtOnce, CanaryStrategy, Phase, Refused, ReleaseFile, Strategy, UserError
+from pipelines.spec import AllAtOnce, Refused, ReleaseFile, Strategy, UserError, Variant
 from pipelines.training import Candidate, TrainingParams
 
 _DAY = timedelta(days=1)
@@ -112,9 +114,9 @@ class Replay:
         self.story.gates([gate for gate in manifest.gates if candidate.version == 1 or not gate.passed])
 
     def _release(
-        self, candidate: Candidate | Retrained, strategy: Strategy, now: datetime, override: str | None = None
+        self, candidate: Candidate | Retrained, how: Strategy, now: datetime, override: str | None = None
     ) -> None:
-        release = self._file(candidate, strategy, override)
+        release = self._file(candidate, how, override)
         actor, environment = self._actor(now), self.platform.settings.environment
         propose(self.platform.releases, self.platform.models, actor, release)
         write_release(self.platform.settings.releases, environment, release)
@@ -127,13 +129,13 @@ class Replay:
         assert entry, "a rolled-out release is in the log"
         self.story.good(f"[bold]{now:%d %b}[/] proposed, approved, deployed: {entry.reason}")
 
-    def _file(self, candidate: Candidate | Retrained, strategy: Strategy, override: str | None = None) -> ReleaseFile:
+    def _file(self, candidate: Candidate | Retrained, how: Strategy, override: str | None = None) -> ReleaseFile:
         assert candidate.model and candidate.version, "only a trained candidate is released"
-        return ReleaseFile(model=candidate.model, version=candidate.version, strategy=strategy, override=override)
+        released = Variant(model=candidate.model, version=candidate.version)
+        return propose_model(self.platform.models, self.platform.releases.state(), released, how, override)
 
-    def _canary(self) -> CanaryStrategy:
-        canary = self.platform.problem.statement.canary
-        return CanaryStrategy(share=canary.share, bake=canary.bake)
+    def _canary(self) -> Strategy:
+        return strategy(self.platform.problem.statement, "canary", {})
 
     def _plant_bad_release(self, now: datetime) -> None:
         champion, feature = self.platform.releases.state().champion, self.plan.bad_release_feature
@@ -146,7 +148,7 @@ class Replay:
         self._release(planted, self._canary(), now, override="hotfix, no time for the gates")
 
     def _rolling(self) -> bool:
-        return self.platform.releases.state().phase is Phase.ROLLING
+        return self.platform.releases.state().live
 
     def _actor(self, now: datetime) -> Actor:
         return Actor("demo", now)

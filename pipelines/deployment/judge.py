@@ -1,31 +1,35 @@
-"""The judge of a canary: pass, fail or insufficient, from the two variants' traffic since the release started."""
+"""The judge of a live release: its challenger against its champion on the same traffic, at every look.
 
-from datetime import datetime
+Errors, latency, the distribution of the predictions and, where labels allow, quality. Each is a sequential test
+(``monitoring.sequential``), so that looking often raises no more false alarms than looking once: over a whole release,
+a challenger like its champion is failed with a probability of at most ``1 - confidence``.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from math import log
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from monitoring.drift import describe, psi
 from monitoring.metrics import row_losses
-from pipelines.deployment.transitions import Actor, Moved, promote, roll_back
-from pipelines.labels import labelled_predictions
-from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogReader
-from pipelines.spec import FeatureType, Phase, Problem, ReleaseEntry, ReleaseState, Statement, Strict
-from pipelines.tables import Tables
+from monitoring.sequential import Mean, difference_interval, distance_bound, larger_evidence, mean, rate_evidence
+from pipelines.deployment.traffic import Side, Traffic
+from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, ReleaseState, Shadow, Statement, Strict
 
-_RESAMPLES = 1000
+_TESTS = 4  # errors, latency, distribution, quality: each gets its part of the false alarms that are allowed
+_SLOWEST = 0.05  # of the champion's answers take longer than its 95th percentile
+_MIN_UNITS = 20  # values of the sticky field that each variant needs before their means say anything
 
 
 class Outcome(StrEnum):
-    """What a judgement says: let it serve, take it out, or wait for more traffic."""
+    """What a judgement says: let it serve, take it out, wait for more traffic, or end it without a winner."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     INSUFFICIENT = "insufficient"
+    UNDECIDED = "undecided"
 
 
 class Verdict(Strict):
@@ -35,123 +39,158 @@ class Verdict(Strict):
     reason: str
 
 
-class Judged(NamedTuple):
-    """A verdict, and the release log's latest entry after what followed from it."""
+class _Case(NamedTuple):
+    """What is judged: both sides' traffic of this step, and how sure each test must be."""
 
-    verdict: Verdict
-    entry: ReleaseEntry
+    statement: Statement
+    champion: Side
+    challenger: Side
+    alpha: float
 
+    @property
+    def certain(self) -> float:
+        """How much evidence (the logarithm of an e-value) decides."""
+        return log(1 / self.alpha)
 
-def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog, actor: Actor) -> Judged | None:
-    """Judge the rolling release, if there is one, and promote it or roll it back when the verdict says so."""
-    latest = releases.latest()
-    if latest is None or latest.state.phase is not Phase.ROLLING or latest.state.rolling_since is None:
-        return None
-    traffic = labelled_predictions(problem, tables, predictions, latest.state.rolling_since, actor.at)
-    if traffic is not None:  # not of another release, whatever event times its requests had
-        traffic = traffic.filter(pc.equal(traffic["release"], latest.number))
-    verdict = judge(problem.statement, latest.state, traffic, actor.at)
-    moves = {Outcome.PASS: promote, Outcome.FAIL: roll_back}
-    if verdict.outcome in moves:
-        try:
-            latest = moves[verdict.outcome](releases, actor, verdict.reason, after=latest.number)
-        except Moved:  # somebody else did while we looked; the verdict is on what rolls no more
-            return None
-    return Judged(verdict, latest)
+    @property
+    def answered(self) -> tuple[Side, Side]:
+        return self.champion.answered(), self.challenger.answered()
 
 
-def judge(statement: Statement, state: ReleaseState, traffic: pa.Table | None, now: datetime) -> Verdict:
-    """Judge a rolling release on the labelled predictions made since it started."""
-    assert state.rolling_since and state.bake and state.challenger, "only a rolling release is judged"
+def judge(statement: Statement, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
+    """Judge a live release on the traffic of its present step, ``elapsed`` after the step began."""
     if traffic is None:
         return Verdict(outcome=Outcome.INSUFFICIENT, reason="no traffic yet")
-    champion, challenger = (traffic.filter(pc.equal(traffic["routed"], name)) for name in ("champion", "challenger"))
-    answered = challenger.filter(pc.is_null(challenger["error"]))
-    # Labels that come while the release bakes decide; where they come later, the shape of the predictions must do.
-    by_labels = statement.label.delay <= state.bake
-    seen = [_labelled(variant) if by_labels else variant for variant in (champion, answered)]
-    enough = _enough(statement, *seen)
-    failures = [_errs(statement, challenger)]
-    if _enough(statement, champion, answered):
-        failures.append(_slows(statement, champion, answered))
-    if enough:
-        failures.append(_degrades(statement, *seen) if by_labels else _shifts(statement, *seen))
-    for failure in filter(None, failures):
-        return Verdict(outcome=Outcome.FAIL, reason=failure)
-    if not enough:
-        what = "labelled predictions" if by_labels else "predictions"
-        counts = f"{seen[0].num_rows} of the champion's and {seen[1].num_rows} of the challenger's"
-        reason = f"{counts} {what}, {statement.canary.min_predictions} of each are needed; send more traffic"
-        return Verdict(outcome=Outcome.INSUFFICIENT, reason=reason)
-    if now < state.rolling_since + state.bake:
-        until = state.rolling_since + state.bake
-        return Verdict(outcome=Outcome.INSUFFICIENT, reason=f"baking until {until:%Y-%m-%d %H:%M}")
-    told = f"{answered.num_rows:,} predictions, as fast and as good as the champion's"
-    return Verdict(outcome=Outcome.PASS, reason=told)
+    case = _Case(statement, traffic.champion, traffic.challenger, _alpha(statement, state))
+    for test in (_errs, _slows, _shifts, _costs if isinstance(state.strategy, AbTest) else _degrades):
+        if reason := test(case):
+            return Verdict(outcome=Outcome.FAIL, reason=reason)
+    if isinstance(state.strategy, AbTest):
+        return _experiment(case, elapsed, state.strategy)
+    return _wait(case, elapsed, _length(state)) or Verdict(outcome=Outcome.PASS, reason=_praise(case))
 
 
-def _enough(statement: Statement, *variants: pa.Table) -> bool:
-    return all(variant.num_rows >= statement.canary.min_predictions for variant in variants)
+def _alpha(statement: Statement, state: ReleaseState) -> float:
+    steps = len(state.strategy.steps) if isinstance(state.strategy, CanaryStrategy) else 1
+    return (1 - statement.judge.confidence) / _TESTS / steps
 
 
-def _labelled(variant: pa.Table) -> pa.Table:
-    return variant.filter(pc.is_valid(variant["label"]))
+def _length(state: ReleaseState) -> timedelta:
+    match state.strategy:
+        case CanaryStrategy(bake=length) | BlueGreen(bake=length) | Shadow(duration=length) | AbTest(horizon=length):
+            return length
+    raise AssertionError("all-at-once is never judged")
 
 
-def _errs(statement: Statement, challenger: pa.Table) -> str:
-    errors = challenger.filter(pc.is_valid(challenger["error"]))
-    share = errors.num_rows / max(1, challenger.num_rows)
-    # Two errors at the least: one is an accident at any rate.
-    if errors.num_rows < 2 or share <= statement.canary.max_error_rate:
+# ---- what fails a challenger ------------------------------------------------------------------------------------
+
+
+def _errs(case: _Case) -> str:
+    failed, rows = int(case.challenger.failed.sum()), case.challenger.rows
+    if rate_evidence(failed, rows, case.statement.judge.max_error_rate) < case.certain:
         return ""
-    return f"it failed {errors.num_rows} of {challenger.num_rows} requests ({share:.1%}), which the champion answered"
+    return f"it failed {failed} of {rows} requests ({failed / rows:.1%}), which the champion answered"
 
 
-def _slows(statement: Statement, champion: pa.Table, challenger: pa.Table) -> str:
-    canary = statement.canary
-    usual, now = (float(np.quantile(variant["latency_ms"].to_numpy(), 0.95)) for variant in (champion, challenger))
-    if now <= canary.latency_ms or now <= canary.slower * usual:
+def _slows(case: _Case) -> str:
+    champion, challenger = case.answered
+    if min(champion.rows, challenger.rows) < case.statement.judge.min_predictions:
         return ""
+    slow, _ = _slow(case)
+    if rate_evidence(slow, challenger.rows, _SLOWEST) < case.certain:
+        return ""
+    usual, now = (float(np.quantile(side.latency_ms, 0.95)) for side in (champion, challenger))
     return f"95 % of its answers take up to {now:.1f} ms, the champion's {usual:.1f} ms"
 
 
-def _shifts(statement: Statement, champion: pa.Table, challenger: pa.Table) -> str:
-    """Say how far the predictions moved, when it is further than the limit and what chance adds to it.
+def _slow(case: _Case) -> tuple[int, float]:
+    """Return how many of the challenger's answers take longer than they may, and how long that is in ms."""
+    champion, challenger = case.answered
+    limits = case.statement.judge
+    limit = max(limits.latency_ms, limits.slower * float(np.quantile(champion.latency_ms, 0.95)))
+    return int((challenger.latency_ms > limit).sum()), limit
 
-    Of two samples of one distribution the index is about chi-square, scaled by 1/n + 1/m (Yurdakul 2018, Statistical
-    Properties of Population Stability Index).
-    """
-    from scipy.stats import chi2
 
-    canary = statement.canary
-    reference = describe(champion["prediction"].to_numpy(), FeatureType.NUMERIC)
-    index = psi(reference, challenger["prediction"].to_numpy())
-    scale = 1 / champion.num_rows + 1 / challenger.num_rows
-    chance = float(chi2.ppf(canary.confidence, max(1, len(reference.edges)))) * scale
-    if index <= canary.psi + chance:
+def _shifts(case: _Case) -> str:
+    champion, challenger = case.answered
+    if not champion.rows or not challenger.rows:
         return ""
-    usual, now = (float(variant["prediction"].to_numpy().mean()) for variant in (champion, challenger))
-    return f"its predictions are distributed otherwise: mean {now:.3f}, the champion's {usual:.3f}, PSI {index:.2f}"
-
-
-def _degrades(statement: Statement, champion: pa.Table, challenger: pa.Table) -> str:
-    """Say how much worse the challenger is, when it is with the stated confidence, by a bootstrap of each variant."""
-    losses = [_losses(statement, variant) for variant in (champion, challenger)]
-    generator = np.random.default_rng(statement.training.seed)
-    usual, now = (_means(loss, generator) for loss in losses)
-    if float(np.quantile(now - usual, 1 - statement.canary.confidence)) <= 0:
+    far = distance_bound(challenger.prediction, champion.prediction, case.alpha)
+    if far <= case.statement.judge.max_shift:
         return ""
-    metric = statement.gates.champion_comparison.metric
+    usual, now = (float(side.prediction.mean()) for side in (champion, challenger))
     return (
-        f"its {metric} is {losses[1].mean():.4f}, the champion's {losses[0].mean():.4f}, over {len(losses[1])} labels"
+        f"its predictions are distributed otherwise: mean {now:.3f}, the champion's {usual:.3f}, at least "
+        f"{far:.2f} apart (Kolmogorov-Smirnov)"
     )
 
 
-def _losses(statement: Statement, variant: pa.Table) -> np.ndarray[Any, Any]:
-    labels, predictions = variant["label"].to_numpy(), variant["prediction"].to_numpy()
-    return row_losses(statement, statement.gates.champion_comparison.metric, labels, predictions)
+def _degrades(case: _Case) -> str:
+    metric = case.statement.gates.champion_comparison.metric
+    return _worse(case, metric, lambda value: f"{value:.4f}")
 
 
-def _means(losses: np.ndarray[Any, Any], generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    drawn = generator.integers(len(losses), size=(_RESAMPLES, len(losses)))
-    return np.asarray(losses[drawn].mean(axis=1))
+def _costs(case: _Case) -> str:
+    currency = case.statement.business.currency
+    return _worse(case, "expected_cost", lambda value: f"{value:.2f} {currency}")
+
+
+def _worse(case: _Case, metric: str, write: Callable[[float], str]) -> str:
+    usual, now = losses(case.statement, metric, case.champion, case.challenger)
+    if usual is None or now is None or larger_evidence(now, usual) < case.certain:
+        return ""
+    labels = case.challenger.labelled().rows
+    return f"its {metric} is {write(now.value)}, the champion's {write(usual.value)}, over {labels} labels"
+
+
+def losses(statement: Statement, metric: str, *sides: Side) -> Iterator[Mean | None]:
+    """Yield each side's mean loss on its labels, or None while there are too few to compare."""
+    for side in sides:
+        known = side.labelled()
+        enough = known.rows >= statement.judge.min_predictions and len(np.unique(known.unit)) >= _MIN_UNITS
+        yield mean(row_losses(statement, metric, known.label, known.prediction), known.unit) if enough else None
+
+
+# ---- what lets it go on -------------------------------------------------------------------------------------------
+
+
+def _wait(case: _Case, elapsed: timedelta, length: timedelta) -> Verdict | None:
+    """Return why the release must wait, or None when nothing speaks against it any more."""
+    judged = case.statement.judge
+    # Labels that come while the step lasts are waited for; where they come later, the other tests must do.
+    by_labels = case.statement.label.delay <= length
+    seen = [side.labelled() if by_labels else side for side in case.answered]
+    reason = ""
+    if any(side.rows < judged.min_predictions for side in seen):
+        what = "labelled predictions" if by_labels else "predictions"
+        counts = f"{seen[0].rows} of the champion's and {seen[1].rows} of the challenger's"
+        reason = f"{counts} {what}, {judged.min_predictions} of each are needed; send more traffic"
+    elif elapsed < length:
+        reason = f"baking, {elapsed} of {length}"
+    elif case.challenger.failed.mean() > judged.max_error_rate:
+        share = case.challenger.failed.mean()
+        reason = f"it failed {share:.1%} of its requests, which may be chance; send more traffic"
+    elif _slow(case)[0] > _SLOWEST * case.challenger.rows:
+        reason = f"it often takes longer than {_slow(case)[1]:.0f} ms, which may be chance; send more traffic"
+    return Verdict(outcome=Outcome.INSUFFICIENT, reason=reason) if reason else None
+
+
+def _praise(case: _Case) -> str:
+    return f"{case.answered[1].rows:,} predictions, not shown to be slower or worse than the champion's"
+
+
+def _experiment(case: _Case, elapsed: timedelta, strategy: AbTest) -> Verdict:
+    """Say whether an A/B test shows the challenger to cost less, or is over."""
+    usual, now = losses(case.statement, "expected_cost", case.champion, case.challenger)
+    if usual is not None and now is not None:
+        low, high = difference_interval(now, usual, 2 * case.alpha)
+        currency = case.statement.business.currency
+        effect = f"{now.value - usual.value:+.2f} {currency} a prediction [{low:+.2f}, {high:+.2f}]"
+        if larger_evidence(usual, now) >= case.certain:
+            return Verdict(outcome=Outcome.PASS, reason=f"it costs less: {effect}")
+        if elapsed >= strategy.horizon:
+            return Verdict(outcome=Outcome.UNDECIDED, reason=f"no difference is shown: {effect}; the champion stays")
+        return Verdict(outcome=Outcome.INSUFFICIENT, reason=f"no difference is shown yet: {effect}")
+    if elapsed >= strategy.horizon:
+        return Verdict(outcome=Outcome.UNDECIDED, reason="too few labels to compare; the champion stays")
+    return Verdict(outcome=Outcome.INSUFFICIENT, reason="too few labels to compare yet")

@@ -1,12 +1,12 @@
 """Step 24: pull the approved model, test it as it will serve, and roll it out."""
 
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
-from pipelines.deployment.transitions import Actor, start
+from pipelines.deployment.transitions import Actor, check_pins, start
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
 from pipelines.release_log import ReleaseLog
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Manifest, Phase, Problem, Refused, ReleaseState, UserError, Variant, format_duration
+from pipelines.spec import Manifest, Phase, Problem, Refused, ReleaseFile, ReleaseState, UserError, format_duration
 
 
 def pull(params: DeploymentParams, models: ModelStore, releases: ReleaseLog) -> Manifest:
@@ -15,19 +15,22 @@ def pull(params: DeploymentParams, models: ModelStore, releases: ReleaseLog) -> 
     Raises:
         Refused: when this file is not approved or its model is quarantined.
     """
-    state, model = releases.state(), params.release.model
-    if model in state.quarantined:
-        raise Refused(f"v{params.release.version} is quarantined: {state.quarantined[model]}; propose it anew")
-    if not _done(state, model) and (state.phase is not Phase.APPROVED or state.proposal != params.release):
+    state, released = releases.state(), params.release.released
+    if released.model in state.quarantined:
+        raise Refused(f"v{released.version} is quarantined: {state.quarantined[released.model]}; propose it anew")
+    approved = state.phase is Phase.APPROVED and state.proposal == params.release
+    if not approved and not is_deployed(state, params.release):
         raise Refused("this release file is not approved; run 'mlops approve' first")
-    return models.manifest(model)
+    manifest = models.manifest(released.model)
+    check_pins(params.release, manifest)
+    return manifest
 
 
 def test(
     params: DeploymentParams, problem: Problem, models: ModelStore, online: OnlineStore, manifest: Manifest
 ) -> Tested:
     """Load and warm up the model as the serving app will, and check that its features are there and fresh."""
-    variant = Variant(model=params.release.model, version=params.release.version)
+    variant = params.release.released
     ServedModel(variant, models, problem)
     for view in problem.views:
         as_of = online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
@@ -44,13 +47,16 @@ def test(
 
 def roll_out(params: DeploymentParams, releases: ReleaseLog, tested: Tested) -> RolledOut:
     """Start the release; when that is done already, say where it stands."""
-    if not _done(releases.state(), tested.model):
+    assert tested.model == params.release.released.model, "what was tested is what goes out"
+    if not is_deployed(releases.state(), params.release):
         start(releases, Actor(params.who, params.as_of), params.release)
     entry = releases.latest()
     assert entry is not None, "a started release has a log"
     return RolledOut(transition=entry.number, phase=entry.state.phase.value)
 
 
-def _done(state: ReleaseState, model: str) -> bool:
-    served = {variant.model for variant in (state.champion, state.challenger) if variant}
-    return model in served and state.phase in (Phase.ROLLING, Phase.PROMOTED)
+def is_deployed(state: ReleaseState, release: ReleaseFile) -> bool:
+    """Say whether the release is live, or over and its model serves."""
+    if state.live:
+        return state.proposal == release
+    return state.champion == release.released and state.phase is not Phase.APPROVED

@@ -10,8 +10,9 @@ from tomlkit.items import Table
 from pipelines.spec import ReleaseFile, UserError, load_toml
 
 _HEADER = """\
-What the environment should serve, and how traffic gets there. Written by 'mlops propose'; the reviewed merge of this
-file is the approval. 'model' is the SHA-256 of the candidate's manifest, which vouches for all of it.
+:schema ../docs/schemas/release.json
+ What the environment should serve, and how traffic gets there. Written by 'mlops propose'; the reviewed merge of this
+ file is the approval. 'model' is the SHA-256 of a model's manifest, which vouches for all of it.
 """
 
 
@@ -55,7 +56,7 @@ def _updated(table: Table, values: dict[str, object]) -> Table:
 def _new() -> tomlkit.TOMLDocument:
     document = tomlkit.document()
     for line in _HEADER.splitlines():
-        document.add(tomlkit.comment(line))
+        document.add(tomlkit.items.Comment(tomlkit.items.Trivia(comment=f"#{line}")))
     document.add(tomlkit.nl())
     return document
 

@@ -1,15 +1,40 @@
-"""The moves of a release: propose, approve, start, promote, roll back. Each is one entry in the release log."""
+"""The moves of a release, each one entry in the release log: the only way its state changes.
 
-import hashlib
-from collections.abc import Callable
+proposed → approved → rolling (a canary's steps, a shadow, an A/B test) → bake (the last share) → promoted. From rolling
+and bake also → rolled back; a shadow or an undecided A/B test → concluded. All-at-once: approved → promoted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pipelines.model_store import ModelStore
 from pipelines.release_log import Conflict, ReleaseLog
-from pipelines.spec import CanaryStrategy, Phase, Refused, ReleaseEntry, ReleaseFile, ReleaseState, Variant
+from pipelines.spec import (
+    Action,
+    AllAtOnce,
+    BlueGreen,
+    CanaryStrategy,
+    Manifest,
+    Phase,
+    Refused,
+    ReleaseEntry,
+    ReleaseFile,
+    ReleaseState,
+    Variant,
+)
 
-Action = Literal["propose", "approve", "start", "promote", "roll back"]
+_LIVE = frozenset({Phase.ROLLING, Phase.BAKE})
+_ALLOWED: Mapping[Action, frozenset[Phase]] = {
+    "propose": frozenset(Phase) - _LIVE,
+    "approve": frozenset({Phase.PROPOSED}),
+    "start": frozenset({Phase.APPROVED}),
+    "advance": frozenset({Phase.ROLLING}),
+    "promote": _LIVE,
+    "conclude": frozenset({Phase.ROLLING}),
+    "roll back": frozenset(Phase) - {Phase.NONE},
+}
+"""In which phases each move may be made."""
 
 
 class Actor(NamedTuple):
@@ -29,69 +54,103 @@ class _Move(NamedTuple):
     change: dict[str, Any]
 
 
+Decide = Callable[[ReleaseState], _Move]
+
+
 def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
-    """Propose a model; it may have been rolled back before.
+    """Propose a release file; its model may have been rolled back before.
 
     Raises:
-        Refused: when it did not pass its gates, or was compared with another champion than the one that serves, and
-            nobody took that upon them with ``override``.
+        Refused: when the model did not pass its gates, or was compared with another champion than the one that serves,
+            and nobody took that upon them with ``override``; an earlier champion may always return, all at once.
+        UserError: when the file pins what the model is not.
     """
-    manifest = models.manifest(release.model)
-    if not manifest.accepted and not release.override:
+    manifest = models.manifest(release.released.model)
+    check_pins(release, manifest)
+    name = f"v{release.released.version}"
+    returns = isinstance(release.strategy, AllAtOnce) and release.released.model in {
+        variant.model for variant in champions(log)
+    }
+    if not manifest.accepted and not release.override and not returns:
         failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in manifest.gates if not gate.passed)
-        raise Refused(f"v{release.version} did not pass its gates ({failed or 'it was never judged'})")
+        raise Refused(f"{name} did not pass its gates ({failed or 'it was never judged'})")
 
     def decide(state: ReleaseState) -> _Move:
-        if state.phase is Phase.ROLLING:
-            raise Refused("a release is rolling; wait for its end or roll it back first")
-        if state.champion and state.champion.model == release.model:
-            raise Refused(f"v{release.version} is the champion already")
-        if state.champion and state.champion.model != manifest.champion and not release.override:
+        champion = state.champion
+        if champion and champion.model == release.released.model:
+            raise Refused(f"{name} is the champion already")
+        if release.challenger and champion != release.champion:
+            serves = f"v{champion.version} serves" if champion else "nothing serves yet"
             raise Refused(
-                f"v{release.version} was never compared with the champion v{state.champion.version}; train anew, or "
-                "give the reason for releasing it as --override"
+                f"the file brings {name} in beside v{release.champion.version}, but {serves}; propose it anew"
             )
-        quarantined = {model: why for model, why in state.quarantined.items() if model != release.model}
+        if champion and champion.model != manifest.champion and not release.override and not returns:
+            raise Refused(
+                f"{name} was never compared with the champion v{champion.version}; train anew, or give the reason for "
+                "releasing it as --override"
+            )
+        quarantined = {model: why for model, why in state.quarantined.items() if model != release.released.model}
         change = {"phase": Phase.PROPOSED, "proposal": release, "quarantined": quarantined}
-        reason = f"override of the gates: {release.override}" if release.override else manifest.reason
-        return _Move("propose", f"v{release.version}: {reason}", change)
+        reason = manifest.reason
+        if release.override:
+            reason = f"override of the gates: {release.override}"
+        elif returns:
+            reason = "back to an earlier champion"
+        return _Move("propose", f"{name}: {reason}", change)
 
-    return _append(log, actor, decide)
+    return _append(log, actor, "propose", decide)
+
+
+def check_pins(release: ReleaseFile, manifest: Manifest) -> None:
+    """Raise Refused when the features or the request schema that the file pins are not the model's."""
+    pinned = (release.feature_views, release.request_schema)
+    if pinned != (manifest.feature_pins, manifest.request_schema_sha256):
+        name = f"v{release.released.version}"
+        raise Refused(f"the release file pins other feature views or another request schema than {name} has")
 
 
 def approve(log: ReleaseLog, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
     """Approve the release file as it was proposed."""
 
     def decide(state: ReleaseState) -> _Move:
-        if state.phase is not Phase.PROPOSED:
-            raise Refused(f"there is no proposal to approve; the latest release is {state.phase.value}")
         if state.proposal != release:
             raise Refused("the release file is not the one that was proposed; propose it anew")
-        return _Move("approve", f"v{release.version}", {"phase": Phase.APPROVED})
+        return _Move("approve", f"v{release.released.version}", {"phase": Phase.APPROVED})
 
-    return _append(log, actor, decide)
+    return _append(log, actor, "approve", decide)
 
 
 def start(log: ReleaseLog, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
-    """Start the approved release: the model takes all traffic, or its canary's share of it."""
+    """Start the approved release: its model takes all traffic, or its strategy's first share of it.
+
+    Raises:
+        Refused: when another file is approved, or the champion is no longer the one that the file names.
+    """
 
     def decide(state: ReleaseState) -> _Move:
-        if state.phase is not Phase.APPROVED or state.proposal != release:
+        if state.proposal != release:
             raise Refused("this release file is not approved; run 'mlops approve' first")
-        variant = Variant(model=release.model, version=release.version)
-        if state.champion and isinstance(release.strategy, CanaryStrategy):
-            strategy = release.strategy
-            change = {
-                "phase": Phase.ROLLING,
-                "challenger": variant,
-                "share": strategy.share,
-                "bake": strategy.bake,
-                "rolling_since": actor.at,
-            }
-            return _Move("start", f"v{release.version} takes {strategy.share:.0%} of the traffic", change)
-        return _Move("promote", f"v{release.version} takes all traffic at once", _champion(state, variant))
+        name = f"v{release.released.version}"
+        if release.challenger is None:
+            return _Move("promote", f"{name} takes all traffic at once", _promoted(release.champion))
+        change = {"challenger": release.challenger, "step": 0, "since": actor.at, "phase": _phase(release, 0)}
+        started = state.model_copy(update=change)
+        return _Move("start", f"{name} {_traffic(started)}", change)
 
-    return _append(log, actor, decide)
+    return _append(log, actor, "start", decide)
+
+
+def advance(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
+    """Go to the next step of a canary; errors as :func:`promote`."""
+
+    def decide(state: ReleaseState) -> _Move:
+        assert state.proposal, "only a live release is advanced"
+        step = state.step + 1
+        change = {"step": step, "since": actor.at, "phase": _phase(state.proposal, step)}
+        moved = state.model_copy(update=change)
+        return _Move("advance", f"v{state.proposal.released.version} {_traffic(moved)}: {reason}", change)
+
+    return _append(log, actor, "advance", decide, after)
 
 
 def promote(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
@@ -102,56 +161,102 @@ def promote(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None
     """
 
     def decide(state: ReleaseState) -> _Move:
-        if state.challenger is None:
-            raise Refused("there is no challenger to promote")
-        return _Move("promote", f"v{state.challenger.version}: {reason}", _champion(state, state.challenger))
+        assert state.challenger, "a live release has a challenger"
+        return _Move("promote", f"v{state.challenger.version}: {reason}", _promoted(state.challenger))
 
-    return _append(log, actor, decide, after)
+    return _append(log, actor, "promote", decide, after)
 
 
-def roll_back(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
-    """Take the challenger, or else the champion, out of service and quarantine it; the champion before it serves.
+def conclude(log: ReleaseLog, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
+    """End a shadow or an A/B test without a change of the champion; errors as :func:`promote`."""
+
+    def decide(state: ReleaseState) -> _Move:
+        assert state.challenger, "a live release has a challenger"
+        return _Move("conclude", f"v{state.challenger.version}: {reason}", _ended(Phase.CONCLUDED))
+
+    return _append(log, actor, "conclude", decide, after)
+
+
+def roll_back(
+    log: ReleaseLog, actor: Actor, reason: str, to: Variant | None = None, after: int | None = None
+) -> ReleaseEntry:
+    """Take the challenger, or else the champion, out of service and quarantine it.
+
+    The champion stays in the first case; in the second the latest earlier one that is not quarantined serves again, or
+    ``to``, which must have been champion before.
 
     Raises:
         Moved: as :func:`promote`; without ``after``, whatever is latest is rolled back.
+        Refused: when there is nothing to go back to.
     """
 
     def decide(state: ReleaseState) -> _Move:
-        bad = state.challenger or state.champion
-        champion = state.champion if state.challenger else state.previous
-        if bad is None or champion is None:
-            raise Refused("there is no earlier champion to go back to")
-        change = _champion(state, champion) | {
-            "phase": Phase.ROLLED_BACK,
-            "previous": state.previous if state.challenger else None,
-            "quarantined": {**state.quarantined, bad.model: reason},
-        }
+        bad, champion = rolled_back(log, state, to)
+        quarantined = {**state.quarantined, bad.model: reason}
+        change = _ended(Phase.ROLLED_BACK) | {"champion": champion, "quarantined": quarantined}
         return _Move("roll back", f"v{bad.version} to v{champion.version}: {reason}", change)
 
-    return _append(log, actor, decide, after)
+    return _append(log, actor, "roll back", decide, after)
 
 
-def _champion(state: ReleaseState, variant: Variant) -> dict[str, Any]:
-    return {
-        "phase": Phase.PROMOTED,
-        "champion": variant,
-        "previous": state.champion,
-        "challenger": None,
-        "share": 0.0,
-        "bake": None,
-        "rolling_since": None,
-    }
+def rolled_back(log: ReleaseLog, state: ReleaseState, to: Variant | None = None) -> tuple[Variant, Variant]:
+    """Return which model a rollback takes out, and which one serves then; errors as :func:`roll_back`."""
+    if state.champion is None:
+        raise Refused("nothing was released yet")
+    if state.challenger and to in (None, state.champion):
+        return state.challenger, state.champion
+    if to and to.model == state.champion.model:
+        raise Refused(f"v{to.version} is the champion already")
+    out = {*state.quarantined, state.champion.model}
+    earlier = [variant for variant in champions(log) if variant.model not in out and to in (None, variant)]
+    if not earlier:
+        raise Refused(f"v{to.version} is no earlier champion in service" if to else "there is no earlier champion")
+    return state.champion, earlier[-1]
 
 
-def _append(
-    log: ReleaseLog, actor: Actor, decide: Callable[[ReleaseState], _Move], after: int | None = None
-) -> ReleaseEntry:
+def champions(log: ReleaseLog) -> Iterator[Variant]:
+    """Yield each model that was champion, in the order of its latest coming into service, earliest first."""
+    order: dict[str, Variant] = {}
+    for entry in log.entries():
+        if champion := entry.state.champion:
+            order.pop(champion.model, None)
+            order[champion.model] = champion
+    yield from order.values()
+
+
+def _phase(release: ReleaseFile, step: int) -> Phase:
+    match release.strategy:
+        case CanaryStrategy(steps=steps):
+            return Phase.BAKE if step == len(steps) - 1 else Phase.ROLLING
+        case BlueGreen():
+            return Phase.BAKE
+    return Phase.ROLLING
+
+
+def _traffic(state: ReleaseState) -> str:
+    routing = state.routing
+    if routing.share:
+        return f"takes {routing.share:.0%} of the traffic"
+    return "is asked beside the champion"
+
+
+def _promoted(champion: Variant) -> dict[str, Any]:
+    return _ended(Phase.PROMOTED) | {"champion": champion}
+
+
+def _ended(phase: Phase) -> dict[str, Any]:
+    return {"phase": phase, "challenger": None, "step": 0, "since": None}
+
+
+def _append(log: ReleaseLog, actor: Actor, action: Action, decide: Decide, after: int | None = None) -> ReleaseEntry:
     """Append a move decided on the latest state; when another process moved first, decide again on the new state."""
     while True:
         latest = log.latest()
         if after is not None and (latest is None or latest.number != after):
             raise Moved(f"the release moved on after transition {after}")
         state = latest.state if latest else ReleaseState()
+        if state.phase not in _ALLOWED[action]:
+            raise Refused(_not_now(action, state))
         move = decide(state)
         entry = ReleaseEntry(
             number=latest.number + 1 if latest else 1,
@@ -160,10 +265,16 @@ def _append(
             action=move.action,
             reason=move.reason,
             state=state.model_copy(update=move.change),
-            previous_sha256=hashlib.sha256(latest.to_json()).hexdigest() if latest else None,
         )
         try:
-            log.append(entry)
+            return log.append(entry)
         except Conflict:
             continue
-        return entry
+
+
+def _not_now(action: Action, state: ReleaseState) -> str:
+    if state.live:
+        return f"a release is rolling, so one cannot {action}; wait for its end or roll it back first"
+    if action == "start":
+        return "this release file is not approved; run 'mlops approve' first"
+    return f"there is nothing to {action}: the latest release is {state.phase.value}"

@@ -32,7 +32,7 @@ def create_app(service: Service, poll_seconds: float) -> Starlette:
         return _json(answers)
 
     async def metrics(_: Request) -> Response:
-        service.metrics.pending.set(service.log.pending)
+        service.metrics.pending.set(service.pending)
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @contextlib.asynccontextmanager
@@ -41,7 +41,7 @@ def create_app(service: Service, poll_seconds: float) -> Starlette:
         polling = asyncio.create_task(_poll(service, poll_seconds))
         yield
         polling.cancel()
-        await asyncio.to_thread(service.log.close)
+        await asyncio.to_thread(service.close)
 
     return Starlette(
         routes=[

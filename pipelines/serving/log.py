@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -31,13 +31,16 @@ Strings = list[str | None]
 class Predictions(NamedTuple):
     """The answers to one request body of one or more rows; each field has one value for each row.
 
-    ``release`` is the transition of the release log that was served. ``routed`` is the variant that the row was sent
-    to, ``variant`` the one that answered; they differ when the challenger failed, and ``error`` says how.
+    ``release`` is the transition of the release log that was served. ``unit`` is what the row was routed by: its key,
+    or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent to, ``variant`` the
+    one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*`` is what the variant
+    said that was asked beside the one that answered; null where none was.
     """
 
     prediction_id: Strings
     event_time: np.ndarray[Any, np.dtype[np.datetime64]]
     key: Iterable[str]
+    unit: Iterable[str]
     release: list[int]
     routed: Strings
     variant: Strings
@@ -47,6 +50,9 @@ class Predictions(NamedTuple):
     latency_ms: list[float]
     error: Strings
     features: Columns
+    mirror_prediction: Sequence[float | None]
+    mirror_latency_ms: Sequence[float | None]
+    mirror_error: Strings
 
 
 class _File(NamedTuple):
@@ -188,6 +194,7 @@ def _table(batch: list[Predictions]) -> pa.Table:
         "prediction_id": pa.array(joined("prediction_id"), pa.string()),
         "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
         "key": pa.array(joined("key"), pa.string()),
+        "unit": pa.array(joined("unit"), pa.string()),
         "release": pa.array(joined("release"), pa.int32()),
         "routed": pa.array(joined("routed"), pa.string()),
         "variant": pa.array(joined("variant"), pa.string()),
@@ -196,6 +203,9 @@ def _table(batch: list[Predictions]) -> pa.Table:
         "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32()),
         "latency_ms": pa.array(joined("latency_ms"), pa.float32()),
         "error": pa.array(joined("error"), pa.string()),
+        "mirror_prediction": pa.array(joined("mirror_prediction"), pa.float32()),
+        "mirror_latency_ms": pa.array(joined("mirror_latency_ms"), pa.float32()),
+        "mirror_error": pa.array(joined("mirror_error"), pa.string()),
     }
     for name in batch[0].features:
         columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))

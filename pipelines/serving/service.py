@@ -1,37 +1,26 @@
 """The service behind the app: it follows the release log, routes each row to a variant, scores it and logs it."""
 
-import hashlib
 import logging
-import os
 import time
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from pipelines.feature.online import OnlineFeatures
-from pipelines.feature.request import Columns, RequestDecoder
+from pipelines.feature.request import RequestDecoder
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
 from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogWriter, Predictions
+from pipelines.serving.log import LogWriter
 from pipelines.serving.metrics import Metrics
+from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Problem, ReleaseEntry, Variant
+from pipelines.serving.routing import Release, answer
+from pipelines.spec import Problem, ReleaseEntry, Routing, Variant
 
 log = logging.getLogger(__name__)
 
 
 class NoRelease(Exception):
     """There is nothing to answer with; the text says why."""
-
-
-class Release(NamedTuple):
-    """What is served: replaced whole, so that one request never sees two releases."""
-
-    number: int
-    champion: ServedModel
-    challenger: ServedModel | None
-    share: float
 
 
 class Service:
@@ -42,6 +31,7 @@ class Service:
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
         self.metrics = Metrics()
+        self._mirror = Mirror(log_writer)
         self.release: Release | None = None
         statement = problem.statement
         self._key, self._event_time = statement.key, statement.event_time
@@ -75,7 +65,8 @@ class Service:
                 challenger = self._load(state.challenger)
             except Exception as error:
                 failure = error
-        self.release = Release(entry.number, champion, challenger, state.share)
+        routing = state.routing if challenger else Routing()
+        self.release = Release(entry.number, champion, challenger, routing)
         kept = {model.variant.model for model in (champion, challenger) if model}
         self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
         self.metrics.release.set(entry.number)
@@ -105,9 +96,8 @@ class Service:
         fields, single = self._decode(body)
         features = self._features(fields)
         self.metrics.count_missing(features)
-        answers = _Answers(release, fields[self._key], features)
-        predictions = answers.predictions(fields[self._event_time])
-        self.log.append(predictions)
+        predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
+        self._mirror.log(release, predictions)
         self.metrics.observe(predictions, time.perf_counter() - started)
         rows = [
             {"prediction": float(value), "prediction_id": name, "model_version": version, "variant": variant}
@@ -117,99 +107,17 @@ class Service:
         ]
         return rows[0] if single else {"predictions": rows}
 
+    @property
+    def pending(self) -> int:
+        """How many predictions are not in the log yet."""
+        return self._mirror.pending + self.log.pending
+
+    def close(self) -> None:
+        """Write what is pending and stop."""
+        self._mirror.close()
+        self.log.close()
+
     def _load(self, variant: Variant) -> ServedModel:
         if variant.model not in self._loaded:
             self._loaded[variant.model] = ServedModel(variant, self.models, self.problem)
         return self._loaded[variant.model]
-
-
-def to_challenger(key: str, version: int, share: float) -> bool:
-    """Say whether a request goes to the challenger of this version: ``share`` of all keys do, a key always or never.
-
-    A cryptographic hash, because of a checksum's linear ones every challenger would get nearly the same keys.
-    """
-    digest = hashlib.blake2b(f"v{version} {key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64
-
-
-def _random_ids(count: int) -> list[str | None]:
-    """Return 128 random bits each, in hexadecimal."""
-    digits = os.urandom(16 * count).hex()
-    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
-
-
-class _Answers:
-    """Scores the rows of one request body: each by the variant it is routed to, or by the champion when that fails."""
-
-    def __init__(self, release: Release, keys: Any, features: Columns) -> None:
-        self.release, self.keys, self.features = release, keys, features
-        rows = len(keys)
-        self.prediction = np.empty(rows, dtype=np.float32)
-        self.latency_ms = [0.0] * rows
-        self.error: list[str | None] = [None] * rows
-        self.model = [release.champion] * rows
-        self.routed: list[str | None] = ["champion"] * rows
-
-    def predictions(self, event_time: Any) -> Predictions:
-        challenger = self.release.challenger
-        chosen = self._challenged()
-        failed = self._score(challenger, chosen) if challenger else []
-        answered = set(chosen) - set(failed)
-        self._score_champion([row for row in range(len(self.keys)) if row not in answered])
-        return Predictions(
-            prediction_id=_random_ids(len(self.keys)),
-            event_time=event_time,
-            key=self.keys,
-            release=[self.release.number] * len(self.keys),
-            routed=self.routed,
-            variant=["challenger" if model is challenger else "champion" for model in self.model],
-            model=[model.variant.model for model in self.model],
-            version=[model.variant.version for model in self.model],
-            prediction=self.prediction,
-            latency_ms=self.latency_ms,
-            error=self.error,
-            features=self.features,
-        )
-
-    def _challenged(self) -> list[int]:
-        challenger, share = self.release.challenger, self.release.share
-        if challenger is None:
-            return []
-        version = challenger.variant.version
-        return [row for row, key in enumerate(self.keys) if to_challenger(key, version, share)]
-
-    def _score(self, challenger: ServedModel, rows: list[int]) -> list[int]:
-        """Score rows with the challenger, together if that works and else one by one; return those that failed."""
-        for row in rows:
-            self.routed[row] = "challenger"
-        try:
-            self._apply(challenger, rows)
-            return []
-        except Exception:  # a model under trial may fail in any way
-            return [row for row in rows if not self._score_alone(challenger, row)]
-
-    def _score_alone(self, challenger: ServedModel, row: int) -> bool:
-        try:
-            self._apply(challenger, [row])
-            return True
-        except Exception as error:
-            self.error[row] = str(error)[:500]
-            self.model[row] = self.release.champion
-            return False
-
-    def _score_champion(self, rows: list[int]) -> None:
-        self._apply(self.release.champion, rows)
-
-    def _apply(self, model: ServedModel, rows: list[int]) -> None:
-        if not rows:
-            return
-        started = time.perf_counter()
-        whole = len(rows) == len(self.keys)
-        features = self.features if whole else {name: values[rows] for name, values in self.features.items()}
-        scored = model.score(features)
-        if not np.isfinite(scored).all():
-            raise ValueError("the model predicted a value that is not a number")
-        self.prediction[rows] = scored
-        elapsed = (time.perf_counter() - started) * 1000
-        for row in rows:
-            self.model[row], self.latency_ms[row] = model, elapsed

@@ -1,5 +1,7 @@
 """The manifest of a candidate model: everything needed to trust it, to serve it and to make it again."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Literal
 
@@ -76,6 +78,17 @@ class Manifest(Strict):
     gates: tuple[GateResult, ...]
     example: Example
     files: dict[str, str]
+
+    @property
+    def feature_pins(self) -> dict[str, str]:
+        """The version of each feature view, and of the ``request`` features."""
+        return {**self.feature_versions.views, "request": self.feature_versions.request}
+
+    @property
+    def request_schema_sha256(self) -> str:
+        """The SHA-256 of the request schema's canonical JSON."""
+        schema = {name: column.model_dump(mode="json") for name, column in self.request_schema.items()}
+        return hashlib.sha256(json.dumps(schema, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
     def accepted(self) -> bool:

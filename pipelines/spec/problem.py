@@ -204,21 +204,27 @@ class ContinuousTraining(Strict):
 
 
 class Canary(Strict):
-    """How a challenger takes traffic before it replaces the champion, and what ends it early.
+    """The strategy of a release that says nothing else: growing shares of the traffic, each for ``bake``."""
 
-    ``slower`` and ``latency_ms``: the challenger's 95th percentile may exceed ``slower`` times the champion's only
-    while it stays under ``latency_ms``. The variants' quality is compared with ``confidence`` once
-    ``min_predictions`` of each have their label; where labels take longer than the bake, ``psi`` bounds the shift
-    between the variants' predictions instead.
+    steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.2,)
+    bake: Duration
+
+
+class Judge(Strict):
+    """What ends a live release early, and what it needs to go on.
+
+    A challenger fails when it is shown to fail more than ``max_error_rate`` of its requests; to be slower than
+    ``slower`` times the champion's 95th percentile and than ``latency_ms`` in more than 5 % of them; to predict
+    otherwise by more than ``max_shift``, the Kolmogorov-Smirnov distance of the predictions; or to have the worse
+    metric, that of the champion comparison. All that with ``confidence``: how likely a challenger that is like its
+    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed.
     """
 
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    bake: Duration
-    min_predictions: int = Field(default=200, ge=1)
+    min_predictions: int = Field(default=200, ge=2)
     max_error_rate: Share = 0.01
     slower: Positive = 2.0
     latency_ms: Positive = 50.0
-    psi: Positive = 0.5
+    max_shift: Share = 0.5
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
@@ -258,6 +264,7 @@ class Statement(Strict):
     monitoring: Monitoring
     continuous_training: ContinuousTraining
     canary: Canary
+    judge: Judge = Judge()
     replay: Replay | None = None
 
     @model_validator(mode="after")

@@ -22,10 +22,11 @@ from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
+from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
-from pipelines.spec import AllAtOnce, ReleaseFile, Strict
+from pipelines.spec import AllAtOnce, ReleaseFile, ReleaseState, Strict, Variant
 from pipelines.training import TrainingParams
 from tests.conftest import HISTORY, NOW, make_platform
 from tests.problems import parcels
@@ -63,7 +64,7 @@ def params(name: str, platform: Platform) -> Strict:
 
 def release(platform: Platform) -> ReleaseFile:
     digest, version = platform.models.resolve("1")
-    return ReleaseFile(model=digest, version=version, strategy=AllAtOnce())
+    return propose_model(platform.models, ReleaseState(), Variant(model=digest, version=version), AllAtOnce())
 
 
 def prepare(name: str, platform: Platform) -> None:

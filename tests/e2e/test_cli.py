@@ -38,7 +38,7 @@ def home(trained):
 
 def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert home("propose", "v1").code == 0
-    assert 'kind = "canary"' in (home.home / "releases/dev.toml").read_text()
+    assert 'kind = "all-at-once"' in (home.home / "releases/dev.toml").read_text()
     assert home("approve", "--who", "ada").code == 0
     done = home("deploy", "--as-of", "2024-02-25")
     assert (done.code, "v1 takes all traffic at once" in done.out) == (0, True), done.err
@@ -109,7 +109,7 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
         (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
         (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
         (["propose", "v99"], 1, "there is no model 'v99'"),
-        (["propose", "v1", "--strategy", "yolo"], 1, "no strategy 'yolo'; choose canary or all-at-once"),
+        (["propose", "v1", "--strategy", "yolo"], 1, "there is no strategy 'yolo'"),
         (["approve"], 1, "write it with 'mlops propose'"),
         (["monitor"], 1, "there is no champion to monitor"),
         (["lineage", "0" * 32], 1, "has no prediction"),

@@ -19,6 +19,7 @@ def predictions(*ids, hours=0):
             [np.datetime64("2024-01-01T22:00") + np.timedelta64(hours, "h")] * rows, dtype="datetime64[us]"
         ),
         key=[f"key {one}" for one in ids],
+        unit=[f"key {one}" for one in ids],
         release=[3] * rows,
         routed=["champion"] * rows,
         variant=["champion"] * rows,
@@ -27,6 +28,9 @@ def predictions(*ids, hours=0):
         prediction=np.full(rows, 0.5, np.float32),
         latency_ms=[1.0] * rows,
         error=[None] * rows,
+        mirror_prediction=[None] * rows,
+        mirror_latency_ms=[None] * rows,
+        mirror_error=[None] * rows,
         features={"weight": np.full(rows, 2.0, np.float32), "depot": np.array(["a"] * rows, dtype=object)},
     )
 

@@ -20,7 +20,7 @@ TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
         ('metric = "log_loss"', 'metric = "roc_auc"', "gates.champion_comparison.metric: 'roc_auc'"),
         ("performance = { bias", "performance = { rmse", "no metric 'rmse' for binary_classification"),
         ('name = "parcel-late"', 'name = "Parcel Late"', "String should match pattern"),
-        ("share = 0.5", "share = 1.5", "canary.share: Input should be less than 1"),
+        ("steps = [0.5]", "steps = [1.5]", "canary.steps.0: Input should be less than 1"),
         ('estimators = ["baseline", "boosting"]', "estimators = []", "training.estimators"),
         ("[tables.scans]", '[tables."scans; DROP TABLE"]', "String should match pattern"),
     ],

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from pipelines.demo.plants import plant_failing_model
+from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
 from pipelines.serving.log import LogReader, LogWriter
 from pipelines.serving.model import ServedModel
-from pipelines.serving.service import NoRelease, Service, to_challenger
-from pipelines.spec import CanaryStrategy, ReleaseFile, UserError, Variant
+from pipelines.serving.routing import to_challenger
+from pipelines.serving.service import NoRelease, Service
+from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, Shadow, UserError, Variant
 from tests.conftest import NOW, learn, release
 from tests.problems import parcels
 
@@ -42,10 +44,12 @@ def body(rows):
 
 
 def canary(platform, model, version, share=0.5):
-    file = ReleaseFile(
-        model=model, version=version, strategy=CanaryStrategy(share=share, bake=timedelta(days=1)), override="a test"
-    )
-    actor = Actor("tester", NOW)
+    live(platform, model, version, CanaryStrategy(steps=(share,), bake=timedelta(days=1)))
+
+
+def live(platform, model, version, strategy):
+    actor, released = Actor("tester", NOW), Variant(model=model, version=version)
+    file = propose_model(platform.models, platform.releases.state(), released, strategy, override="a test")
     propose(platform.releases, platform.models, actor, file)
     approve(platform.releases, actor, file)
     start(platform.releases, actor, file)
@@ -118,6 +122,55 @@ def test_a_failing_challenger_fails_no_request(platform, service):
         assert answer["variant"] == ("champion" if failed else logged["routed"])
     assert sum(row["error"] is not None for row in log) > 0
     assert sum(row["variant"] == "challenger" for row in log) > 40
+
+
+def logged(platform, service):
+    service.close()
+    return LogReader(platform.objects, "dev").read(NOW, NOW + timedelta(days=3)).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "answers", "mirror_fails"),
+    [(Shadow(duration=timedelta(days=1)), 1, True), (BlueGreen(bake=timedelta(days=1)), 2, False)],
+)
+def test_a_mirrored_variant_is_asked_beside_the_one_that_answers(platform, service, strategy, answers, mirror_fails):
+    model, version, limit = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    live(platform, model, version, strategy)
+    service.refresh()
+    rows = [row for row in requests(150) if row["weight"] <= limit or mirror_fails]
+    given = service.predict(body(rows))["predictions"]
+    assert {answer["model_version"] for answer in given} == {answers}
+    log = {row["key"]: row for row in logged(platform, service)}
+    for row in rows:
+        seen, fails = log[row["parcel_id"]], row["weight"] > limit
+        assert (seen["mirror_error"] is not None) == fails
+        assert seen["mirror_latency_ms"] is not None
+        # The planted model predicts what the champion does, where it does not fail.
+        assert seen["mirror_prediction"] == (None if fails else seen["prediction"])
+    assert any(row["weight"] > limit for row in rows) == mirror_fails
+
+
+def test_mirrored_predictions_are_pending_until_they_are_logged(platform, service):
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    live(platform, model, version, Shadow(duration=timedelta(days=1)))
+    service.refresh()
+    service.predict(body(requests(5)))
+    assert service.pending > 0
+    assert len(logged(platform, service)) == 5
+    assert service.pending == 0
+
+
+def test_an_ab_test_keeps_each_value_of_its_sticky_field_with_one_variant(platform, service):
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    light = [{**row, "weight": 1.0} for row in requests(150)]
+    live(platform, model, version, AbTest(sticky_by="depot", horizon=timedelta(days=9)))
+    service.refresh()
+    service.predict(body(light))
+    routed = {}
+    for row in logged(platform, service):
+        routed.setdefault(row["unit"], set()).add(row["routed"])
+    assert set(routed) == {row["depot"] for row in light}
+    assert all(len(variants) == 1 for variants in routed.values())
 
 
 def test_a_new_release_is_served_and_a_rolled_back_one_is_not(platform, service):

@@ -1,0 +1,163 @@
+"""What a live or ended release showed: both variants on the traffic that they shared, in business money."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+
+from monitoring.metrics import decision_threshold
+from monitoring.sequential import difference_interval
+from pipelines.deployment.judge import losses
+from pipelines.deployment.traffic import Traffic, live_traffic
+from pipelines.release_log import ReleaseLog
+from pipelines.serving.log import LogReader
+from pipelines.spec import Problem, ReleaseEntry, Statement, Strict, Task, UserError, Variant
+from pipelines.tables import Tables
+
+
+class Answers(Strict):
+    """One variant's answers: how many, failures, latency in ms, and on labels its metric and money per prediction."""
+
+    version: int
+    predictions: int
+    failed: int
+    latency_p50: float
+    latency_p95: float
+    mean_prediction: float
+    labels: int
+    cost: float | None
+
+
+class Effect(Strict):
+    """What the challenger costs more (less: negative) than the champion, with bounds that hold at every look."""
+
+    per_prediction: float
+    low: float
+    high: float
+    per_day: float
+
+
+class Compared(Strict):
+    """A release's two variants. ``disagreement`` needs both answers to a request, so a mirrored release.
+
+    For a classifier it is the share of requests on which the two would act differently, for a regression the mean
+    absolute difference.
+    """
+
+    strategy: str
+    outcome: str
+    since: datetime
+    until: datetime
+    champion: Answers
+    challenger: Answers
+    effect: Effect | None
+    disagreement: float | None
+
+
+def compare_live(
+    problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog, as_of: datetime
+) -> Compared:
+    """Compare the variants of the latest release that had a challenger, from its start to its end or ``as_of``.
+
+    Raises:
+        UserError: when there was no such release, or no traffic.
+    """
+    live, end = _latest(releases)
+    first = live[0]
+    assert first.state.champion and first.state.challenger
+    until = min(end.at, as_of) if end else as_of
+    numbers = {entry.number for entry in live}
+    traffic = live_traffic(problem, tables, predictions, first.state, numbers, first.at, as_of)
+    if traffic is None or not traffic.champion.rows or not traffic.challenger.rows:
+        raise UserError("the variants have not answered anything yet; send traffic, for example with 'mlops replay'")
+    statement, mirrored = problem.statement, first.state.routing.mirror
+    return Compared(
+        strategy=first.state.strategy.kind,
+        outcome=end.reason if end else "live",
+        since=first.at,
+        until=until,
+        champion=_answers(statement, traffic, first.state.champion, challenger=False),
+        challenger=_answers(statement, traffic, first.state.challenger, challenger=True),
+        effect=_effect(statement, traffic, mirrored, (until - first.at).total_seconds() / 86400),
+        disagreement=_disagreement(statement, traffic) if mirrored else None,
+    )
+
+
+def _latest(releases: ReleaseLog) -> tuple[list[ReleaseEntry], ReleaseEntry | None]:
+    """Return the transitions during which the latest challenger was live, and the one that ended it, if any."""
+    entries = list(releases.entries())
+    starts = [place for place, entry in enumerate(entries) if entry.action == "start"]
+    if not starts:
+        raise UserError("no release of this environment had a challenger; propose one with 'mlops propose'")
+    after = entries[starts[-1] :]
+    live = [entry for entry in after if entry.action in ("start", "advance")]
+    ended = [entry for entry in after if entry.action in ("promote", "conclude", "roll back")]
+    return live, ended[0] if ended else None
+
+
+def _answers(statement: Statement, traffic: Traffic, variant: Variant, challenger: bool) -> Answers:
+    side = traffic.challenger if challenger else traffic.champion
+    answered = side.answered()
+    (cost,) = losses(statement, "expected_cost", side)
+    return Answers(
+        version=variant.version,
+        predictions=side.rows,
+        failed=int(side.failed.sum()),
+        latency_p50=float(np.quantile(answered.latency_ms, 0.5)) if answered.rows else float("nan"),
+        latency_p95=float(np.quantile(answered.latency_ms, 0.95)) if answered.rows else float("nan"),
+        mean_prediction=float(answered.prediction.mean()) if answered.rows else float("nan"),
+        labels=side.labelled().rows,
+        cost=cost.value if cost else None,
+    )
+
+
+def _effect(statement: Statement, traffic: Traffic, mirrored: bool, days: float) -> Effect | None:
+    usual, now = losses(statement, "expected_cost", traffic.champion, traffic.challenger)
+    if usual is None or now is None:
+        return None
+    low, high = difference_interval(now, usual, 1 - statement.judge.confidence)
+    difference = now.value - usual.value
+    rows = traffic.champion.rows if mirrored else traffic.champion.rows + traffic.challenger.rows
+    return Effect(per_prediction=difference, low=low, high=high, per_day=difference * rows / max(days, 1 / 24))
+
+
+def _disagreement(statement: Statement, traffic: Traffic) -> float:
+    both = ~traffic.champion.failed & ~traffic.challenger.failed
+    champion, challenger = (side.prediction[both] for side in traffic)
+    if statement.task is Task.BINARY:
+        threshold = decision_threshold(statement)
+        return float(((champion >= threshold) != (challenger >= threshold)).mean())
+    return float(np.abs(champion - challenger).mean())
+
+
+def lines(statement: Statement, compared: Compared) -> Iterator[str]:
+    """Yield the comparison for people, a line each."""
+    currency = statement.business.currency
+    yield f"strategy          {compared.strategy}, {compared.since:%Y-%m-%d %H:%M} to {compared.until:%Y-%m-%d %H:%M}"
+    yield f"outcome           {compared.outcome}"
+    yield f"{'':<18}{'champion':>14}{'challenger':>14}"
+    rows = [("version", "version", "v{}"), ("predictions", "predictions", "{:,}"), ("failed", "failed", "{:,}")]
+    rows += [("latency p50 ms", "latency_p50", "{:.2f}"), ("latency p95 ms", "latency_p95", "{:.2f}")]
+    rows += [("mean prediction", "mean_prediction", "{:.3f}"), ("labels", "labels", "{:,}")]
+    for title, field, form in rows:
+        values = (form.format(getattr(side, field)) for side in (compared.champion, compared.challenger))
+        yield f"{title:<18}" + "".join(f"{value:>14}" for value in values)
+    if compared.disagreement is not None:
+        what = "act differently" if statement.task is Task.BINARY else "differ on average"
+        told = f"{compared.disagreement:.1%}" if statement.task is Task.BINARY else f"{compared.disagreement:.3f}"
+        yield f"disagreement      {told} ({what})"
+    if compared.effect is None:
+        yield "effect            too few labels to tell"
+        return
+    effect, sure = compared.effect, statement.judge.confidence
+    yield f"effect            {effect.per_prediction:+.3f} {currency} a prediction, {sure:.0%} sure between "
+    yield f"                  {effect.low:+.3f} and {effect.high:+.3f}; {effect.per_day:+,.0f} {currency} a day"
+    yield f"decision          {_decision(effect)}"
+
+
+def _decision(effect: Effect) -> str:
+    if effect.high < 0:
+        return "the challenger costs less: promote it"
+    if effect.low > 0:
+        return "the challenger costs more: keep the champion"
+    return "no difference is shown: keep the champion, or go on"

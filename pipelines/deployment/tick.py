@@ -1,0 +1,52 @@
+"""One look at a live release: judge it, and make the move that follows. Run each minute, or when an alarm calls."""
+
+from typing import NamedTuple
+
+from pipelines.deployment.judge import Outcome, Verdict, judge
+from pipelines.deployment.traffic import live_traffic
+from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
+from pipelines.release_log import ReleaseLog
+from pipelines.serving.log import LogReader
+from pipelines.spec import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
+from pipelines.tables import Tables
+
+
+class Judged(NamedTuple):
+    """A verdict, and the release log's latest entry after what followed from it."""
+
+    verdict: Verdict
+    entry: ReleaseEntry
+
+
+def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog, actor: Actor) -> Judged | None:
+    """Judge the live release, if there is one, and advance, promote, conclude or roll it back as the verdict says.
+
+    May be killed anywhere, and any number may run at once: each decides on the log's latest transition, and only the
+    first one's move counts.
+    """
+    latest = releases.latest()
+    if latest is None or not latest.state.live or latest.state.since is None:
+        return None
+    since = latest.state.since
+    traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
+    verdict = judge(problem.statement, latest.state, traffic, actor.at - since)
+    if verdict.outcome is Outcome.INSUFFICIENT:
+        return Judged(verdict, latest)
+    try:
+        return Judged(verdict, _move(releases, actor, verdict, latest))
+    except Moved:  # somebody else did while we looked; the verdict is on what is live no more
+        return None
+
+
+def _move(releases: ReleaseLog, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
+    match verdict.outcome:
+        case Outcome.FAIL:
+            return roll_back(releases, actor, verdict.reason, after=latest.number)
+        case Outcome.UNDECIDED:
+            return conclude(releases, actor, verdict.reason, after=latest.number)
+    match latest.state.strategy:
+        case Shadow():
+            return conclude(releases, actor, verdict.reason, after=latest.number)
+        case CanaryStrategy() if latest.state.phase is Phase.ROLLING:
+            return advance(releases, actor, verdict.reason, after=latest.number)
+    return promote(releases, actor, verdict.reason, after=latest.number)

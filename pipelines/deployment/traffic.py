@@ -1,0 +1,94 @@
+"""The traffic of a live release as its two sides: what the champion said, and what the challenger said."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.labels import labelled_predictions
+from pipelines.serving.log import LogReader
+from pipelines.spec import Problem, ReleaseState, Routing
+from pipelines.tables import Tables
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Side(NamedTuple):
+    """What one variant was asked, each of shape [rows]: its predictions, NaN where it failed; labels, NaN unknown."""
+
+    prediction: Array
+    latency_ms: Array
+    failed: Array
+    label: Array
+    unit: Array
+
+    def answered(self) -> "Side":
+        """Return the rows that it answered."""
+        return self._only(~self.failed)
+
+    def labelled(self) -> "Side":
+        """Return the rows that it answered and whose label is known."""
+        return self._only(~self.failed & ~np.isnan(self.label))
+
+    def _only(self, rows: Array) -> "Side":
+        return Side(*(values[rows] for values in self))
+
+    @property
+    def rows(self) -> int:
+        """How many requests it was asked."""
+        return len(self.prediction)
+
+
+class Traffic(NamedTuple):
+    """Both variants on the same traffic: split between them, or each request asked of both."""
+
+    champion: Side
+    challenger: Side
+
+
+def live_traffic(
+    problem: Problem,
+    tables: Tables,
+    predictions: LogReader,
+    state: ReleaseState,
+    transitions: set[int],
+    since: datetime,
+    as_of: datetime,
+) -> Traffic | None:
+    """Return what both variants were asked under these transitions from ``since`` on, or None when nothing was."""
+    rows = labelled_predictions(problem, tables, predictions, since, as_of)
+    if rows is None:
+        return None
+    # By transition too, not only by time: event times are the requests' own, and may lie.
+    rows = rows.filter(pc.is_in(rows["release"], pa.array(sorted(transitions), pa.int32())))
+    return split(rows, state.routing)
+
+
+def split(rows: pa.Table, routing: Routing) -> Traffic:
+    """Return labelled predictions of one routing as its two sides."""
+    if not routing.mirror:
+        return Traffic(*(_asked(rows.filter(pc.equal(rows["routed"], name))) for name in ("champion", "challenger")))
+    answered, beside = _asked(rows), _beside(rows.filter(pc.is_valid(rows["mirror_latency_ms"])))
+    return Traffic(beside, answered) if routing.share else Traffic(answered, beside)
+
+
+def _asked(rows: pa.Table) -> Side:
+    return _side(rows, "")
+
+
+def _beside(rows: pa.Table) -> Side:
+    return _side(rows, "mirror_")
+
+
+def _side(rows: pa.Table, prefix: str) -> Side:
+    failed = pc.is_valid(rows[f"{prefix}error"]).to_numpy()
+    prediction = rows[f"{prefix}prediction"].to_numpy().astype(np.float64)
+    return Side(
+        prediction=np.where(failed, np.nan, prediction),
+        latency_ms=rows[f"{prefix}latency_ms"].to_numpy(),
+        failed=failed,
+        label=rows["label"].to_numpy().astype(np.float64),
+        unit=rows["unit"].to_numpy(zero_copy_only=False),
+    )

@@ -1,0 +1,85 @@
+"""Mirroring: asks the variant that does not answer, after the answer, and logs what both said."""
+
+import logging
+import queue
+import threading
+
+from pipelines.serving.log import LogWriter, Predictions
+from pipelines.serving.model import ServedModel
+from pipelines.serving.routing import Release, apply, rows_of
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1000  # request bodies that wait to be mirrored; beyond it they are logged without
+
+
+class Mirror:
+    """Passes predictions on to the log, those to be mirrored by way of a thread of its own."""
+
+    def __init__(self, log: LogWriter) -> None:
+        self._log = log
+        self._waiting: queue.Queue[tuple[ServedModel, Predictions] | None] = queue.Queue(_BACKLOG)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pending(self) -> int:
+        """How many request bodies the log has not got yet."""
+        return self._waiting.unfinished_tasks
+
+    def log(self, release: Release, predictions: Predictions) -> None:
+        """Log predictions, and what the mirrored variant of the release says about the same rows."""
+        model = release.mirrored
+        if model is None:
+            self._log.append(predictions)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait((model, predictions))
+        except queue.Full:
+            self._log.append(predictions)
+
+    def close(self) -> None:
+        """Finish what waits, and stop."""
+        if self._thread:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            work = self._waiting.get()
+            try:
+                if work is None:
+                    return
+                self._log.append(mirrored(*work))
+            except OSError as error:  # the log keeps them and tries again
+                log.error("prediction log not written reason=%s", error)
+            finally:
+                self._waiting.task_done()
+
+
+def mirrored(model: ServedModel, predictions: Predictions) -> Predictions:
+    """Return predictions with what another model says about the same rows: together if that works, else one by one."""
+    rows = len(predictions.prediction)
+    try:
+        scored, elapsed = apply(model, predictions.features)
+        said: list[float | None] = [float(value) for value in scored]
+        return _with(predictions, said, [elapsed] * rows, [None] * rows)
+    except Exception:  # a model under trial may fail in any way
+        alone = [_alone(model, predictions, row) for row in range(rows)]
+        return _with(predictions, [one[0] for one in alone], [one[1] for one in alone], [one[2] for one in alone])
+
+
+def _alone(model: ServedModel, predictions: Predictions, row: int) -> tuple[float | None, float, str | None]:
+    try:
+        scored, elapsed = apply(model, rows_of(predictions.features, [row]))
+        return float(scored[0]), elapsed, None
+    except Exception as error:
+        return None, 0.0, str(error)[:500]
+
+
+def _with(
+    predictions: Predictions, said: list[float | None], latency_ms: list[float], errors: list[str | None]
+) -> Predictions:
+    return predictions._replace(mirror_prediction=said, mirror_latency_ms=latency_ms, mirror_error=errors)
