@@ -98,6 +98,23 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
     assert "snapshot" in home("lineage", "v1").out
 
 
+def test_a_day_is_predicted_for_by_the_champion_or_the_model_that_is_named(home, tmp_path):
+    output = tmp_path / "day.csv"
+    day = ("predict", "--as-of", "2024-02-20", "--output", str(output))
+    done = home(*day)
+    assert (done.code, "'dev' has no champion; name a --model, or deploy one" in done.err) == (1, True)
+    named = home(*day, "--model", "v1", "--json")
+    assert named.code == 0, named.err
+    assert (named.json["version"], named.json["rows"], named.json["resumed"]) == (1, 94, 0)
+    lines = output.read_text().splitlines()
+    assert (lines[0], len(lines)) == ('"key","event_time","prediction","model_version"', 95)
+    home("propose", "v1")
+    home("approve")
+    home("deploy", "--as-of", "2024-02-25")
+    assert "94 predictions of v1 in" in home(*day).out
+    assert output.read_text().splitlines() == lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -114,6 +131,8 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
         (["monitor"], 1, "there is no champion to monitor"),
         (["lineage", "0" * 32], 1, "has no prediction"),
         (["report"], 1, "nothing was served in 'dev' yet"),
+        (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
+        (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
         (["--home"], 2, "requires an argument"),
         (["fly"], 2, "No such command 'fly'"),
     ],
@@ -197,6 +216,7 @@ def test_help_is_there_for_every_command(mlops):
         "deploy",
         "rollback",
         "monitor",
+        "predict",
         "report",
         "serve",
     ):

@@ -207,7 +207,7 @@ def test_a_model_of_other_features_is_not_served(platform):
 
 def test_what_is_served_is_what_training_saw(platform, service):
     """The served features of a request, read back from the log, are the offline ones."""
-    from pipelines.training.extract import with_features
+    from pipelines.feature.offline import with_features
 
     moved = parcels.read("parcels", NOW, NOW + timedelta(days=1)).slice(0, 1)
     row = {**moved.to_pylist()[0], "asked_at": NOW.isoformat()}

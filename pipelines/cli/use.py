@@ -1,0 +1,77 @@
+"""The commands that use a model outside the serving app, or ask the app: predict."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.app import Json, app, console, print_json
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
+    from pipelines.spec import Variant
+
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Predict for the request table's rows of this UTC day.")
+]
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a .csv or .parquet file.")],
+    input_file: Annotated[
+        Path | None, typer.Option("--input", "-i", help="A .csv or .parquet file of requests, one a row.")
+    ] = None,
+    as_of: Day = None,
+    model: Annotated[str | None, typer.Option(help="A version, such as v3. Default: the champion.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict for many requests at once, each with the features of its own moment; resumes when it was killed."""
+    from pipelines.batch.predict import predict as predict_batch
+    from pipelines.batch.requests import of_day, of_file
+    from pipelines.spec import UserError
+
+    platform: Platform = context.obj
+    if (input_file is None) == (as_of is None):
+        raise UserError("give either --input FILE or --as-of DATE, not both and not neither")
+    if input_file is not None:
+        requests = of_file(platform.problem, input_file)
+    else:
+        assert as_of, "one of the two is given"
+        requests = of_day(platform.problem, platform.tables, as_of.replace(tzinfo=UTC))
+    variant = _variant(platform, model)
+    with _progress("Predicting", requests.rows) as advance:
+        done = predict_batch(platform.problem, platform.tables, platform.models, variant, requests, output, advance)
+    if as_json:
+        print_json({"output": str(output), **variant.model_dump(mode="json"), **done._asdict()})
+        return
+    resumed = f", {done.resumed:,} of them from the run before" if done.resumed else ""
+    console.print(f"[green]✔[/] {done.rows:,} predictions of v{variant.version}{resumed} in {output}", soft_wrap=True)
+
+
+def _variant(platform: "Platform", model: str | None) -> "Variant":
+    """Return the model that is asked for, or else the champion of the environment."""
+    from pipelines.spec import UserError, Variant
+
+    if model is not None:
+        digest, version = platform.models.resolve(model)
+        return Variant(model=digest, version=version)
+    champion = platform.releases.state().champion
+    if champion is None:
+        raise UserError(f"{platform.settings.environment!r} has no champion; name a --model, or deploy one")
+    return champion
+
+
+@contextmanager
+def _progress(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done, where there is a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    shown = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda rows: progress.advance(task, rows)
