@@ -1,4 +1,4 @@
-"""The commands that use a model outside the serving app, or ask the app: predict."""
+"""The commands that use a model outside the serving app, or ask the app: predict, export."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +51,26 @@ def predict(
         return
     resumed = f", {done.resumed:,} of them from the run before" if done.resumed else ""
     console.print(f"[green]✔[/] {done.rows:,} predictions of v{variant.version}{resumed} in {output}", soft_wrap=True)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write, which may not exist yet.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model with its schema and its card into a folder, to be scored by ONNX Runtime alone."""
+    from pipelines.portable import export as export_model
+
+    platform: Platform = context.obj
+    schema = export_model(platform.models, _variant(platform, model), output)
+    if as_json:
+        print_json({"output": str(output), "schema": schema})
+        return
+    inputs, example = len(schema["inputs"]), schema["example"]["prediction"]
+    told = f"v{schema['version']} takes {inputs} inputs and predicts {example:.6f} for its example"
+    console.print(f"[green]✔[/] {output}: {told}", soft_wrap=True)
 
 
 def _variant(platform: "Platform", model: str | None) -> "Variant":

@@ -115,6 +115,15 @@ def test_a_day_is_predicted_for_by_the_champion_or_the_model_that_is_named(home,
     assert output.read_text().splitlines() == lines
 
 
+def test_a_model_is_exported_into_a_folder_once(home, tmp_path):
+    done = home("export", "v1", "--output", str(tmp_path / "v1"))
+    assert (done.code, "predicts" in done.out) == (0, True), done.err
+    assert (tmp_path / "v1/model.onnx").stat().st_size > 1000
+    done = home("export", "v1", "--output", str(tmp_path / "v1"))
+    assert (done.code, "holds something already" in done.err) == (1, True)
+    assert home("export", "v1", "--output", str(tmp_path / "2"), "--json").json["schema"]["version"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -215,6 +224,7 @@ def test_help_is_there_for_every_command(mlops):
         "approve",
         "deploy",
         "rollback",
+        "export",
         "monitor",
         "predict",
         "report",

@@ -189,7 +189,7 @@ def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(plat
     wrong = manifest.model_copy(update={"example": manifest.example.model_copy(update={"prediction": 0.123})})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
     digest, version = platform.models.put(wrong, files)
-    with pytest.raises(UserError, match="it is not served"):
+    with pytest.raises(UserError, match="it is not to be trusted"):
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
 
 
