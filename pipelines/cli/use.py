@@ -1,4 +1,4 @@
-"""The commands that use a model outside the serving app, or ask the app: predict, export."""
+"""The commands that use a model outside the serving app, or ask the app: predict, export, replay."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.spec import Variant
 
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Day = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Predict for the request table's rows of this UTC day.")
 ]
@@ -71,6 +72,36 @@ def export(
     inputs, example = len(schema["inputs"]), schema["example"]["prediction"]
     told = f"v{schema['version']} takes {inputs} inputs and predicts {example:.6f} for its example"
     console.print(f"[green]✔[/] {output}: {told}", soft_wrap=True)
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(help="The running app, such as http://localhost:8080.")],
+    start: Annotated[datetime, typer.Option(formats=MOMENTS, help="The first moment, in UTC.")],
+    end: Annotated[datetime, typer.Option(formats=MOMENTS, help="The moment to end before, in UTC.")],
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second at most. Default: no limit.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows in each request.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Send recorded requests of the request table to a running app, their event times kept."""
+    from pipelines.serving.client import App
+    from pipelines.serving.replay import recorded
+    from pipelines.serving.replay import replay as replay_rows
+    from pipelines.spec import UserError
+
+    platform: Platform = context.obj
+    rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+    client = App(url)
+    with _progress("Replaying", rows.num_rows) as advance:
+        done = replay_rows(client, rows, batch, rate, advance)
+    if as_json:
+        print_json({**done._asdict(), "failure": client.failure})
+    else:
+        told = f"{done.predictions:,} predictions from {done.requests:,} requests in {done.seconds:.1f} s"
+        console.print(f"{told}; latency p50 {done.p50:.1f} ms, p95 {done.p95:.1f} ms, p99 {done.p99:.1f} ms")
+    if done.failed:
+        raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
 
 
 def _variant(platform: "Platform", model: str | None) -> "Variant":

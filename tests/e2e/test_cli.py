@@ -5,12 +5,14 @@ import shutil
 import signal
 import socket
 import time
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 import urllib3
 
-from tests.conftest import PROBLEMS
+from pipelines.labels import labelled_predictions
+from tests.conftest import PROBLEMS, make_platform
 from tests.e2e.conftest import Mlops
 from tests.problems import parcels
 
@@ -142,6 +144,7 @@ def test_a_model_is_exported_into_a_folder_once(home, tmp_path):
         (["report"], 1, "nothing was served in 'dev' yet"),
         (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
         (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
+        (["replay", "--url", "http://127.0.0.1:9", "--start", "2030-01-01", "--end", "2030-01-02"], 1, "has no requests from 2030-01-01"),
         (["--home"], 2, "requires an argument"),
         (["fly"], 2, "No such command 'fly'"),
     ],
@@ -211,6 +214,35 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
     assert found.json["prediction"]["key"] == row["parcel_id"]
 
 
+def test_recorded_requests_are_replayed_and_get_their_labels_later(home, port, monkeypatch):
+    monkeypatch.setitem(home.environ, "RATCHET_POLL_SECONDS", "0.05")
+    home("propose", "v1")
+    home("approve")
+    home("deploy", "--as-of", "2024-02-25")
+    replay = ("replay", "--url", f"http://127.0.0.1:{port}", "--start", "2024-02-23", "--end", "2024-02-24T12:00:00")
+    process = home.start("serve", "--port", str(port))
+    try:
+        _ask(port, "/ping")
+        done = home(*replay, "--rate", "20", "--batch", "10", "--json")
+        assert done.code == 0, done.err
+        expected = parcels.read("parcels", datetime(2024, 2, 23, tzinfo=UTC), datetime(2024, 2, 24, 12, tzinfo=UTC))
+        found = done.json
+        assert (found["failed"], found["failure"], found["predictions"]) == (0, None, expected.num_rows)
+        assert found["requests"] == -(-expected.num_rows // 10)
+        assert found["seconds"] >= (found["requests"] - 1) / 20
+        assert 0 < found["p50"] <= found["p95"] <= found["p99"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    platform = make_platform(home.home)
+    moments = datetime(2024, 2, 23, tzinfo=UTC), datetime(2024, 2, 25, tzinfo=UTC)
+    rows = labelled_predictions(platform.problem, platform.tables, platform.predictions, *moments)
+    assert rows["event_time"].to_pylist() == expected["asked_at"].to_pylist()
+    assert rows["label"].null_count < expected.num_rows * 0.1, "all but lost parcels have their label by now"
+    failed = home(*replay, "--batch", "100")
+    assert (failed.code, "2 of 2 requests failed" in failed.err) == (1, True)
+
+
 def test_help_is_there_for_every_command(mlops):
     text = mlops("--help").out
     for command in (
@@ -221,6 +253,7 @@ def test_help_is_there_for_every_command(mlops):
         "explain",
         "lineage",
         "propose",
+        "replay",
         "approve",
         "deploy",
         "rollback",
