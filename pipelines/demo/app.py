@@ -12,12 +12,17 @@ from pipelines.serving.client import App
 from pipelines.settings import Settings
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def running_app(settings: Settings, log: Path) -> Iterator[App]:
     """Start the serving app on a free port, and stop it at the end; it may take a while to be up."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
