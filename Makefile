@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo test test-all-pythons check format bench lock clean
+.PHONY: help demo test test-all-pythons check format bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
-bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up
+bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, serving
 	@$(RUN) python -m tests.bench
+
+bench-plot: $(STAMP) ## Measure the serving app against others and draw docs/images/serving.png
+	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade

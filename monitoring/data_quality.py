@@ -1,5 +1,6 @@
 """Data quality: whether rows keep the contract that ``problem.toml`` states for their table."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ from pipelines.spec import Column, RawTable
 
 
 class Violation(NamedTuple):
-    """A broken rule: the column it is about, how many values break it, and some of them."""
+    """A broken rule: the column it is about, how many values break it, some of them, and the first's row from 0."""
 
     column: str
     rule: str
     rows: int
     examples: tuple[object, ...] = ()
+    first: int | None = None
 
     def __str__(self) -> str:
         shown = f", for example {', '.join(repr(value) for value in self.examples)}" if self.examples else ""
@@ -33,8 +35,12 @@ def missing_columns(rows: pa.Table, contract: RawTable) -> list[Violation]:
 
 def violations(rows: pa.Table, contract: RawTable, start: date, end: date) -> list[Violation]:
     """Check rows of the days ``[start, end)``, already cast to the declared types, against a table's contract."""
-    found = [broken for name, column in contract.columns.items() for broken in _column(name, rows[name], column)]
-    return found + _days(rows[contract.event_time], contract, start, end)
+    return column_violations(rows, contract.columns) + _days(rows[contract.event_time], contract, start, end)
+
+
+def column_violations(rows: pa.Table, columns: Mapping[str, Column]) -> list[Violation]:
+    """Check the values of rows, already cast to the declared types, whatever days the rows are of."""
+    return [broken for name, column in columns.items() for broken in _column(name, rows[name], column)]
 
 
 def _column(name: str, values: pa.ChunkedArray, column: Column) -> list[Violation]:
@@ -48,16 +54,18 @@ def _column(name: str, values: pa.ChunkedArray, column: Column) -> list[Violatio
     if column.values is not None:
         known = pc.or_kleene(pc.is_in(values, pa.array(column.values)), pc.is_null(values))
         rules.append((f"must be one of {', '.join(column.values)}", pc.invert(known)))
-    found = [_violation(name, rule, values.filter(broken)) for rule, broken in rules]
     if column.unique:
         counts = pc.value_counts(values.combine_chunks())
-        found.append(_violation(name, "must be unique", counts.filter(pc.greater(counts.field("counts"), 1)).field(0)))
+        several = counts.filter(pc.greater(counts.field("counts"), 1)).field(0)
+        rules.append(("must be unique", pc.is_in(values, several)))
+    found = [_violation(name, rule, values, pc.indices_nonzero(broken.combine_chunks())) for rule, broken in rules]
     return [violation for violation in found if violation.rows]
 
 
-def _violation(name: str, rule: str, bad: pa.Array | pa.ChunkedArray) -> Violation:
-    examples = dict.fromkeys(bad.slice(0, 3).to_pylist())
-    return Violation(name, rule, len(bad), tuple(value for value in examples if value is not None))
+def _violation(name: str, rule: str, values: pa.ChunkedArray, bad: pa.Array) -> Violation:
+    examples = dict.fromkeys(values.take(bad.slice(0, 3)).to_pylist())
+    shown = tuple(value for value in examples if value is not None)
+    return Violation(name, rule, len(bad), shown, bad[0].as_py() if len(bad) else None)
 
 
 def _days(times: pa.ChunkedArray, contract: RawTable, start: date, end: date) -> list[Violation]:

@@ -22,7 +22,7 @@ BLUE, GREY, RED, GREEN, AMBER = "#2563eb", "#9aa5b1", "#dc2626", "#059669", "#d9
 BANDS = ("#eff6ff", "#ecfdf5", "#fffbeb", "#f5f3ff", "#fff1f2", "#f0f9ff")
 _HEAT = LinearSegmentedColormap.from_list("drift", ["#f8fafc", "#bfdbfe", "#fbbf24", "#dc2626"])
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Inter", "Segoe UI", "Helvetica Neue", "Arial", "DejaVu Sans"],
     "font.size": 10,
@@ -229,7 +229,7 @@ def _dates(axes: Axes) -> None:
 @contextmanager
 def _svg(width: float, height: float) -> Iterator[Figure]:
     """Give a figure to draw on; afterwards its ``svg`` is the picture, scaling to the width it is put in."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         sink = io.StringIO()

@@ -16,7 +16,8 @@ class Scorer:
     """A loaded ONNX model. It takes each feature as its own input, so the file describes itself.
 
     Numeric features go in as float32 [rows, 1] and categorical ones as strings [rows, 1]; the one output is
-    ``prediction``, float32 [rows]: the probability of the event, or the quantity.
+    ``prediction``, float32 [rows]: the probability of the event, or the quantity. ``inputs`` names the features that
+    the model takes, in their order.
     """
 
     def __init__(self, onnx: bytes, features: Mapping[str, FeatureType], threads: int = 1) -> None:
@@ -30,11 +31,11 @@ class Scorer:
         inputs = {given.name for given in self._session.get_inputs()}
         if not inputs <= set(features):
             raise UserError(f"the model wants features nobody computes: {', '.join(sorted(inputs - set(features)))}")
-        self._inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
+        self.inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
 
     def __call__(self, features: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return one prediction for each row."""
-        feed = {name: features[name].reshape(-1, 1) for name in self._inputs}
+        feed = {name: features[name].reshape(-1, 1) for name in self.inputs}
         return self._session.run(["prediction"], feed)[0].reshape(-1)  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
-from pipelines.demo.app import App
 from pipelines.demo.plants import plant_failing_model
 from pipelines.demo.story import Advance, Story
 from pipelines.demo.worker import Worker
@@ -22,6 +21,7 @@ from pipelines.feature import Checked, FeatureParams
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
 from pipelines.ports import OnlineRow
+from pipelines.serving.client import App
 from pipelines.spec import AllAtOnce, Refused, ReleaseFile, Strategy, UserError, Variant
 from pipelines.training import Candidate, TrainingParams
 

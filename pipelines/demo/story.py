@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipelines.demo.app import App
 from pipelines.lineage import tree
 from pipelines.report import Summary
+from pipelines.serving.client import App
 from pipelines.spec import GateResult, Statement
 
 _GOOD, _BAD, _NOTE = "[green]✔[/]", "[red]✘[/]", "[dim]·[/]"

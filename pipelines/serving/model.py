@@ -19,17 +19,23 @@ class ServedModel:
         if changed := changed_features(self.manifest, problem):
             raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
-        self._warm_up()
+        check_example(self.score, self.manifest, variant.version)
 
-    def _warm_up(self) -> None:
-        example = self.manifest.example
-        row: Columns = {name: as_input([example.features[name]], kind) for name, kind in self.manifest.features.items()}
-        predicted = float(self.score(row)[0])
-        if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
-            raise UserError(
-                f"model v{self.variant.version} predicts {predicted:.6f} for the example of its manifest, which says "
-                f"{example.prediction:.6f}: it is not served"
-            )
+
+def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
+    """Score the example of a manifest, which also warms the model up.
+
+    Raises:
+        UserError: when the prediction is not the one that the manifest says.
+    """
+    example = manifest.example
+    row: Columns = {name: as_input([example.features[name]], kind) for name, kind in manifest.features.items()}
+    predicted = float(score(row)[0])
+    if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
+        raise UserError(
+            f"model v{version} predicts {predicted:.6f} for the example of its manifest, which says "
+            f"{example.prediction:.6f}: it is not to be trusted"
+        )
 
 
 def changed_features(manifest: Manifest, problem: Problem) -> list[str]:

@@ -1,16 +1,13 @@
 """Step 18: the versioned training set: labelled requests with the features that were known when they were made."""
 
-from collections.abc import Mapping
-
 import pyarrow as pa
 
-from pipelines.feature import point_in_time
-from pipelines.feature.request import from_table, request_features
+from pipelines.feature.offline import with_features
 from pipelines.labels import known_labels
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import Problem, RunInfo, UserError, nearest
 from pipelines.sql import session
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.tables import Tables
 from pipelines.training import Pinned, TrainingParams
 
 
@@ -48,18 +45,3 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pi
             ORDER BY "{statement.event_time}", labels.key"""
         labelled = connection.sql(query).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled)
-
-
-def with_features(problem: Problem, tables: Tables, snapshots: Mapping[str, int], labelled: pa.Table) -> pa.Table:
-    """Return requests as a frame: their key, event time, label if they have one, and their offline features."""
-    statement = problem.statement
-    views = []
-    for view in problem.views:
-        name = f"features.{view.versioned_name}"
-        views.append((view, tables.read(name, snapshot=snapshots.get(name))))
-    looked_up = point_in_time.join(labelled, statement.event_time, views)
-    computed = request_features(problem.request_features, from_table(labelled, statement.request_columns))
-    frame = {"key": labelled[statement.key], "event_time": labelled[statement.event_time].cast(TIMESTAMP)}
-    frame |= {name: labelled[name] for name in ("known_at", "label") if name in labelled.column_names}
-    frame |= {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
-    return pa.table(frame)

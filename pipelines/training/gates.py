@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
+from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
 from pipelines.feature.request import Columns, RequestDecoder
 from pipelines.ports import OnlineStore
@@ -15,7 +16,6 @@ from pipelines.scoring import Scorer, columns
 from pipelines.spec import FeatureType, GateResult, Problem, Statement
 from pipelines.tables import TIMESTAMP, Tables
 from pipelines.training import Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
-from pipelines.training.extract import with_features
 from pipelines.training.prepare import part
 
 

@@ -1,18 +1,21 @@
-"""Runs the benchmarks and prints what they measured."""
+"""Runs the benchmarks and prints what they measured; ``--plot FILE`` draws the servers' figures."""
 
-import sys
+import argparse
+from functools import partial
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench.benchmarks import BENCHMARKS
+from tests.bench.serving import measure_serving
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], plot: Path | None) -> None:
     console = Console()
     table = Table("what", "measured", "baseline", "ratio", "bar", box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for name, benchmark in BENCHMARKS.items():
+    for name, benchmark in {**BENCHMARKS, "serving": partial(measure_serving, plot)}.items():
         if names and name not in names:
             continue
         with console.status(name):
@@ -23,4 +26,7 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("names", nargs="*", help="which benchmarks; all when none is named")
+    parser.add_argument("--plot", type=Path, help="where to draw what the serving benchmark measured")
+    main(**vars(parser.parse_args()))

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.drift import describe, psi
-from pipelines.adapters.local.online import SqliteOnline
+from pipelines.adapters.local.online import SqliteOnline, select
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import effective_time
@@ -111,8 +111,7 @@ def measure_online() -> Iterator[Row]:
         ours = median(lambda: store.read(wanted), 200)
         one = median(lambda: store.read(wanted[::50]), 200)
         connection = sqlite3.connect(store.path)
-        places = ",".join(["(?,?)"] * len(wanted))
-        query = f"SELECT * FROM latest WHERE (view, entity) IN (VALUES {places})"
+        query = select(len(wanted))
         given = [part for pair in wanted for part in pair]
         theirs = median(lambda: connection.execute(query, given).fetchall(), 200)
     baseline = f"bare query {theirs * 1e6:.0f} µs"

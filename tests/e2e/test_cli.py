@@ -5,12 +5,14 @@ import shutil
 import signal
 import socket
 import time
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 import urllib3
 
-from tests.conftest import PROBLEMS
+from pipelines.labels import labelled_predictions
+from tests.conftest import PROBLEMS, make_platform
 from tests.e2e.conftest import Mlops
 from tests.problems import parcels
 
@@ -98,6 +100,32 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
     assert "snapshot" in home("lineage", "v1").out
 
 
+def test_a_day_is_predicted_for_by_the_champion_or_the_model_that_is_named(home, tmp_path):
+    output = tmp_path / "day.csv"
+    day = ("predict", "--as-of", "2024-02-20", "--output", str(output))
+    done = home(*day)
+    assert (done.code, "'dev' has no champion; name a --model, or deploy one" in done.err) == (1, True)
+    named = home(*day, "--model", "v1", "--json")
+    assert named.code == 0, named.err
+    assert (named.json["version"], named.json["rows"], named.json["resumed"]) == (1, 94, 0)
+    lines = output.read_text().splitlines()
+    assert (lines[0], len(lines)) == ('"key","event_time","prediction","model_version"', 95)
+    home("propose", "v1")
+    home("approve")
+    home("deploy", "--as-of", "2024-02-25")
+    assert "94 predictions of v1 in" in home(*day).out
+    assert output.read_text().splitlines() == lines
+
+
+def test_a_model_is_exported_into_a_folder_once(home, tmp_path):
+    done = home("export", "v1", "--output", str(tmp_path / "v1"))
+    assert (done.code, "predicts" in done.out) == (0, True), done.err
+    assert (tmp_path / "v1/model.onnx").stat().st_size > 1000
+    done = home("export", "v1", "--output", str(tmp_path / "v1"))
+    assert (done.code, "holds something already" in done.err) == (1, True)
+    assert home("export", "v1", "--output", str(tmp_path / "2"), "--json").json["schema"]["version"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -114,6 +142,9 @@ def test_the_lineage_of_a_model_names_its_commit_and_its_data(home):
         (["monitor"], 1, "there is no champion to monitor"),
         (["lineage", "0" * 32], 1, "has no prediction"),
         (["report"], 1, "nothing was served in 'dev' yet"),
+        (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
+        (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
+        (["replay", "--url", "http://127.0.0.1:9", "--start", "2030-01-01", "--end", "2030-01-02"], 1, "has no requests from 2030-01-01"),
         (["--home"], 2, "requires an argument"),
         (["fly"], 2, "No such command 'fly'"),
     ],
@@ -183,6 +214,35 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
     assert found.json["prediction"]["key"] == row["parcel_id"]
 
 
+def test_recorded_requests_are_replayed_and_get_their_labels_later(home, port, monkeypatch):
+    monkeypatch.setitem(home.environ, "RATCHET_POLL_SECONDS", "0.05")
+    home("propose", "v1")
+    home("approve")
+    home("deploy", "--as-of", "2024-02-25")
+    replay = ("replay", "--url", f"http://127.0.0.1:{port}", "--start", "2024-02-23", "--end", "2024-02-24T12:00:00")
+    process = home.start("serve", "--port", str(port))
+    try:
+        _ask(port, "/ping")
+        done = home(*replay, "--rate", "20", "--batch", "10", "--json")
+        assert done.code == 0, done.err
+        expected = parcels.read("parcels", datetime(2024, 2, 23, tzinfo=UTC), datetime(2024, 2, 24, 12, tzinfo=UTC))
+        found = done.json
+        assert (found["failed"], found["failure"], found["predictions"]) == (0, None, expected.num_rows)
+        assert found["requests"] == -(-expected.num_rows // 10)
+        assert found["seconds"] >= (found["requests"] - 1) / 20
+        assert 0 < found["p50"] <= found["p95"] <= found["p99"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    platform = make_platform(home.home)
+    moments = datetime(2024, 2, 23, tzinfo=UTC), datetime(2024, 2, 25, tzinfo=UTC)
+    rows = labelled_predictions(platform.problem, platform.tables, platform.predictions, *moments)
+    assert rows["event_time"].to_pylist() == expected["asked_at"].to_pylist()
+    assert rows["label"].null_count < expected.num_rows * 0.1, "all but lost parcels have their label by now"
+    failed = home(*replay, "--batch", "100")
+    assert (failed.code, "2 of 2 requests failed" in failed.err) == (1, True)
+
+
 def test_help_is_there_for_every_command(mlops):
     text = mlops("--help").out
     for command in (
@@ -193,10 +253,13 @@ def test_help_is_there_for_every_command(mlops):
         "explain",
         "lineage",
         "propose",
+        "replay",
         "approve",
         "deploy",
         "rollback",
+        "export",
         "monitor",
+        "predict",
         "report",
         "serve",
     ):

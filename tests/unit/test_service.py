@@ -242,7 +242,7 @@ def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(plat
     wrong = manifest.model_copy(update={"example": manifest.example.model_copy(update={"prediction": 0.123})})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
     digest, version = platform.models.put(wrong, files)
-    with pytest.raises(UserError, match="it is not served"):
+    with pytest.raises(UserError, match="it is not to be trusted"):
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
 
 
@@ -260,7 +260,7 @@ def test_a_model_of_other_features_is_not_served(platform):
 
 def test_what_is_served_is_what_training_saw(platform, service):
     """The served features of a request, read back from the log, are the offline ones."""
-    from pipelines.training.extract import with_features
+    from pipelines.feature.offline import with_features
 
     moved = parcels.read("parcels", NOW, NOW + timedelta(days=1)).slice(0, 1)
     row = {**moved.to_pylist()[0], "asked_at": NOW.isoformat()}

@@ -1,0 +1,35 @@
+"""Offline features: what training and batch inference feed the model, joined as of each request's own moment."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.feature import point_in_time
+from pipelines.feature.request import from_table, request_features
+from pipelines.spec import FeatureView, Problem
+from pipelines.tables import TIMESTAMP, Tables
+
+
+def with_features(problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table) -> pa.Table:
+    """Return requests as a frame: their key, event time, label if they have one, and their offline features.
+
+    ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
+    """
+    statement = problem.statement
+    asked = requests[statement.event_time].cast(TIMESTAMP)
+    views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
+    looked_up = point_in_time.join(requests, statement.event_time, views)
+    computed = request_features(problem.request_features, from_table(requests, statement.request_columns))
+    frame = {"key": requests[statement.key], "event_time": asked}
+    frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}
+    frame |= {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
+    return pa.table(frame)
+
+
+def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray) -> pa.Table:
+    """Return the view's rows that some request of these times can see: effective by then, and not past their time."""
+    name = f"features.{view.versioned_name}"
+    first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
+    span = {"start": first - view.ttl, "end": last - view.delay} if first else {}
+    return tables.read(name, time="event_time", snapshot=snapshots.get(name), **span)

@@ -1,0 +1,65 @@
+"""Replay: recorded requests of the request table, sent to a running app, for environments without traffic."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.serving.client import App
+from pipelines.spec import Problem, UserError
+from pipelines.tables import Tables
+
+
+class Replayed(NamedTuple):
+    """What came of a replay: latencies are of every request, in milliseconds, from sending it to its whole answer."""
+
+    requests: int
+    failed: int
+    predictions: int
+    seconds: float
+    p50: float
+    p95: float
+    p99: float
+
+
+def recorded(problem: Problem, tables: Tables, start: datetime, end: datetime) -> pa.Table:
+    """Return the request table's rows of ``[start, end)``, oldest first.
+
+    Raises:
+        UserError: when there is none.
+    """
+    statement = problem.statement
+    name = f"raw.{statement.request.table}"
+    rows = tables.read(name, time=statement.event_time, start=start, end=end)
+    if not rows.num_rows:
+        raise UserError(f"table {name} has no requests from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+    return rows.sort_by([(statement.event_time, "ascending"), (statement.key, "ascending")])
+
+
+def replay(
+    app: App, rows: pa.Table, batch: int, rate: float | None = None, advance: Callable[[int], None] = lambda _rows: None
+) -> Replayed:
+    """Send rows with their event times, ``batch`` to a request, one request after another.
+
+    At most ``rate`` requests are sent a second; an app that is slower than that gets fewer, never two at once.
+    """
+    began, predictions, latencies = time.perf_counter(), 0, []
+    for offset in _paced(range(0, rows.num_rows, batch), began, rate):
+        given = rows.slice(offset, batch).to_pylist()
+        sent = time.perf_counter()
+        predictions += len(app.predict(given))
+        latencies.append((time.perf_counter() - sent) * 1000)
+        advance(len(given))
+    p50, p95, p99 = np.percentile(latencies, [50, 95, 99]).tolist()
+    return Replayed(len(latencies), app.failed, predictions, time.perf_counter() - began, p50, p95, p99)
+
+
+def _paced(offsets: range, began: float, rate: float | None) -> Iterator[int]:
+    """Yield offsets, none before its time at this rate."""
+    for number, offset in enumerate(offsets):
+        if rate is not None:
+            time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+        yield offset
