@@ -23,6 +23,10 @@ class Settings(Strict):
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
         flush_rows: how many predictions may.
+        max_body_bytes: the largest body that /invocations reads; a larger one is answered with 413.
+        max_rows: the most rows in one body; more are answered with 413.
+        max_concurrency: how many requests one process of the app takes at once; more are answered with 429.
+        deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
 
     home: Path = Path(".ratchet")
@@ -32,6 +36,10 @@ class Settings(Strict):
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)
     flush_rows: int = Field(default=5000, gt=0)
+    max_body_bytes: int = Field(default=4 * 2**20, gt=0)
+    max_rows: int = Field(default=10_000, gt=0)
+    max_concurrency: int = Field(default=128, gt=0)
+    deadline_seconds: float = Field(default=10.0, gt=0)
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:

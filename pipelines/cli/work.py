@@ -3,6 +3,7 @@
 import getpass
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,11 @@ from pipelines import PIPELINES
 from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from pipelines.bootstrap import Platform
     from pipelines.monitor import MonitorReport
+    from pipelines.settings import Settings
     from pipelines.spec import Strict
 
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
@@ -111,21 +115,27 @@ def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer; each follows the release log.")] = 1,
 ) -> None:
-    """Run the serving app: /ping, /invocations, /metrics."""
-    import uvicorn
+    """Run the serving app: /ping, /invocations, /openapi.json, /metrics."""
+    from pipelines.serving.server import serve
 
+    platform: Platform = context.obj
+    _ = platform.problem.features  # a problem that does not load is told before a worker starts
+    serve(partial(_serving_app, platform.settings), host, port, workers)
+
+
+def _serving_app(settings: "Settings") -> "Starlette":
+    """Return the app of one worker process, which opens its own stores."""
+    from pipelines.bootstrap import Platform
     from pipelines.serving.app import create_app
     from pipelines.serving.log import LogWriter
     from pipelines.serving.service import Service
 
-    platform: Platform = context.obj
-    settings = platform.settings
+    platform = Platform(settings)
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
-    app = create_app(service, settings.poll_seconds)
-    # Connections stay open longer than a load balancer's idle time, so that it is never the app that closes one.
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_keep_alive=75)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    return create_app(service, settings)
 
 
 def _params(kind: "type[Strict]", settings: list[str]) -> "Strict":

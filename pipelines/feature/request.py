@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import isnan
-from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -15,46 +13,25 @@ from pipelines.spec import Column, FeatureType, RequestFeatures, UserError
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
-_TYPES: Mapping[str, Any] = {"string": str, "float": float, "integer": int, "boolean": bool, "timestamp": datetime}
-
-
-class RequestDecoder:
-    """Decodes JSON request bodies: one object, or ``{"instances": [objects]}``, each with the request's fields."""
-
-    def __init__(self, schema: Mapping[str, Column]) -> None:
-        self._schema = schema
-        row = msgspec.defstruct("Request", [_field(name, column) for name, column in schema.items()], **_STRICT)
-        rows: Any = Annotated[list[row], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]
-        batch = msgspec.defstruct("Requests", [("instances", rows)], **_STRICT)
-        self._row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
-        self._batch: msgspec.json.Decoder[Any] = msgspec.json.Decoder(batch)
-
-    def __call__(self, body: bytes) -> tuple[Columns, bool]:
-        """Return the fields as columns, personal ones left out, and whether the body was a single request.
-
-        Raises:
-            UserError: saying what in the body is wrong and what is allowed there.
-        """
-        single = b'"instances"' not in body[:64]
-        try:
-            rows = [self._row.decode(body)] if single else self._batch.decode(body).instances
-        except msgspec.ValidationError as error:
-            raise UserError(
-                f"{error}. A request carries {', '.join(self._schema)}; several go in 'instances'"
-            ) from error
-        except msgspec.DecodeError as error:
-            raise UserError(f"the body is not JSON: {error}") from error
-        fields = {
-            name: _from_values(list(map(attrgetter(name), rows)), column)
-            for name, column in self._schema.items()
-            if not column.personal
-        }
-        return fields, single
 
 
 def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
     """Return the request fields of an Arrow table, as the decoder returns those of a body."""
     return {name: _from_arrow(requests[name], column) for name, column in schema.items() if not column.personal}
+
+
+def from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return the values of one request field as :func:`from_table` returns them.
+
+    Raises:
+        UserError: for a time that is none to predict for.
+    """
+    match column.type:
+        case "string":
+            return np.array(values, dtype=object)
+        case "timestamp":
+            return np.array([_naive(value, row) for row, value in enumerate(values)], dtype="datetime64[us]")
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
@@ -82,17 +59,6 @@ def without_nan(values: Iterable[Any]) -> list[Any]:
     return [None if isinstance(value, float) and isnan(value) else value for value in values]
 
 
-_STRICT: Mapping[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "kw_only": True, "gc": False}
-
-
-def _field(name: str, column: Column) -> tuple[Any, ...]:
-    limits: dict[str, Any] = {"tz": True} if column.type == "timestamp" else {}
-    if column.type in ("float", "integer"):
-        limits = {side: value for side, value in (("ge", column.min), ("le", column.max)) if value is not None}
-    kind: Any = Literal[column.values] if column.values else Annotated[_TYPES[column.type], msgspec.Meta(**limits)]
-    return (name, kind | None, None) if column.nullable else (name, kind)
-
-
 def _from_arrow(values: pa.ChunkedArray, column: Column) -> np.ndarray[Any, np.dtype[Any]]:
     match column.type:
         case "string":
@@ -102,19 +68,12 @@ def _from_arrow(values: pa.ChunkedArray, column: Column) -> np.ndarray[Any, np.d
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[Any]]:
-    match column.type:
-        case "string":
-            return np.array(values, dtype=object)
-        case "timestamp":
-            return np.array([_naive(value) for value in values], dtype="datetime64[us]")
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _naive(time: datetime | None) -> datetime | None:
+def _naive(time: datetime | None, row: int) -> datetime | None:
     """Return a time in UTC without its zone, which numpy does not know."""
     if time is None:
         return None
     if not _FIRST_YEAR < time.year < _LAST_YEAR:
-        raise UserError(f"{time.isoformat()} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise UserError(
+            f"{time.isoformat()} in row {row} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}"
+        )
     return (time if time.tzinfo is UTC else time.astimezone(UTC)).replace(tzinfo=None)

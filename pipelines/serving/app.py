@@ -2,69 +2,104 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pipelines.feature.decode import JSON
+from pipelines.serving import formats
+from pipelines.serving.limits import Gate, in_time
+from pipelines.serving.problems import HTTPProblem, problem, response
 from pipelines.serving.service import NoRelease, Service
+from pipelines.settings import Settings
 from pipelines.spec import UserError
 
+_INLINE_BYTES = 8192
+"""A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
 
-def create_app(service: Service, poll_seconds: float) -> Starlette:
+_THREADS = 2
+
+_FAILURES = (HTTPException, HTTPProblem, NoRelease, UserError, OSError, Exception)
+
+
+class App:
+    """The handlers, of one service."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service, self._gate = service, Gate(settings)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+
+    async def ping(self, _: Request) -> Response:
+        """Say that the app lives, and which release it serves."""
+        number = self._service.release.number if self._service.release else None
+        return Response(msgspec.json.encode({"status": "ok", "release": number}), media_type=JSON)
+
+    async def invocations(self, request: Request) -> Response:
+        """Answer a request body with predictions."""
+        with self._gate.admitted() as deadline:
+            answer_type = formats.accepted(request.headers.get("accept"))
+            content_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
+            body = await self._gate.body(request)
+            await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
+
+            def answer() -> bytes:
+                in_time(deadline)
+                return formats.encode(self._service.predict(body, content_type), answer_type)
+
+            inline = len(body) <= _INLINE_BYTES and not self._service.log.full
+            content = answer() if inline else await self._in_thread(answer)
+        closing = {"Connection": "close"} if request.app.state.draining else None
+        return Response(content, media_type=answer_type, headers=closing)
+
+    async def _in_thread(self, answer: Callable[[], bytes]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
+
+    async def metrics(self, _: Request) -> Response:
+        """Return what was counted."""
+        self._service.metrics.pending.set(self._service.pending)
+        return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def failed(self, _: Request, error: Exception) -> Response:
+        """Answer an exception as a problem."""
+        told = problem(error)
+        self._service.metrics.refused.labels(str(told.status)).inc()
+        return response(told)
+
+
+def create_app(service: Service, settings: Settings) -> Starlette:
     """Return the app; it looks for a new release every ``poll_seconds`` while it runs."""
-
-    async def ping(_: Request) -> Response:
-        number = service.release.number if service.release else None
-        return _json({"status": "ok", "release": number})
-
-    async def invocations(request: Request) -> Response:
-        try:
-            answers = service.predict(await request.body())
-        except NoRelease as error:
-            return _problem(service, 503, "No release", str(error))
-        except UserError as error:
-            return _problem(service, 400, "Not a valid request", str(error))
-        return _json(answers)
-
-    async def metrics(_: Request) -> Response:
-        service.metrics.pending.set(service.pending)
-        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+    app = App(service, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(service.refresh)
-        polling = asyncio.create_task(_poll(service, poll_seconds))
+        polling = asyncio.create_task(_poll(service, settings.poll_seconds))
         yield
         polling.cancel()
         await asyncio.to_thread(service.close)
 
-    return Starlette(
+    made = Starlette(
         routes=[
-            Route("/ping", ping),
-            Route("/invocations", invocations, methods=["POST"]),
-            Route("/metrics", metrics),
+            Route("/ping", app.ping),
+            Route("/invocations", app.invocations, methods=["POST"]),
+            Route("/metrics", app.metrics),
         ],
+        exception_handlers=dict.fromkeys(_FAILURES, app.failed),
         lifespan=lifespan,
     )
+    made.router.redirect_slashes = False
+    made.state.draining = False
+    return made
 
 
 async def _poll(service: Service, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         await asyncio.to_thread(service.refresh)
-
-
-def _json(content: Any) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")
-
-
-def _problem(service: Service, status: int, title: str, detail: str) -> Response:
-    """Return an error as RFC 9457 describes."""
-    service.metrics.refused.labels(str(status)).inc()
-    content = msgspec.json.encode({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return Response(content, status_code=status, media_type="application/problem+json")
+        service.metrics.pending.set(service.pending)

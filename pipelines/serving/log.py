@@ -81,6 +81,11 @@ class LogWriter:
         """How many predictions are not written yet."""
         return self._rows
 
+    @property
+    def full(self) -> bool:
+        """Whether so many are pending that to add more is to wait for the store."""
+        return self._rows >= 10 * self._flush_rows
+
     def append(self, predictions: Predictions) -> None:
         """Add predictions; waits for the store when ten times ``flush_rows`` of them are pending."""
         with self._changed:
@@ -89,7 +94,7 @@ class LogWriter:
             full = self._rows >= self._flush_rows
             if full:
                 self._changed.notify()
-        if self._rows >= 10 * self._flush_rows:
+        if self.full:
             self.flush()
 
     def flush(self) -> None:

@@ -1,10 +1,18 @@
-"""What the serving app counts, in Prometheus' format."""
+"""What the serving app counts, in Prometheus' format; several processes are added up.
+
+The processes share their counts through files in a folder, where the environment named one before this was imported.
+"""
+
+import os
+import re
+from pathlib import Path
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from pipelines.feature.request import Columns
 from pipelines.serving.log import Predictions
+from pipelines.serving.server import METRICS_FOLDER
 
 
 class Metrics:
@@ -32,10 +40,16 @@ class Metrics:
         )
         self.seconds = Histogram("invocation_seconds", "Time to answer a request body.", registry=self.registry)
         self.release = Gauge(
-            "release_number", "The transition of the release log that is served.", registry=self.registry
+            "release_number",
+            "The transition of the release log that is served; of several processes, the oldest.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
         )
         self.pending = Gauge(
-            "prediction_log_pending", "Predictions not yet written to the log.", registry=self.registry
+            "prediction_log_pending",
+            "Predictions not yet written to the log.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
 
     def observe(self, predictions: Predictions, seconds: float) -> None:
@@ -56,5 +70,27 @@ class Metrics:
                 self.missing.labels(name).inc(int(missing.sum()))
 
     def text(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """Return the metrics of this process, or of all that answer together, in Prometheus' text format."""
+        folder = os.environ.get(METRICS_FOLDER)
+        if folder is None:
+            return generate_latest(self.registry)
+        _forget_dead(Path(folder))
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Drop the gauges of processes that have ended; what they counted stays."""
+    for path in folder.glob("gauge_live*.db"):
+        process = int(re.findall(r"\d+", path.name)[-1])
+        if not _runs(process):
+            multiprocess.mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

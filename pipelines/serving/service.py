@@ -4,8 +4,8 @@ import logging
 import time
 from typing import Any
 
+from pipelines.feature.decode import JSON, RequestDecoder
 from pipelines.feature.online import OnlineFeatures
-from pipelines.feature.request import RequestDecoder
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
 from pipelines.release_log import ReleaseLog
@@ -14,9 +14,12 @@ from pipelines.serving.metrics import Metrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, answer
+from pipelines.settings import Settings
 from pipelines.spec import Problem, ReleaseEntry, Routing, Variant
 
 log = logging.getLogger(__name__)
+
+_DEFAULTS = Settings()
 
 
 class NoRelease(Exception):
@@ -27,7 +30,13 @@ class Service:
     """Predicts with what the release log says."""
 
     def __init__(
-        self, problem: Problem, online: OnlineStore, models: ModelStore, releases: ReleaseLog, log_writer: LogWriter
+        self,
+        problem: Problem,
+        online: OnlineStore,
+        models: ModelStore,
+        releases: ReleaseLog,
+        log_writer: LogWriter,
+        settings: Settings = _DEFAULTS,
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
         self.metrics = Metrics()
@@ -35,7 +44,7 @@ class Service:
         self.release: Release | None = None
         statement = problem.statement
         self._key, self._event_time = statement.key, statement.event_time
-        self._decode = RequestDecoder(statement.request_columns)
+        self._decode = RequestDecoder(statement.request_columns, settings.max_rows)
         self._features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
@@ -80,8 +89,8 @@ class Service:
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
 
-    def predict(self, body: bytes) -> Any:
-        """Answer a JSON body of one request, or of several in their order.
+    def predict(self, body: bytes, content_type: str = JSON) -> Any:
+        """Answer a body of one request, or of several in their order.
 
         Raises:
             NoRelease: before the first release.
@@ -93,7 +102,7 @@ class Service:
                 raise NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
             raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
         started = time.perf_counter()
-        fields, single = self._decode(body)
+        fields, single = self._decode(body, content_type)
         features = self._features(fields)
         self.metrics.count_missing(features)
         predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
+from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
-from pipelines.feature.request import Columns, RequestDecoder
+from pipelines.feature.request import Columns
 from pipelines.ports import OnlineStore
 from pipelines.scoring import Scorer, columns
 from pipelines.spec import FeatureType, GateResult, Problem, Statement

@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import urllib3
 
-from tests.conftest import PROBLEMS, ROOT
+from tests.conftest import PROBLEMS, ROOT, learn, make_platform, release
 
 
 class Done(NamedTuple):
@@ -52,3 +57,60 @@ class Mlops:
 @pytest.fixture
 def mlops(tmp_path: Path) -> Mlops:
     return Mlops(tmp_path / "home")
+
+
+class Served(NamedTuple):
+    """A running ``mlops serve`` and where it listens."""
+
+    process: subprocess.Popen[str]
+    port: int
+    mlops: Mlops
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def released_home(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
+    """A home in which version 1 is released; copy it."""
+    home = tmp_path_factory.mktemp("released")
+    shutil.copytree(mlflow_database, home / "mlflow")
+    platform = make_platform(home)
+    release(platform, learn(platform))
+    return home
+
+
+@pytest.fixture
+def serving(released_home: Path, tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start ``mlops serve`` on a home of its own with a release, with arguments and settings, and wait for it."""
+    home = Path(shutil.copytree(released_home, tmp_path / "served"))
+    started = []
+
+    def start(*arguments: str, **settings: object) -> Served:
+        mlops = Mlops(home)
+        mlops.environ |= {f"RATCHET_{name.upper()}": str(value) for name, value in settings.items()}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
+        started.append(served.process)
+        _wait_until_up(served.url)
+        return served
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def _wait_until_up(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if urllib3.request("GET", f"{url}/ping", retries=False, timeout=5).json()["release"]:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        assert time.monotonic() < deadline, "the app does not answer"
+        time.sleep(0.05)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.feature.request import RequestDecoder, as_input, from_table, request_features
+from pipelines.feature.decode import RequestDecoder
+from pipelines.feature.request import as_input, from_table, request_features
 from pipelines.spec import CATEGORICAL, NUMERIC, Column, RequestFeatures, UserError
 
 SCHEMA = {

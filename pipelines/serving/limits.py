@@ -1,0 +1,75 @@
+"""What one process of the app takes on: how many requests at once, how large, and for how long."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+from pipelines.serving.problems import HTTPProblem
+from pipelines.settings import Settings
+
+_CLOSE = {"Connection": "close"}  # what was not read of a body is not read as the next request either
+_LATER = {"Retry-After": "1"}
+
+
+class Gate:
+    """Counts the requests that are being answered, reads their bodies and says which come too late."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inside = 0
+
+    @contextmanager
+    def admitted(self) -> Iterator[float]:
+        """Let a request in and give its deadline, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            HTTPProblem: 429 when ``max_concurrency`` are inside, so that an overload is told at once, not by waiting.
+        """
+        limit = self._settings.max_concurrency
+        if self._inside >= limit:
+            raise HTTPProblem(
+                429, "Too many requests", f"{limit} requests are being answered; ask again later.", _LATER
+            )
+        self._inside += 1
+        try:
+            yield time.monotonic() + self._settings.deadline_seconds
+        finally:
+            self._inside -= 1
+
+    async def body(self, request: Request) -> bytes:
+        """Return the body, reading no more of it than may be and for no longer.
+
+        Raises:
+            HTTPProblem: 413 when it is too large, 408 when it does not arrive in time.
+        """
+        limit, seconds = self._settings.max_body_bytes, self._settings.deadline_seconds
+        too_large = HTTPProblem(413, "Too large", f"A body may have {limit:,} bytes; send fewer rows in each.", _CLOSE)
+        if int(request.headers.get("content-length", 0)) > limit:
+            raise too_large
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(seconds):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > limit:
+                        raise too_large
+                    chunks.append(chunk)
+        except TimeoutError as error:
+            late = f"The body did not arrive within {seconds:g} s; send it faster, or fewer rows in each request."
+            raise HTTPProblem(408, "Too slow", late, _CLOSE) from error
+        except ClientDisconnect as error:
+            raise HTTPProblem(400, "Incomplete", "The connection closed before the whole body arrived.") from error
+        return b"".join(chunks)
+
+
+def in_time(deadline: float) -> None:
+    """Raise unless a request is computed before its deadline.
+
+    Raises:
+        HTTPProblem: 503, because the app, not who asks, is behind; nobody waits for the answer any more.
+    """
+    if time.monotonic() > deadline:
+        raise HTTPProblem(503, "Too busy", "The request waited too long for its turn; ask again later.", _LATER)

@@ -1,0 +1,90 @@
+"""Runs the serving app in one process or several, and stops it without failing a request or losing a prediction.
+
+The worker processes accept from one socket. On SIGTERM the parent has the workers drain: for a moment each answer
+closes its connection, so that no request is on its way to a connection that is closing. Then a worker takes no new
+connection, answers what it was asked, writes its prediction log and ends. A worker that dies is replaced.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+HEADER_SECONDS = 10
+"""How long a connection may take to send the headers of a request."""
+
+DRAIN_SECONDS = 0.5
+"""How long the workers close their connections with their answers before they stop to accept."""
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client, when it is imported, learns where processes add up their metrics."""
+
+
+def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> None:
+    """Serve the ASGI app that each worker makes for itself, until SIGTERM or SIGINT.
+
+    ``app.state.draining`` is set in the app of a worker that will soon stop.
+    """
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    class Draining(Server):  # type: ignore[misc, valid-type]
+        def shutdown(self, exit_code: int = 0) -> None:
+            for worker in self.wrks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.inner.pid, signal.SIGUSR1)
+            time.sleep(DRAIN_SECONDS)
+            super().shutdown(exit_code)
+
+    with metrics_of(workers):
+        Draining(
+            "mlops",
+            address=host,
+            port=port,
+            interface=Interfaces.ASGI,
+            workers=workers,
+            websockets=False,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
+            log_level=LogLevels.warning,
+            respawn_failed_workers=True,
+        ).serve(target_loader=partial(_load, make_app, os.getpid()), wrap_loader=False)
+
+
+@contextlib.contextmanager
+def metrics_of(workers: int) -> Iterator[None]:
+    """Have several processes add up their metrics in a folder of their own."""
+    if workers == 1:
+        yield
+        return
+    folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="mlops-metrics-")
+    try:
+        yield
+    finally:
+        del os.environ[METRICS_FOLDER]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(make_app: Callable[[], Any], parent: int) -> Any:
+    _stop_without(parent)
+    app = make_app()
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(app.state, "draining", True))
+    return app
+
+
+def _stop_without(parent: int) -> None:
+    """Stop this worker as SIGTERM does when its parent is gone, which could not tell it to."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
