@@ -9,19 +9,20 @@ one saw. The same ``step`` runs here, in a Kubernetes Job and in a SageMaker ste
 import hashlib
 import json
 import logging
+import re
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import Field
-
 from pipelines.artifacts import decode, encode
 from pipelines.ports import ObjectStore
 from pipelines.spec.errors import UserError
-from pipelines.spec.pipeline import Pipeline, RunInfo
+from pipelines.spec.pipeline import Pipeline, RunInfo, StepRecord
 from pipelines.spec.strict import Strict
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Event = Literal["started", "finished", "resumed"]
 Observer = Callable[[str, Event], None]
@@ -31,21 +32,10 @@ def _ignore(_step: str, _event: Event) -> None:
     """Observe nothing."""
 
 
-class StepRecord(Strict):
-    """What one execution of a step did: its inputs' and output files' SHA-256, its times, and what it logged."""
-
-    step: str
-    status: Literal["succeeded", "failed"]
-    started: datetime
-    ended: datetime
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    error: str | None = None
-    log: tuple[str, ...] = Field(default=())
-
-    def output_sha256(self) -> str:
-        """Return one SHA-256 for all output files."""
-        return hashlib.sha256(json.dumps(self.outputs, sort_keys=True).encode()).hexdigest()
+def _valid(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise UserError(f"{run_id!r} is no run id; use letters, digits, '.', '_' and '-'")
+    return run_id
 
 
 class Runner:
@@ -60,14 +50,26 @@ class Runner:
         Raises:
             UserError: when the run exists with other parameters.
         """
-        run_id = run_id or f"{pipeline.name}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:6]}"
-        document = {"pipeline": pipeline.name, "params": params.model_dump(mode="json")}
-        created = {**document, "created": datetime.now(UTC).isoformat()}
+        run_id = (
+            _valid(run_id) if run_id else f"{pipeline.name}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:6]}"
+        )
+        given = params.model_dump(mode="json")
+        created = {"pipeline": pipeline.name, "params": given, "created": datetime.now(UTC).isoformat()}
         if not self.objects.create(f"runs/{run_id}/run.json", json.dumps(created).encode()):
-            stored = self._run_document(run_id)
-            if {key: stored[key] for key in document} != document:
-                raise UserError(f"run {run_id!r} exists with other parameters; choose another --run-id or none")
+            stored = self._run_document(pipeline, run_id)
+            other = [name for name, value in given.items() if stored["params"].get(name) != value]
+            if other:
+                raise UserError(
+                    f"run {run_id!r} was started with another {' and '.join(other)}; to resume it give no parameters, "
+                    "for a new run another --run-id"
+                )
         return run_id
+
+    def exists(self, pipeline: Pipeline, run_id: str) -> bool:
+        """Say whether a run was started under this id; errors as :meth:`start`, for one of another pipeline."""
+        if self.objects.read(f"runs/{_valid(run_id)}/run.json") is None:
+            return False
+        return bool(self._run_document(pipeline, run_id))
 
     def run(self, pipeline: Pipeline, run_id: str, observe: Observer = _ignore) -> Any:
         """Execute what is not done yet of a started run, and return the last step's output."""
@@ -93,7 +95,7 @@ class Runner:
     ) -> tuple[StepRecord, Any]:
         """Execute a step; ``outputs`` are those that this process has just written, and need not read back."""
         step = pipeline[name]
-        self._run_document(run_id)  # an unknown run is told as such, not by what its steps lack
+        self._run_document(pipeline, run_id)  # an unknown run is told as such, not by what its steps lack
         inputs = self._inputs(pipeline, name, run_id)
         arguments = {
             parameter: outputs[needed] if needed in outputs else self.output(pipeline, needed, run_id)
@@ -164,17 +166,20 @@ class Runner:
 
     def _resource(self, pipeline: Pipeline, name: str, run_id: str) -> Any:
         if name == "params":
-            return pipeline.params.model_validate_json(json.dumps(self._run_document(run_id)["params"]))
+            return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
         if name == "run":
-            created = self._run_document(run_id)["created"]
+            created = self._run_document(pipeline, run_id)["created"]
             return RunInfo(run_id=run_id, pipeline=pipeline.name, created=created)
         return self.resource(name)
 
-    def _run_document(self, run_id: str) -> dict[str, Any]:
-        data = self.objects.read(f"runs/{run_id}/run.json")
+    def _run_document(self, pipeline: Pipeline, run_id: str) -> dict[str, Any]:
+        data = self.objects.read(f"runs/{_valid(run_id)}/run.json")
         if data is None:
             raise UserError(f"there is no run {run_id!r}; 'mlops status' lists the latest runs")
-        return json.loads(data)  # type: ignore[no-any-return]
+        document: dict[str, Any] = json.loads(data)
+        if document["pipeline"] != pipeline.name:
+            raise UserError(f"run {run_id!r} is a run of {document['pipeline']}, not of {pipeline.name}")
+        return document
 
 
 class _CapturedLog(logging.Handler):

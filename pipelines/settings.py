@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from pipelines.spec import Strict, UserError, nearest
+from pipelines.spec.strict import explain
 
 PREFIX = "RATCHET_"
 
@@ -55,6 +56,13 @@ class Settings(Strict):
             return cls.model_validate_strings(given)
         except ValueError as error:
             raise UserError(f"a {PREFIX}* variable does not fit: {error}") from error
+
+    def changed(self, given: Mapping[str, object]) -> Self:
+        """Return the settings with other values for some; errors as :meth:`read`."""
+        try:
+            return self.model_validate({**dict(self), **given})
+        except ValidationError as error:
+            raise UserError("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""

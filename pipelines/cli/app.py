@@ -33,14 +33,18 @@ def options(
     environment: Annotated[
         str | None, typer.Option("--environment", "-e", help="Environment to act on. [env: RATCHET_ENVIRONMENT]")
     ] = None,
+    releases: Annotated[
+        Path | None, typer.Option(help="Folder of the release files. Default: releases, in --home when that is given.")
+    ] = None,
 ) -> None:
     """Make the platform that the command will use."""
     from pipelines.bootstrap import Platform
     from pipelines.settings import Settings
 
-    given = {"home": home, "environment": environment}
-    settings = Settings.read().model_copy(update={name: value for name, value in given.items() if value})
-    context.obj = Platform(settings)
+    if home and not releases:  # another home is another system, whose commands must not change this one's files
+        releases = home / "releases"
+    given = {"home": home, "environment": environment, "releases": releases}
+    context.obj = Platform(Settings.read().changed({name: value for name, value in given.items() if value}))
 
 
 def moment(as_of: datetime | None) -> datetime:

@@ -75,8 +75,8 @@ def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None,
 def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
     """Bring the environment to its approved release file; safe to run twice."""
     from pipelines.deployment import DeploymentParams
-    from pipelines.deployment.pull import is_deployed
     from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.roll_out import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)

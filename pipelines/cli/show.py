@@ -1,4 +1,4 @@
-"""The commands that show: status, explain, lineage, report."""
+"""The commands that show: status, releases, explain, compare, lineage, report."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from pipelines.cli.app import Json, app, console, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.history import RunSummary
 
 _LATEST = 8
 
@@ -18,7 +19,8 @@ _LATEST = 8
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Show what the environment serves, the model versions, and the latest runs and decisions."""
-    content = _status(context.obj)
+    platform: Platform = context.obj
+    content = _status(platform)
     if as_json:
         print_json(content)
         return
@@ -27,14 +29,16 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     console.print(
         f"[bold]{content['environment']}[/]  champion {served['champion']}, challenger {served['challenger']}, ", end=""
     )
-    console.print(f"latest release: {state['phase']}")
+    proposal = platform.releases.state().proposal
+    console.print(f"latest release: {f'v{proposal.released.version} ' if proposal else ''}{state['phase']}")
+    numbers = {digest: version for version, digest in platform.models.versions().items()}
     for model, reason in state["quarantined"].items():
-        console.print(f"[yellow]quarantined[/] {model[:12]}: {reason}")
+        console.print(f"[yellow]quarantined[/] v{numbers.get(model, model[:12])}: {reason}")
     versions = Table("version", "model", "trained", "estimator", "gates", "because", box=None, header_style="dim")
     for column in versions.columns[:-1]:
         column.no_wrap = True
     for version in content["versions"]:
-        gates = "[green]passed[/]" if version["accepted"] else "[red]refused[/]"
+        gates = "[green]passed[/]" if version["accepted"] else "[red]refused[/]" if version["judged"] else "not judged"
         versions.add_row(
             f"v{version['version']}",
             version["model"][:12],
@@ -44,6 +48,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             version["reason"],
         )
     console.print(versions if content["versions"] else "no model yet; try 'mlops run training'")
+    for run in content["runs"]:
+        failed = f" [red]failed[/] {run['failed']}" if run["failed"] else ""
+        console.print(f"[dim]{run['created'][:16].replace('T', ' ')}[/] run {run['run_id']}: {run['steps']}{failed}")
     for decision in content["decisions"]:
         console.print(
             f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
@@ -80,7 +87,7 @@ def explain(
 @app.command()
 def lineage(
     context: typer.Context,
-    of: Annotated[str, typer.Argument(help="A prediction id, or a version such as v3.")],
+    of: Annotated[str, typer.Argument(help="A prediction id of 32 digits, or a version such as v3.")],
     as_json: Json = False,
 ) -> None:
     """Trace a prediction or a model back to its run, its data and its commit."""
@@ -90,7 +97,8 @@ def lineage(
     platform: Platform = context.obj
     found = of_prediction(platform.models, platform.predictions, of) if len(of) == 32 else of_model(platform.models, of)
     if found is None:
-        raise UserError(f"the prediction log of {platform.settings.environment!r} has no prediction {of}")
+        environment = platform.settings.environment
+        raise UserError(f"the prediction log of {environment!r} has no prediction {of}; is it written yet?")
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -109,20 +117,78 @@ def report(
     console.print(f"[green]✔[/] {output}")
 
 
+@app.command("releases")
+def releases_command(context: typer.Context, as_json: Json = False) -> None:
+    """List the environment's releases, and check the whole signed log on the way."""
+    from pipelines.history import releases
+
+    platform: Platform = context.obj
+    found = releases(platform.releases)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+        return
+    table = Table("proposed", "model", "strategy", "stands", "by", "what happened", box=None, header_style="dim")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for one in found:
+        told = one.reason.removeprefix(f"v{one.version}: ")
+        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, told)
+    console.print(table if found else "no release yet; try 'mlops propose'")
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(help="A version, such as v3, or the beginning of a digest.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two models by what their manifests say: metrics, settings, features, data and code."""
+    from pipelines.manifests import differences, metrics
+
+    platform: Platform = context.obj
+    found = [platform.models.resolve(reference) for reference in (first, second)]
+    one, other = (platform.models.manifest(digest) for digest, _ in found)
+    if as_json:
+        print_json({"metrics": metrics(one, other), "differences": differences(one, other)})
+        return
+    names = [f"v{version}" for _, version in found]
+    table = Table("", *names, box=None, header_style="bold")
+    for name, values in metrics(one, other).items():
+        table.add_row(name, *("" if value is None else f"{value:.4f}" for value in values))
+    for name, texts in differences(one, other).items():
+        table.add_row(name, *texts)
+    console.print(table)
+    console.print("[dim]each metric is of the model's own test period; 'mlops release report' compares on traffic[/]")
+
+
 def _status(platform: "Platform") -> dict[str, Any]:
+    from pipelines.history import latest_runs
+
     environment = platform.settings.environment
     versions = []
     for version, digest in sorted(platform.models.versions().items())[-_LATEST:]:
         manifest = platform.models.manifest(digest)
         chosen = manifest.model_dump(mode="json", include={"created", "estimator", "reason", "run_id"})
-        versions.append({"version": version, "model": digest, "accepted": manifest.accepted, **chosen})
+        judged = {"accepted": manifest.accepted, "judged": bool(manifest.gates)}
+        versions.append({"version": version, "model": digest, **judged, **chosen})
     decisions = [_read(platform, key) for key in platform.objects.keys(f"decisions/{environment}/")[-_LATEST:]]
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
         "versions": versions,
+        "runs": [_run(summary) for summary in latest_runs(platform.objects, _LATEST)],
         "decisions": decisions,
     }
+
+
+def _run(summary: "RunSummary") -> dict[str, Any]:
+    from pipelines import PIPELINES
+    from pipelines.bootstrap import pipeline
+
+    total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else summary.done
+    steps = f"{summary.done} of {total} steps done"
+    return {**summary.model_dump(mode="json"), "steps": steps}
 
 
 def _read(platform: "Platform", key: str) -> dict[str, Any]:

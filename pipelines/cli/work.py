@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -47,12 +48,17 @@ def run(
     run_id: RunId = None,
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline to its end, or resume a run that was killed."""
+    """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
+
+    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training; as_of and manual of
+    continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
+    """
     from pipelines.bootstrap import pipeline
 
     platform: Platform = context.obj
     chosen = pipeline(name)
-    run_id = platform.runner.start(chosen, _params(chosen.params, settings or []), run_id)
+    if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
+        run_id = platform.runner.start(chosen, _params(chosen.params, settings or []), run_id)
     times: dict[str, float] = {}
 
     def observe(step: str, event: str) -> None:
@@ -65,7 +71,7 @@ def run(
     if not as_json:
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
-    _tell(run_id, output, as_json)
+    _tell(platform, run_id, output, as_json)
 
 
 @app.command()
@@ -103,9 +109,11 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         measured = report.measured
         console.print(f"v{measured.version}: {measured.predictions:,} predictions, {measured.labels:,} labels")
         for name, value in measured.quality.items():
-            console.print(f"  {name:<22} {value:+.4f}")
+            told = "too few labels to tell" if math.isnan(value) else f"{value:+.4f}"
+            console.print(f"  {name:<22} {told}")
         for alarm in report.alarms:
-            console.print(f"[red]✘[/] {alarm.name}: {alarm.reason}")
+            asks = "asks for a new model" if alarm.retrain else "a new model would not help"
+            console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
     if report.alarms:
         raise typer.Exit(REFUSED)
 
@@ -170,7 +178,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _tell(run_id: str, output: Any, as_json: bool) -> None:
+def _tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
     from pipelines.spec import Strict
 
     document = output.model_dump(mode="json") if isinstance(output, Strict) else {}
@@ -178,7 +186,19 @@ def _tell(run_id: str, output: Any, as_json: bool) -> None:
         print_json({"run_id": run_id, "output": document})
     elif document:
         _list(document)
-    if document.get("accepted") is False and document.get("model"):
+    if document.get("model") and "accepted" in document:
+        _tell_candidate(platform, document, as_json)
+
+
+def _tell_candidate(platform: "Platform", document: dict[str, Any], as_json: bool) -> None:
+    """Say what the gates said of a candidate, and what to do next; a refusal has an exit code of its own."""
+    if not as_json:
+        for gate in platform.models.manifest(document["model"]).gates:
+            if not gate.passed:
+                console.print(f"  [red]✘[/] {gate.gate}: {gate.reason}")
+        next_command = f"propose v{document['version']}" if document["accepted"] else f"explain v{document['version']}"
+        console.print(f"  [dim]next: mlops {next_command}[/]")
+    if not document["accepted"]:
         raise typer.Exit(REFUSED)
 
 

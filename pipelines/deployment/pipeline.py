@@ -1,7 +1,7 @@
 """The deployment pipeline, defined."""
 
 from pipelines.deployment import DeploymentParams
-from pipelines.deployment.pull import pull, roll_out, test
+from pipelines.deployment.roll_out import pull, roll_out, test
 from pipelines.spec import Pipeline
 
 PIPELINE = Pipeline("deployment", DeploymentParams, manifest=pull, tested=test, rolled_out=roll_out)

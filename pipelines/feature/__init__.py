@@ -3,7 +3,10 @@
 extract → validate → ingest → engineer → materialise, for a span of days; run twice, it changes nothing.
 """
 
-from pydantic import AwareDatetime, Field
+from datetime import UTC, time
+from typing import Self
+
+from pydantic import AwareDatetime, Field, model_validator
 
 from pipelines.spec import Strict
 
@@ -14,6 +17,14 @@ class FeatureParams(Strict):
     start: AwareDatetime
     end: AwareDatetime
     online_as_of: AwareDatetime | None = Field(default=None)
+
+    @model_validator(mode="after")
+    def _whole_days(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"start {self.start:%Y-%m-%d} is not before end {self.end:%Y-%m-%d}")
+        if any(moment.astimezone(UTC).time() != time() for moment in (self.start, self.end)):
+            raise ValueError("start and end: whole days are processed, so give midnights in UTC, such as 2024-03-01")
+        return self
 
 
 class Checked(Strict):

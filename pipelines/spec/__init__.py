@@ -3,7 +3,7 @@
 from pipelines.spec.errors import Refused, UserError, nearest
 from pipelines.spec.features import CATEGORICAL, NUMERIC, FeatureType, FeatureView, RequestFeatures
 from pipelines.spec.manifest import Code, Example, FeatureVersions, GateResult, Manifest, Period
-from pipelines.spec.pipeline import Pipeline, RunInfo, Step
+from pipelines.spec.pipeline import Pipeline, RunInfo, Step, StepRecord
 from pipelines.spec.problem import (
     METRICS,
     ROW_LOSSES,
@@ -68,6 +68,7 @@ __all__ = [
     "Shadow",
     "Statement",
     "Step",
+    "StepRecord",
     "Strategy",
     "Strict",
     "Task",

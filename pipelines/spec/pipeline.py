@@ -1,10 +1,15 @@
 """Pipelines: plain typed functions in an order that their parameter names give."""
 
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from pipelines.spec.errors import UserError, nearest
 from pipelines.spec.strict import Strict
@@ -16,6 +21,23 @@ class RunInfo(Strict):
     run_id: str
     pipeline: str
     created: str
+
+
+class StepRecord(Strict):
+    """What one execution of a step did: its inputs' and output files' SHA-256, its times, and what it logged."""
+
+    step: str
+    status: Literal["succeeded", "failed"]
+    started: datetime
+    ended: datetime
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    error: str | None = None
+    log: tuple[str, ...] = Field(default=())
+
+    def output_sha256(self) -> str:
+        """Return one SHA-256 for all output files."""
+        return hashlib.sha256(json.dumps(self.outputs, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

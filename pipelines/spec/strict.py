@@ -100,9 +100,17 @@ def explain(error: ValidationError, kind: type[Strict]) -> list[str]:
             return f"{where}: unknown key; {nearest(str(item['loc'][-1]), _names_at(kind, item['loc'][:-1]))}"
         message = item["msg"].removeprefix("Value error, ")
         got = "" if isinstance(item["input"], dict | list) or item["type"] == "missing" else f" (got {item['input']!r})"
-        return f"{where}: {message}{got}"
+        return f"{where}: {message}{got}{_HINTS.get(item['type'].partition('_')[0], '')}"
 
-    return [line(item) for item in error.errors()]
+    # What is misspelt comes first: that the right name is missing then follows from it.
+    errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    return list(dict.fromkeys(line(item) for item in errors))
+
+
+_HINTS = {
+    "datetime": "; write a day or a moment, such as 2024-03-01 or 2024-03-01T07:00:00Z",
+    "tuple": '; write a list, such as ["one", "other"]',
+}
 
 
 def _names_at(kind: type[Strict], path: tuple[Any, ...]) -> set[str]:

@@ -56,7 +56,8 @@ def absolute_quality(statement: Statement, metrics: dict[str, float]) -> GateRes
         if not ok
     ]
     values = {name: metrics[name] for name in statement.gates.absolute_quality}
-    return _result("absolute_quality", "; ".join(failed), "every bounded metric is within its bounds", values)
+    told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return _result("absolute_quality", "; ".join(failed), f"{told}: within bounds", values)
 
 
 def champion_comparison(statement: Statement, champion: str | None, predictions: pa.Table) -> GateResult:
@@ -142,7 +143,9 @@ def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore,
     worst = max(shares, key=lambda feature: shares[feature])
     told = f"{worst} differs for {shares[worst]:.1%} of {requests.num_rows} requests"
     failure = f"{told}, more than {gate.max_share:.1%}" if shares[worst] > gate.max_share else ""
-    return _result(name, failure, "offline and online features agree", {worst: shares[worst]})
+    return _result(
+        name, failure, f"offline and online features agree for {requests.num_rows} requests", {worst: shares[worst]}
+    )
 
 
 def _complete(problem: Problem, online: OnlineStore) -> list[datetime | None]:

@@ -30,10 +30,18 @@ def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
         labels = pc.count_distinct(labelled["label"]).as_py()
         if labels < (2 if problem.statement.task is Task.BINARY else 1):
             raise UserError(
-                f"the {name} period has {labelled.num_rows} labelled rows with {labels} different labels: "
-                f"too few as of {params.as_of:%Y-%m-%d}; ingest more days or shorten training.test and .validation"
+                f"the {name} period has {labelled.num_rows} labelled rows with {labels} different labels: too few as "
+                f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. Choose an as_of within, ingest more days, or shorten "
+                "training.test and .validation"
             )
     return split.model_copy(update={"rows": {name: labelled.num_rows for name, labelled in rows.items()}})
+
+
+def _known(frame: pa.Table) -> str:
+    if not frame.num_rows:
+        return "there are no labelled requests in its periods"
+    first, last = (bound.as_py() for bound in pc.min_max(frame["event_time"]).values())
+    return f"there are labelled requests from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 def part(frame: pa.Table, split: Split, name: str) -> pa.Table:

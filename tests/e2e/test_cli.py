@@ -271,3 +271,42 @@ def test_the_problem_package_is_chosen_by_the_environment(tmp_path):
     done = Mlops(tmp_path, PROBLEMS[1])("status", "--json")
     assert done.code == 0
     assert done.json["versions"] == []
+
+
+def test_a_run_resumes_by_its_id_alone(home):
+    first = home("run", "feature", "--set", "start=2024-01-01", "--set", "end=2024-01-02", "--run-id", "again")
+    assert first.code == 0
+    done = home("run", "feature", "--run-id", "again")
+    assert (done.code, done.out.count("resumed, done already")) == (0, 5)
+    done = home("run", "feature", "--set", "start=2024-01-01", "--set", "end=2024-01-03", "--run-id", "again")
+    assert (done.code, "was started with another end" in done.err) == (1, True)
+    done = home("run", "training", "--run-id", "again")
+    assert (done.code, done.err) == (1, "error: run 'again' is a run of feature, not of training\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "feature", "--set", "start=2024-01-03", "--set", "end=2024-01-01"], "is not before end"),
+        (["run", "feature", "--set", "start=2024-01-01T13:00:00Z", "--set", "end=2024-01-03"], "give midnights in UTC"),
+        (["run", "training", "--set", "as_of=someday"], "write a day or a moment, such as 2024-03-01"),
+        (["run", "training", "--set", "as_of=2024-02-25", "--set", "estimators=nope"], 'write a list, such as ["one'),
+        (["run", "training", "--set", "as_of=2024-03-20"], "there are no labelled requests in its periods"),
+        (["run", "training", "--run-id", "../evil"], "'../evil' is no run id"),
+        (["-e", "../evil", "status"], "--environment: String should match pattern"),
+        (["compare", "v1", "v99"], "there is no model 'v99'"),
+        (["release", "report"], "no release of this environment had a challenger"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_is_right(home, arguments, message):
+    done = home(*arguments)
+    assert (done.code, message in " ".join(done.err.split())) == (1, True), done.err
+
+
+def test_releases_are_listed_and_another_home_has_its_own_files(home):
+    assert "no release yet" in home("releases").out
+    assert home("propose", "v1").code == 0
+    assert (home.home / "releases/dev.toml").exists()
+    assert re.search(r"v1\s+all-at-once\s+proposed", home("releases").out)
+    assert [one["version"] for one in home("releases", "--json").json] == [1]
+    assert re.search(r"run \S+: \d of \d steps done", home("status").out)

@@ -10,8 +10,8 @@ import pytest
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.adapters.local.signer import FileSigner
 from pipelines.deployment.proposal import propose_model, strategy
-from pipelines.deployment.pull import is_deployed
 from pipelines.deployment.release_file import read_release, write_release
+from pipelines.deployment.roll_out import is_deployed
 from pipelines.deployment.transitions import (
     Actor,
     Moved,

@@ -129,7 +129,7 @@ def test_an_output_that_was_changed_is_not_believed(runner):
 def test_a_run_is_not_started_again_with_other_parameters(runner):
     runner.start(PIPELINE, Params(start=2), "r")
     assert runner.start(PIPELINE, Params(start=2), "r") == "r"
-    with pytest.raises(UserError, match="exists with other parameters"):
+    with pytest.raises(UserError, match="was started with another start"):
         runner.start(PIPELINE, Params(start=3), "r")
 
 

@@ -1,0 +1,119 @@
+"""What happened: pipeline runs as they stand, and each release of an environment as it ended."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pipelines.ports import ObjectStore
+from pipelines.release_log import ReleaseLog
+from pipelines.spec import Phase, ReleaseEntry, StepRecord, Strict
+
+
+class RunSummary(Strict):
+    """A run: how many of its steps are done, and how the one failed that did."""
+
+    run_id: str
+    pipeline: str
+    created: datetime
+    done: int
+    failed: str | None
+
+
+class ReleaseSummary(Strict):
+    """One release from its proposal on: ``phase`` is where it stands, quarantined and superseded among that."""
+
+    number: int
+    version: int
+    strategy: str
+    phase: str
+    proposed: datetime
+    by: str
+    ended: datetime | None
+    reason: str
+
+
+def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
+    """Return the runs that were started last, the latest last."""
+    started = [key.removesuffix("/run.json") for key in objects.keys("runs/") if key.endswith("/run.json")]
+    documents = {folder: json.loads(objects.read(f"{folder}/run.json") or b"{}") for folder in started}
+    latest = sorted(started, key=lambda folder: str(documents[folder]["created"]))[-limit:]
+    return [_run(objects, documents[folder], folder) for folder in latest]
+
+
+def _run(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
+    keys = [key for key in objects.keys(f"{folder}/") if key.endswith("/record.json")]
+    records = [StepRecord.from_json(objects.read(key) or b"") for key in keys]
+    failed = [f"{record.step}: {record.error}" for record in records if record.status == "failed"]
+    return RunSummary(
+        run_id=folder.removeprefix("runs/"),
+        pipeline=document["pipeline"],
+        created=datetime.fromisoformat(document["created"]),
+        done=len(records) - len(failed),
+        failed=failed[0] if failed else None,
+    )
+
+
+def releases(log: ReleaseLog) -> list[ReleaseSummary]:
+    """Return every release of an environment, oldest first, and where each stands now."""
+    found: list[ReleaseSummary] = []
+    models: list[str] = []
+    quarantined: Mapping[str, str] = {}
+    for entry in log.entries():
+        if entry.action == "propose":
+            _mark(found, (Phase.PROPOSED, Phase.APPROVED), _SUPERSEDED)
+            found.append(_proposed(entry))
+            models.append(_model(entry))
+        elif entry.action == "roll back":
+            (out,) = entry.state.quarantined.keys() - quarantined.keys()
+            _move(found, _latest(models, out), entry)
+            assert entry.state.champion, "a rollback leaves a champion"
+            back = _latest(models, entry.state.champion.model)
+            found[back] = found[back].model_copy(update={"phase": Phase.PROMOTED.value})
+        else:
+            if entry.action == "promote":
+                _mark(found, (Phase.PROMOTED,), _SUPERSEDED)
+            _move(found, len(found) - 1, entry)
+        quarantined = entry.state.quarantined
+    for model in quarantined:
+        place = _latest(models, model)
+        found[place] = found[place].model_copy(update={"phase": _QUARANTINED})
+    return found
+
+
+_SUPERSEDED, _QUARANTINED = "superseded", "quarantined"
+
+
+def _proposed(entry: ReleaseEntry) -> ReleaseSummary:
+    assert entry.state.proposal, "a proposal is in its own state"
+    return ReleaseSummary(
+        number=entry.number,
+        version=entry.state.proposal.released.version,
+        strategy=entry.state.proposal.strategy.kind,
+        phase=entry.state.phase.value,
+        proposed=entry.at,
+        by=entry.who,
+        ended=None,
+        reason=entry.reason,
+    )
+
+
+def _model(entry: ReleaseEntry) -> str:
+    assert entry.state.proposal, "a proposal is in its own state"
+    return entry.state.proposal.released.model
+
+
+def _latest(models: list[str], model: str) -> int:
+    return len(models) - 1 - models[::-1].index(model)
+
+
+def _move(found: list[ReleaseSummary], place: int, entry: ReleaseEntry) -> None:
+    over = entry.action in ("promote", "conclude", "roll back")
+    change = {"phase": entry.state.phase.value, "reason": entry.reason, "ended": entry.at if over else None}
+    found[place] = found[place].model_copy(update=change)
+
+
+def _mark(found: list[ReleaseSummary], phases: tuple[Phase, ...], phase: str) -> None:
+    for place, one in enumerate(found):
+        if one.phase in phases:
+            found[place] = one.model_copy(update={"phase": phase})
