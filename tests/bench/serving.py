@@ -5,6 +5,7 @@ meets them alike. Ours takes requests and looks features up in the online store;
 """
 
 import json
+import logging
 import os
 import shutil
 import statistics
@@ -189,6 +190,7 @@ def _mlflow(home: Path, manifest: Manifest, port: str) -> list[str]:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its import sets a level of its own
     types = {FeatureType.NUMERIC: np.dtype(np.float32), FeatureType.CATEGORICAL: np.dtype(str)}
     inputs = json.loads((home / "model" / "schema.json").read_text())["inputs"]
     specs = [TensorSpec(types[manifest.features[given["name"]]], (-1, 1), given["name"]) for given in inputs]
