@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.feature.decode import JSON, RequestDecoder
-from pipelines.feature.online import OnlineFeatures
+from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.feature.request import Columns
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
@@ -18,7 +18,7 @@ from pipelines.serving.log import LogWriter, Predictions
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.model import ServedModel
 from pipelines.settings import Settings
-from pipelines.spec import Problem, ReleaseEntry, Variant
+from pipelines.spec import Problem, ReleaseEntry, UserError, Variant
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,10 @@ _DEFAULTS = Settings()
 
 class NoRelease(Exception):
     """There is nothing to answer with; the text says why."""
+
+
+class Rejected(UserError):
+    """A feature view has no value for a request, and its policy is to refuse such."""
 
 
 class Release(NamedTuple):
@@ -56,7 +60,7 @@ class Service:
         statement = problem.statement
         self._key, self._event_time = statement.key, statement.event_time
         self._decode = RequestDecoder(statement.request_columns, settings.max_rows)
-        self._features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
+        self._features = OnlineFeatures(problem, online)
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
         self._refusal: tuple[int, str] | None = None
@@ -105,6 +109,7 @@ class Service:
         Raises:
             NoRelease: before the first release.
             UserError: when the body is not a valid request.
+            Rejected: when a feature view has no value and its policy is to reject.
         """
         release = self.release
         if release is None:
@@ -113,8 +118,9 @@ class Service:
             raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
         started = time.perf_counter()
         fields, single = self._decode(body, content_type)
-        features = self._features(fields)
-        self.metrics.count_missing(features)
+        features, absent = self._features(fields)
+        self.metrics.count_missing(features, absent)
+        self._reject(absent)
         answers = _Answers(release, fields[self._key], features)
         predictions = answers.predictions(fields[self._event_time])
         self.log.append(predictions)
@@ -126,6 +132,18 @@ class Service:
             )
         ]
         return rows[0] if single else {"predictions": rows}
+
+    def _reject(self, absent: list[Absent]) -> None:
+        """Raise where a view's policy is to refuse requests that it has no value for."""
+        for view, row, entity, kind in absent:
+            if self.problem.statement.serving.rejects(view):
+                named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
+                why = (
+                    "unknown to it"
+                    if kind == "missing"
+                    else "known to it, but its values are older than its ttl"
+                )
+                raise Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")
 
     def _load(self, variant: Variant) -> ServedModel:
         if variant.model not in self._loaded:

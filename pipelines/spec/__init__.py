@@ -25,6 +25,7 @@ from pipelines.spec.release import (
     Strategy,
     Variant,
 )
+from pipelines.spec.serving import Default, Serving, ViewPolicy
 from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "CanaryStrategy",
     "Code",
     "Column",
+    "Default",
     "Duration",
     "Estimator",
     "Example",
@@ -56,6 +58,7 @@ __all__ = [
     "ReleaseState",
     "RequestFeatures",
     "RunInfo",
+    "Serving",
     "Statement",
     "Step",
     "Strategy",
@@ -63,6 +66,7 @@ __all__ = [
     "Task",
     "UserError",
     "Variant",
+    "ViewPolicy",
     "format_duration",
     "load_toml",
     "nearest",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from pipelines.feature import point_in_time
+from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.labels import known_labels
 from pipelines.release_log import ReleaseLog
@@ -62,4 +63,6 @@ def with_features(problem: Problem, tables: Tables, snapshots: Mapping[str, int]
     frame = {"key": labelled[statement.key], "event_time": labelled[statement.event_time].cast(TIMESTAMP)}
     frame |= {name: labelled[name] for name in ("known_at", "label") if name in labelled.column_names}
     frame |= {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
+    for name, default in statement.serving.defaults.items():
+        frame[name] = column_with_default(frame[name], default)
     return pa.table(frame)
