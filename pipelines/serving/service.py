@@ -138,11 +138,7 @@ class Service:
         for view, row, entity, kind in absent:
             if self.problem.statement.serving.rejects(view):
                 named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
-                why = (
-                    "unknown to it"
-                    if kind == "missing"
-                    else "known to it, but its values are older than its ttl"
-                )
+                why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
                 raise Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")
 
     def _load(self, variant: Variant) -> ServedModel:
