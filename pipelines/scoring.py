@@ -30,11 +30,11 @@ class Scorer:
         inputs = {given.name for given in self._session.get_inputs()}
         if not inputs <= set(features):
             raise UserError(f"the model wants features nobody computes: {', '.join(sorted(inputs - set(features)))}")
-        self._inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
+        self.inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
 
     def __call__(self, features: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return one prediction for each row."""
-        feed = {name: features[name].reshape(-1, 1) for name in self._inputs}
+        feed = {name: features[name].reshape(-1, 1) for name in self.inputs}
         return self._session.run(["prediction"], feed)[0].reshape(-1)  # type: ignore[no-any-return]
 
 

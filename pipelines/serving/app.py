@@ -44,15 +44,16 @@ class App:
         """Answer a request body with predictions."""
         with self._gate.admitted() as deadline:
             answer_type = formats.accepted(request.headers.get("accept"))
+            explained = _explained(request, answer_type)
             content_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
             body = await self._gate.body(request)
             await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
 
             def answer() -> bytes:
                 in_time(deadline)
-                return formats.encode(self._service.predict(body, content_type), answer_type)
+                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
 
-            inline = len(body) <= _INLINE_BYTES and not self._service.log.full
+            inline = len(body) <= _INLINE_BYTES and not explained and not self._service.log.full
             content = answer() if inline else await self._in_thread(answer)
         closing = {"Connection": "close"} if request.app.state.draining else None
         return Response(content, media_type=answer_type, headers=closing)
@@ -96,6 +97,20 @@ def create_app(service: Service, settings: Settings) -> Starlette:
     made.router.redirect_slashes = False
     made.state.draining = False
     return made
+
+
+def _explained(request: Request, answer_type: str) -> bool:
+    """Say whether ``?explain`` asks for explanations.
+
+    Raises:
+        HTTPProblem: 400 when it is neither true nor false, 406 when the format of the answer has no room for them.
+    """
+    given = request.query_params.get("explain", "false")
+    if given not in {"true", "false"}:
+        raise HTTPProblem(400, "Not a valid request", f"explain={given}: write explain=true or explain=false.")
+    if given == "true" and answer_type != JSON:
+        raise HTTPProblem(406, "Not acceptable", f"Explanations are {JSON} alone; leave out explain or accept that.")
+    return given == "true"
 
 
 async def _poll(service: Service, seconds: float) -> None:

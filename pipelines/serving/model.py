@@ -1,10 +1,14 @@
 """A model ready to serve: verified, of the features this code computes, and warmed up."""
 
+from functools import cached_property
+
 import numpy as np
 
+from monitoring.drift import Reference
 from pipelines.feature.request import Columns, as_input
-from pipelines.model_store import ModelStore
+from pipelines.model_store import REFERENCE, ModelStore
 from pipelines.scoring import Scorer
+from pipelines.serving.explain import Contributions, baseline, explain
 from pipelines.spec import Manifest, Problem, UserError, Variant
 
 _WARM_UP_TOLERANCE = 1e-5
@@ -19,7 +23,16 @@ class ServedModel:
         if changed := changed_features(self.manifest, problem):
             raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
+        self._models = models
         self._warm_up()
+
+    def explain(self, features: Columns) -> Contributions:
+        """Return how the features moved the predictions for these rows from that for a typical row of the training."""
+        return explain(self.score, features, self._baseline, self.score.inputs)
+
+    @cached_property
+    def _baseline(self) -> Columns:
+        return baseline(Reference.from_json(self._models.file(self.variant.model, REFERENCE)))
 
     def _warm_up(self) -> None:
         example = self.manifest.example

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.feature.decode import JSON, RequestDecoder
+from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.feature.request import Columns
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
 from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogWriter, Predictions
+from pipelines.serving.log import LogWriter, Predictions, sampled
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.model import ServedModel
 from pipelines.settings import Settings
@@ -55,6 +55,7 @@ class Service:
         settings: Settings = _DEFAULTS,
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
+        self._settings = settings
         self.metrics = Metrics()
         self.release: Release | None = None
         statement = problem.statement
@@ -103,8 +104,8 @@ class Service:
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
 
-    def predict(self, body: bytes, content_type: str = JSON) -> Any:
-        """Answer a body of one request, or of several in their order.
+    def predict(self, body: bytes, content_type: str = JSON, explained: bool = False) -> Any:
+        """Answer a body of one request, or of several in their order, with an explanation of each where one is asked.
 
         Raises:
             NoRelease: before the first release.
@@ -118,12 +119,16 @@ class Service:
             raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
         started = time.perf_counter()
         fields, single = self._decode(body, content_type)
+        if explained and len(fields[self._key]) > self._settings.max_explained_rows:
+            limit = self._settings.max_explained_rows
+            raise TooManyRows(f"{limit} rows may be explained in one request; send more in several, or without explain")
         features, absent = self._features(fields)
         self.metrics.count_missing(features, absent)
         self._reject(absent)
         answers = _Answers(release, fields[self._key], features)
         predictions = answers.predictions(fields[self._event_time])
-        self.log.append(predictions)
+        everything = release.challenger is not None  # a judge compares all that the variants answered
+        self.log.append(predictions if everything else sampled(predictions, self._settings.log_sample))
         self.metrics.observe(predictions, time.perf_counter() - started)
         rows = [
             {"prediction": float(value), "prediction_id": name, "model_version": version, "variant": variant}
@@ -131,7 +136,19 @@ class Service:
                 predictions.prediction, predictions.prediction_id, predictions.version, predictions.variant, strict=True
             )
         ]
+        if explained:
+            self._explain(release, predictions, rows)
         return rows[0] if single else {"predictions": rows}
+
+    def _explain(self, release: Release, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
+        """Add to each answer why the variant that gave it did so; one batch for each variant."""
+        for model in filter(None, (release.champion, release.challenger)):
+            rows = [row for row, digest in enumerate(predictions.model) if digest == model.variant.model]
+            if not rows:
+                continue
+            found = model.explain({name: values[rows] for name, values in predictions.features.items()})
+            for number, row in enumerate(rows):
+                answers[row]["explanation"] = found.of(number)
 
     def _reject(self, absent: list[Absent]) -> None:
         """Raise where a view's policy is to refuse requests that it has no value for."""

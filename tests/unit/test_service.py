@@ -11,6 +11,7 @@ from pipelines.deployment.transitions import Actor, approve, promote, propose, r
 from pipelines.serving.log import LogReader, LogWriter
 from pipelines.serving.model import ServedModel
 from pipelines.serving.service import NoRelease, Service, to_challenger
+from pipelines.settings import Settings
 from pipelines.spec import CanaryStrategy, ReleaseFile, UserError, Variant
 from tests.conftest import NOW, learn, release
 from tests.problems import parcels
@@ -218,3 +219,20 @@ def test_what_is_served_is_what_training_saw(platform, service):
     offline = with_features(platform.problem, platform.tables, {}, at_now).to_pylist()[0]
     for name in platform.problem.features:
         assert logged[f"feature_{name}"] == offline[name], name
+
+
+def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample(platform):
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    settings = Settings(log_sample=0.25)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    service.refresh()
+    ids = [answer["prediction_id"] for answer in service.predict(body(requests(180)))["predictions"]]
+    assert 20 < writer.pending < 80
+    writer.flush()
+    assert set(platform.predictions.read(NOW, NOW + timedelta(days=3))["prediction_id"].to_pylist()) < set(ids)
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version, share=0.01)
+    service.refresh()
+    service.predict(body(requests(180)))
+    assert writer.pending == 180
+    writer.close()
