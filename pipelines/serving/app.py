@@ -1,4 +1,4 @@
-"""The serving app: SageMaker's container contract (``/ping``, ``/invocations``) and ``/metrics``, as ASGI."""
+"""The serving app as ASGI: SageMaker's container contract (``/ping``, ``/invocations``), metrics and OpenAPI."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from starlette.routing import Route
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
 from pipelines.serving.limits import Gate, in_time
+from pipelines.serving.openapi import document
 from pipelines.serving.problems import HTTPProblem, problem, response
 from pipelines.serving.service import NoRelease, Service
 from pipelines.settings import Settings
@@ -33,6 +34,7 @@ class App:
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service, self._gate = service, Gate(settings)
+        self._contract = msgspec.json.encode(document(service.problem.statement, settings))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
 
     async def ping(self, _: Request) -> Response:
@@ -66,6 +68,10 @@ class App:
         self._service.metrics.pending.set(self._service.log.pending)
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    async def contract(self, _: Request) -> Response:
+        """Return the OpenAPI document."""
+        return Response(self._contract, media_type=JSON)
+
     async def failed(self, _: Request, error: Exception) -> Response:
         """Answer an exception as a problem."""
         told = problem(error)
@@ -90,6 +96,7 @@ def create_app(service: Service, settings: Settings) -> Starlette:
             Route("/ping", app.ping),
             Route("/invocations", app.invocations, methods=["POST"]),
             Route("/metrics", app.metrics),
+            Route("/openapi.json", app.contract),
         ],
         exception_handlers=dict.fromkeys(_FAILURES, app.failed),
         lifespan=lifespan,
