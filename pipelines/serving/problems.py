@@ -20,7 +20,7 @@ _KINDS: Mapping[type[Exception], tuple[int, str]] = {
     NoRelease: (503, "No release"),
     UnsupportedFormat: (415, "Unsupported content type"),
     TooManyRows: (413, "Too many rows"),
-    Rejected: (422, "No value of a feature"),
+    Rejected: (422, "No answer"),
     UserError: (400, "Not a valid request"),
     OSError: (503, "The prediction log cannot be written"),
 }

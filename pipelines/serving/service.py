@@ -30,7 +30,7 @@ class NoRelease(Exception):
 
 
 class Rejected(UserError):
-    """A feature view has no value for a request, and its policy is to refuse such."""
+    """A request that is well formed and yet has no answer: a feature view has no value for it, or the model none."""
 
 
 class Release(NamedTuple):
@@ -110,7 +110,7 @@ class Service:
         Raises:
             NoRelease: before the first release.
             UserError: when the body is not a valid request.
-            Rejected: when a feature view has no value and its policy is to reject.
+            Rejected: when a feature view has no value and its policy is to reject, or the answer is not a number.
         """
         release = self.release
         if release is None:
@@ -126,7 +126,10 @@ class Service:
         self.metrics.count_missing(features, absent)
         self._reject(absent)
         answers = _Answers(release, fields[self._key], features)
-        predictions = answers.predictions(fields[self._event_time])
+        try:
+            predictions = answers.predictions(fields[self._event_time])
+        except ValueError as error:
+            raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
         everything = release.challenger is not None  # a judge compares all that the variants answered
         self.log.append(predictions if everything else sampled(predictions, self._settings.log_sample))
         self.metrics.observe(predictions, time.perf_counter() - started)

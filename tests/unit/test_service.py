@@ -10,7 +10,7 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
 from pipelines.serving.log import LogReader, LogWriter
 from pipelines.serving.model import ServedModel
-from pipelines.serving.service import NoRelease, Service, to_challenger
+from pipelines.serving.service import NoRelease, Rejected, Service, to_challenger
 from pipelines.settings import Settings
 from pipelines.spec import CanaryStrategy, ReleaseFile, UserError, Variant
 from tests.conftest import NOW, learn, release
@@ -236,3 +236,10 @@ def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample
     service.predict(body(requests(180)))
     assert writer.pending == 180
     writer.close()
+
+
+def test_an_answer_that_is_not_a_number_is_the_requests_problem(service):
+    service.release.champion.score = lambda features: np.full(len(features["weight"]), np.nan, np.float32)
+    with pytest.raises(Rejected, match="predicted a value that is not a number; a value in the request may be far"):
+        service.predict(body(requests(2)))
+    assert service.log.pending == 0
