@@ -18,13 +18,20 @@ class Distribution(Strict):
     """A column's distribution as shares of bins, kept with the model so that its training data need not be.
 
     Numeric: ``shares`` of the bins that ``edges`` bound, open at both ends, then of missing values. Categorical: of
-    each of ``categories``, then of all other values, then of missing ones.
+    each of ``categories``, the most frequent first, then of all other values, then of missing ones. ``median`` is that
+    of the known numbers, None when there is none.
     """
 
     kind: FeatureType
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     shares: tuple[float, ...]
+    median: float | None = None
+
+    @property
+    def typical(self) -> float | str | None:
+        """The median, or the most frequent category; None when every value was missing."""
+        return next(iter(self.categories), None) if self.kind is FeatureType.CATEGORICAL else self.median
 
 
 class Reference(Strict):
@@ -43,7 +50,8 @@ def describe(values: Array, kind: FeatureType, bins: int = 10) -> Distribution:
     else:
         known = values[~np.isnan(values)]
         edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.array([])
-        shape = Distribution(kind=kind, edges=tuple(float(edge) for edge in edges), shares=())
+        median = float(np.median(known)) if len(known) else None
+        shape = Distribution(kind=kind, edges=tuple(float(edge) for edge in edges), shares=(), median=median)
     return shape.model_copy(update={"shares": tuple(float(share) for share in shares(values, shape))})
 
 

@@ -27,6 +27,8 @@ class Settings(Strict):
         max_body_bytes: the largest body that /invocations reads; a larger one is answered with 413.
         max_rows: the most rows in one body; more are answered with 413.
         max_concurrency: how many requests one process of the app takes at once; more are answered with 429.
+        max_explained_rows: the most rows of one request that are explained; more are answered with 413.
+        log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
 
@@ -40,6 +42,8 @@ class Settings(Strict):
     max_body_bytes: int = Field(default=4 * 2**20, gt=0)
     max_rows: int = Field(default=10_000, gt=0)
     max_concurrency: int = Field(default=128, gt=0)
+    max_explained_rows: int = Field(default=20, gt=0)
+    log_sample: float = Field(default=1.0, ge=0, le=1)
     deadline_seconds: float = Field(default=10.0, gt=0)
 
     @classmethod

@@ -1,5 +1,6 @@
 """Arrow IPC streams from strangers, read so that no byte of them is trusted before it is checked."""
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipelines.spec import UserError
 
 _RECORD_BATCH_COMPRESSION = 10  # where the vtable has it: org.apache.arrow.flatbuf.RecordBatch, fourth field
 _MESSAGE_HEADER = 8  # Message, third field
+_MALFORMED = (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, TypeError, IndexError, struct.error)
 _UTC = pa.timestamp("us", "UTC")
 
 
@@ -34,7 +36,7 @@ def arrow_rows(
             check_names(schema.names, "the schema of the Arrow stream")
             _refuse_types(schema)
             return list(_rows(stream, check_rows))
-    except (pa.ArrowException, OSError, ValueError, OverflowError, EOFError) as error:
+    except _MALFORMED as error:
         raise UserError(f"the body is not an Arrow IPC stream: {error}") from error
 
 
@@ -57,7 +59,8 @@ def _values(name: str, column: pa.Array, first: int) -> list[Any]:
         return column.to_pylist()  # type: ignore[no-any-return]
     if column.type.tz is None:
         raise UserError(f"column {name!r} has times without a time zone; cast it to timestamp with 'UTC'")
-    micros = pc.cast(column, pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
+    truncating = pc.CastOptions(pa.timestamp("us", column.type.tz), allow_time_truncate=True)
+    micros = column.cast(options=truncating).cast(pa.int64())
     return [_time(value, f"$.instances[{first + row}].{name}") for row, value in enumerate(micros.to_pylist())]
 
 
@@ -96,7 +99,7 @@ def _refuse_compression(body: bytes) -> None:
 
 
 def _header(message: Any) -> Table:
-    """Return the flatbuffer table of a message's header; Arrow has verified it when it read the message."""
+    """Return the flatbuffer table of a message's header; one that is malformed raises some error of ``_MALFORMED``."""
     data = message.metadata.to_pybytes()
     root = Table(data, Get(UOffsetTFlags.packer_type, data, 0))
     return Table(data, root.Indirect(root.Pos + root.Offset(_MESSAGE_HEADER)))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.feature import point_in_time
+from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.spec import FeatureView, Problem
 from pipelines.tables import TIMESTAMP, Tables
@@ -24,6 +25,8 @@ def with_features(problem: Problem, tables: Tables, snapshots: Mapping[str, int]
     frame = {"key": requests[statement.key], "event_time": asked}
     frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}
     frame |= {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
+    for name, default in statement.serving.defaults.items():
+        frame[name] = column_with_default(frame[name], default)
     return pa.table(frame)
 
 

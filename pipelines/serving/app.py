@@ -1,4 +1,4 @@
-"""The serving app: SageMaker's container contract (``/ping``, ``/invocations``) and ``/metrics``, as ASGI."""
+"""The serving app as ASGI: SageMaker's container contract (``/ping``, ``/invocations``), metrics and OpenAPI."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from starlette.routing import Route
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
 from pipelines.serving.limits import Gate, in_time
+from pipelines.serving.openapi import document
 from pipelines.serving.problems import HTTPProblem, problem, response
 from pipelines.serving.service import NoRelease, Service
 from pipelines.settings import Settings
@@ -33,6 +34,7 @@ class App:
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service, self._gate = service, Gate(settings)
+        self._contract = msgspec.json.encode(document(service.problem.statement, settings))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
 
     async def ping(self, _: Request) -> Response:
@@ -44,15 +46,16 @@ class App:
         """Answer a request body with predictions."""
         with self._gate.admitted() as deadline:
             answer_type = formats.accepted(request.headers.get("accept"))
+            explained = _explained(request, answer_type)
             content_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
             body = await self._gate.body(request)
             await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
 
             def answer() -> bytes:
                 in_time(deadline)
-                return formats.encode(self._service.predict(body, content_type), answer_type)
+                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
 
-            inline = len(body) <= _INLINE_BYTES and not self._service.log.full
+            inline = len(body) <= _INLINE_BYTES and not explained and not self._service.log.full
             content = answer() if inline else await self._in_thread(answer)
         closing = {"Connection": "close"} if request.app.state.draining else None
         return Response(content, media_type=answer_type, headers=closing)
@@ -64,6 +67,10 @@ class App:
         """Return what was counted."""
         self._service.metrics.pending.set(self._service.pending)
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def contract(self, _: Request) -> Response:
+        """Return the OpenAPI document."""
+        return Response(self._contract, media_type=JSON)
 
     async def failed(self, _: Request, error: Exception) -> Response:
         """Answer an exception as a problem."""
@@ -89,6 +96,7 @@ def create_app(service: Service, settings: Settings) -> Starlette:
             Route("/ping", app.ping),
             Route("/invocations", app.invocations, methods=["POST"]),
             Route("/metrics", app.metrics),
+            Route("/openapi.json", app.contract),
         ],
         exception_handlers=dict.fromkeys(_FAILURES, app.failed),
         lifespan=lifespan,
@@ -96,6 +104,20 @@ def create_app(service: Service, settings: Settings) -> Starlette:
     made.router.redirect_slashes = False
     made.state.draining = False
     return made
+
+
+def _explained(request: Request, answer_type: str) -> bool:
+    """Say whether ``?explain`` asks for explanations.
+
+    Raises:
+        HTTPProblem: 400 when it is neither true nor false, 406 when the format of the answer has no room for them.
+    """
+    given = request.query_params.get("explain", "false")
+    if given not in {"true", "false"}:
+        raise HTTPProblem(400, "Not a valid request", f"explain={given}: write explain=true or explain=false.")
+    if given == "true" and answer_type != JSON:
+        raise HTTPProblem(406, "Not acceptable", f"Explanations are {JSON} alone; leave out explain or accept that.")
+    return given == "true"
 
 
 async def _poll(service: Service, seconds: float) -> None:

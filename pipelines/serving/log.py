@@ -1,8 +1,11 @@
 """The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
 
-A prediction waits in memory for at most ``flush_seconds``; that much is lost when the process is killed, and nothing
-when it is stopped. When the store is slow, predictions wait for it rather than memory growing without bound; when it
-fails, they are kept and written later, and once too many wait, a request fails rather than going unlogged.
+What waits in memory is written every ``flush_seconds``. So a process that is killed loses no prediction that it
+answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
+1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
+
+When the store is slow, predictions wait for it rather than memory growing without bound; when it fails, they are kept
+and written later, and once too many wait, a request fails rather than going unlogged.
 """
 
 import io
@@ -10,7 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -39,8 +43,8 @@ class Predictions(NamedTuple):
 
     prediction_id: Strings
     event_time: np.ndarray[Any, np.dtype[np.datetime64]]
-    key: Iterable[str]
-    unit: Iterable[str]
+    key: Sequence[str]
+    unit: Sequence[str]
     release: list[int]
     routed: Strings
     variant: Strings
@@ -53,6 +57,21 @@ class Predictions(NamedTuple):
     mirror_prediction: Sequence[float | None]
     mirror_latency_ms: Sequence[float | None]
     mirror_error: Strings
+
+
+def sampled(predictions: Predictions, share: float) -> Predictions:
+    """Return the share of predictions that is chosen by a hash of their ids, so that anyone can tell which are."""
+    if share >= 1:
+        return predictions
+    limit = share * 2**32
+    chosen = [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit]
+
+    def take(values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {name: take(column) for name, column in values.items()}
+        return values[chosen] if isinstance(values, np.ndarray) else [values[row] for row in chosen]
+
+    return Predictions._make(map(take, predictions))
 
 
 class _File(NamedTuple):
@@ -88,6 +107,8 @@ class LogWriter:
 
     def append(self, predictions: Predictions) -> None:
         """Add predictions; waits for the store when ten times ``flush_rows`` of them are pending."""
+        if not predictions.prediction_id:
+            return
         with self._changed:
             self._waiting.append(predictions)
             self._rows += len(predictions.prediction_id)
@@ -121,14 +142,18 @@ class LogWriter:
 
     def _run(self) -> None:
         while True:
+            due = time.monotonic() + self._flush_seconds
+            self._try_to_flush()
             with self._changed:
                 if not self._open:
                     return
-                self._changed.wait(self._flush_seconds)
-            try:
-                self.flush()
-            except OSError as error:
-                log.error("prediction log not written pending=%d reason=%s", self._rows, error)
+                self._changed.wait(max(0.0, due - time.monotonic()))
+
+    def _try_to_flush(self) -> None:
+        try:
+            self.flush()
+        except OSError as error:
+            log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
         """Return the batch as one file for each day; a file keeps its name however often it is written."""

@@ -5,11 +5,14 @@ The processes share their counts through files in a folder, where the environmen
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+import prometheus_client
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 
+from pipelines.feature.online import Absent
 from pipelines.feature.request import Columns
 from pipelines.serving.log import Predictions
 from pipelines.serving.server import METRICS_FOLDER
@@ -20,22 +23,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.predictions = Counter(
+        self.predictions = prometheus_client.Counter(
             "predictions",
             "Rows answered, by the variant that answered.",
             ["variant", "version"],
             registry=self.registry,
         )
-        self.fallbacks = Counter(
+        self.fallbacks = prometheus_client.Counter(
             "challenger_errors", "Rows the challenger failed and the champion answered.", registry=self.registry
         )
-        self.missing = Counter(
+        self.missing = prometheus_client.Counter(
             "missing_features", "Feature values that were missing.", ["feature"], registry=self.registry
         )
-        self.refused = Counter(
+        self.absent = prometheus_client.Counter(
+            "absent_view_rows",
+            "Rows for whose entity a feature view had no value, or only one older than its ttl.",
+            ["view", "kind"],
+            registry=self.registry,
+        )
+        self.refused = prometheus_client.Counter(
             "refused_requests", "Requests answered with an error.", ["status"], registry=self.registry
         )
-        self.refused_releases = Counter(
+        self.refused_releases = prometheus_client.Counter(
             "refused_releases", "Releases that could not be loaded.", registry=self.registry
         )
         self.seconds = Histogram("invocation_seconds", "Time to answer a request body.", registry=self.registry)
@@ -62,8 +71,10 @@ class Metrics:
         if failed:
             self.fallbacks.inc(failed)
 
-    def count_missing(self, features: Columns) -> None:
-        """Count missing feature values."""
+    def count_missing(self, features: Columns, absent: list[Absent]) -> None:
+        """Count missing feature values, and the rows for which views had none."""
+        for (view, kind), rows in Counter((one.view, one.kind) for one in absent).items():
+            self.absent.labels(view, kind).inc(rows)
         numeric = [name for name, values in features.items() if values.dtype.kind == "f"]
         counts = {name: values.tolist().count("") for name, values in features.items() if name not in numeric}
         if numeric:  # together, because a call of numpy costs more than a row

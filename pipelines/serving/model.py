@@ -1,10 +1,14 @@
 """A model ready to serve: verified, of the features this code computes, and warmed up."""
 
+from functools import cached_property
+
 import numpy as np
 
+from monitoring.drift import Reference
 from pipelines.feature.request import Columns, as_input
-from pipelines.model_store import ModelStore
+from pipelines.model_store import REFERENCE, ModelStore
 from pipelines.scoring import Scorer
+from pipelines.serving.explain import Contributions, baseline, explain
 from pipelines.spec import Manifest, Problem, UserError, Variant
 
 _WARM_UP_TOLERANCE = 1e-5
@@ -20,6 +24,15 @@ class ServedModel:
             raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
         check_example(self.score, self.manifest, variant.version)
+        self._models = models
+
+    def explain(self, features: Columns) -> Contributions:
+        """Return how the features moved the predictions for these rows from that for a typical row of the training."""
+        return explain(self.score, features, self._baseline, self.score.inputs)
+
+    @cached_property
+    def _baseline(self) -> Columns:
+        return baseline(Reference.from_json(self._models.file(self.variant.model, REFERENCE)))
 
 
 def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
@@ -44,4 +57,8 @@ def changed_features(manifest: Manifest, problem: Problem) -> list[str]:
     changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
     if manifest.feature_versions.request != problem.request_features.version:
         changed.append("the request features")
+    trained, defaults = manifest.feature_versions.defaults, problem.statement.serving.defaults
+    changed += [
+        f"the default of {name}" for name in sorted({*trained, *defaults}) if trained.get(name) != defaults.get(name)
+    ]
     return changed

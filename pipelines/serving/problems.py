@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pipelines.feature.decode import TooManyRows, UnsupportedFormat
-from pipelines.serving.service import NoRelease
+from pipelines.serving.service import NoRelease, Rejected
 from pipelines.spec import UserError
 
 MEDIA_TYPE = "application/problem+json"
@@ -20,6 +20,7 @@ _KINDS: Mapping[type[Exception], tuple[int, str]] = {
     NoRelease: (503, "No release"),
     UnsupportedFormat: (415, "Unsupported content type"),
     TooManyRows: (413, "Too many rows"),
+    Rejected: (422, "No answer"),
     UserError: (400, "Not a valid request"),
     OSError: (503, "The prediction log cannot be written"),
 }

@@ -4,18 +4,18 @@ import logging
 import time
 from typing import Any
 
-from pipelines.feature.decode import JSON, RequestDecoder
-from pipelines.feature.online import OnlineFeatures
+from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
+from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.model_store import ModelStore
 from pipelines.ports import OnlineStore
 from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogWriter
+from pipelines.serving.log import LogWriter, Predictions, sampled
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, answer
 from pipelines.settings import Settings
-from pipelines.spec import Problem, ReleaseEntry, Routing, Variant
+from pipelines.spec import Problem, ReleaseEntry, Routing, UserError, Variant
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ _DEFAULTS = Settings()
 
 class NoRelease(Exception):
     """There is nothing to answer with; the text says why."""
+
+
+class Rejected(UserError):
+    """A request that is well formed and yet has no answer: a feature view has no value for it, or the model none."""
 
 
 class Service:
@@ -39,13 +43,14 @@ class Service:
         settings: Settings = _DEFAULTS,
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
+        self._settings = settings
         self.metrics = Metrics()
         self._mirror = Mirror(log_writer)
         self.release: Release | None = None
         statement = problem.statement
         self._key, self._event_time = statement.key, statement.event_time
         self._decode = RequestDecoder(statement.request_columns, settings.max_rows)
-        self._features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
+        self._features = OnlineFeatures(problem, online)
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
         self._refusal: tuple[int, str] | None = None
@@ -89,12 +94,13 @@ class Service:
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
 
-    def predict(self, body: bytes, content_type: str = JSON) -> Any:
-        """Answer a body of one request, or of several in their order.
+    def predict(self, body: bytes, content_type: str = JSON, explained: bool = False) -> Any:
+        """Answer a body of one request, or of several in their order, with an explanation of each where one is asked.
 
         Raises:
             NoRelease: before the first release.
             UserError: when the body is not a valid request.
+            Rejected: when a feature view has no value and its policy is to reject, or the answer is not a number.
         """
         release = self.release
         if release is None:
@@ -103,10 +109,18 @@ class Service:
             raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
         started = time.perf_counter()
         fields, single = self._decode(body, content_type)
-        features = self._features(fields)
-        self.metrics.count_missing(features)
-        predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
-        self._mirror.log(release, predictions)
+        if explained and len(fields[self._key]) > self._settings.max_explained_rows:
+            limit = self._settings.max_explained_rows
+            raise TooManyRows(f"{limit} rows may be explained in one request; send more in several, or without explain")
+        features, absent = self._features(fields)
+        self.metrics.count_missing(features, absent)
+        self._reject(absent)
+        try:
+            predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
+        except ValueError as error:
+            raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
+        everything = release.challenger is not None  # a judge compares all that the variants answered
+        self._mirror.log(release, predictions if everything else sampled(predictions, self._settings.log_sample))
         self.metrics.observe(predictions, time.perf_counter() - started)
         rows = [
             {"prediction": float(value), "prediction_id": name, "model_version": version, "variant": variant}
@@ -114,6 +128,8 @@ class Service:
                 predictions.prediction, predictions.prediction_id, predictions.version, predictions.variant, strict=True
             )
         ]
+        if explained:
+            self._explain(release, predictions, rows)
         return rows[0] if single else {"predictions": rows}
 
     @property
@@ -125,6 +141,24 @@ class Service:
         """Write what is pending and stop."""
         self._mirror.close()
         self.log.close()
+
+    def _explain(self, release: Release, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
+        """Add to each answer why the variant that gave it did so; one batch for each variant."""
+        for model in filter(None, (release.champion, release.challenger)):
+            rows = [row for row, digest in enumerate(predictions.model) if digest == model.variant.model]
+            if not rows:
+                continue
+            found = model.explain({name: values[rows] for name, values in predictions.features.items()})
+            for number, row in enumerate(rows):
+                answers[row]["explanation"] = found.of(number)
+
+    def _reject(self, absent: list[Absent]) -> None:
+        """Raise where a view's policy is to refuse requests that it has no value for."""
+        for view, row, entity, kind in absent:
+            if self.problem.statement.serving.rejects(view):
+                named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
+                why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
+                raise Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")
 
     def _load(self, variant: Variant) -> ServedModel:
         if variant.model not in self._loaded:

@@ -30,6 +30,7 @@ from pipelines.spec.release import (
     Strategy,
     Variant,
 )
+from pipelines.spec.serving import Default, Serving, ViewPolicy
 from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "CanaryStrategy",
     "Code",
     "Column",
+    "Default",
     "Duration",
     "Estimator",
     "Example",
@@ -65,6 +67,7 @@ __all__ = [
     "RequestFeatures",
     "Routing",
     "RunInfo",
+    "Serving",
     "Shadow",
     "Statement",
     "Step",
@@ -74,6 +77,7 @@ __all__ = [
     "Task",
     "UserError",
     "Variant",
+    "ViewPolicy",
     "format_duration",
     "load_toml",
     "nearest",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipelines.spec.features import FeatureType
 from pipelines.spec.problem import Column, Task
+from pipelines.spec.serving import Default
 from pipelines.spec.strict import Strict
 
 
@@ -31,10 +32,11 @@ class Code(Strict):
 
 
 class FeatureVersions(Strict):
-    """The definitions behind the features: each view's version, and the request features' version."""
+    """The definitions behind the features: each view's version, the request features', defaults of missing values."""
 
     views: dict[str, str]
     request: str
+    defaults: dict[str, Default] = Field(default_factory=dict)
 
 
 class Period(Strict):

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from pipelines.spec.errors import UserError, nearest
 from pipelines.spec.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.spec.serving import Serving
 from pipelines.spec.strict import Duration, Strict, load_toml
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ class Statement(Strict):
     continuous_training: ContinuousTraining
     canary: Canary
     judge: Judge = Judge()
+    serving: Serving = Serving()
     replay: Replay | None = None
 
     @model_validator(mode="after")
@@ -382,6 +384,7 @@ class Problem:
                     raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
                 if self.statement.request_columns[column].personal:
                     raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
+        self.statement.serving.check(views)
         return views
 
     @cached_property

@@ -160,9 +160,9 @@ def _at(requests: pa.Table, event_time: str, moment: datetime) -> pa.Table:
 def _served(problem: Problem, online: OnlineStore, requests: pa.Table) -> Columns:
     """Return the features as the serving app computes them: from JSON, each request on its own."""
     statement = problem.statement
-    features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, online)
+    features = OnlineFeatures(problem, online)
     decode = RequestDecoder(statement.request_columns)
-    served = [features(decode(msgspec.json.encode(row))[0]) for row in requests.to_pylist()]
+    served = [features(decode(msgspec.json.encode(row))[0]).features for row in requests.to_pylist()]
     return {name: np.concatenate([one[name] for one in served]) for name in problem.features}
 
 

@@ -48,7 +48,9 @@ def register(
         code=code,
         data=pinned.snapshots,
         feature_versions=FeatureVersions(
-            views={view.name: view.version for view in problem.views}, request=problem.request_features.version
+            views={view.name: view.version for view in problem.views},
+            request=problem.request_features.version,
+            defaults=dict(statement.serving.defaults),
         ),
         features=dict(problem.features),
         request_schema=dict(statement.request_columns),

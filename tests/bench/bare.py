@@ -1,17 +1,19 @@
-"""The least that can serve a model: an ASGI app that takes a JSON object of raw features and scores it.
+"""The least that can serve a model: an ASGI app, behind our own server, that scores a JSON object of raw features.
 
 ``python -m tests.bench.bare FOLDER PORT``, with what ``mlops export`` wrote in the folder.
 """
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import onnxruntime
-import uvicorn
+
+from pipelines.serving.server import serve
 
 
 def create_app(folder: Path) -> Any:
@@ -24,6 +26,8 @@ def create_app(folder: Path) -> Any:
     headers = [(b"content-type", b"application/json")]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
         body, more = b"", True
         while more:
             message = await receive()
@@ -41,6 +45,4 @@ def create_app(folder: Path) -> Any:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        create_app(Path(sys.argv[1])), port=int(sys.argv[2]), log_level="warning", access_log=False, lifespan="off"
-    )
+    serve(partial(create_app, Path(sys.argv[1])), "127.0.0.1", int(sys.argv[2]), workers=1)

@@ -30,13 +30,15 @@ from monitoring.plots import BLUE, GREY, MUTED, STYLE
 from pipelines.bootstrap import Platform
 from pipelines.demo.app import free_port, running_app
 from pipelines.deployment import DeploymentParams
+from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import FeatureParams
+from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.online import OnlineFeatures
-from pipelines.feature.request import RequestDecoder, without_nan
+from pipelines.feature.request import without_nan
 from pipelines.portable import export
 from pipelines.settings import Settings
-from pipelines.spec import AllAtOnce, FeatureType, Manifest, ReleaseFile, Variant
+from pipelines.spec import AllAtOnce, FeatureType, Manifest, Variant
 from pipelines.training import Candidate, TrainingParams
 from tests.bench.benchmarks import Row
 
@@ -161,7 +163,8 @@ def _released(platform: Platform, start: datetime, now: datetime) -> str:
     platform.run("feature", FeatureParams(start=start, end=now))
     candidate: Candidate = platform.run("training", TrainingParams(as_of=now, reason="bench"))
     assert candidate.model and candidate.version, "the first candidate is registered"
-    file = ReleaseFile(model=candidate.model, version=candidate.version, strategy=AllAtOnce(), override="a measurement")
+    released = Variant(model=candidate.model, version=candidate.version)
+    file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce(), override="a measurement")
     actor = Actor("bench", now)
     propose(platform.releases, platform.models, actor, file)
     approve(platform.releases, actor, file)
@@ -175,10 +178,10 @@ def _requests(platform: Platform, now: datetime) -> tuple[list[dict[str, Any]], 
     table = problem.read(statement.request.table, now, now + timedelta(days=1)).slice(0, BODIES)
     rows = table.select([name for name, column in statement.request_columns.items() if not column.personal]).to_pylist()
     decode = RequestDecoder(statement.request_columns)
-    lookup = OnlineFeatures(statement.event_time, problem.request_features, problem.views, platform.online)
+    lookup = OnlineFeatures(problem, platform.online)
     features = []
     for row in rows:
-        found = lookup(decode(msgspec.json.encode(row))[0])
+        found = lookup(decode(msgspec.json.encode(row))[0]).features
         features.append(dict(zip(found, without_nan(values.tolist()[0] for values in found.values()), strict=True)))
     return rows, features
 

@@ -65,3 +65,12 @@ def test_readers_and_writers_do_not_hinder_each_other(online):
             first, second = online.read([("v", "a")])["v", "a"].values
             assert first == second
     assert [one.result() for one in writing] == [None] * 60
+
+
+def test_more_entities_than_a_statement_has_room_for_are_read(online):
+    online.write(
+        {("view", f"entity {number}"): OnlineRow(START, (float(number),)) for number in range(0, 40_000, 4)}, {}
+    )
+    found = online.read(("view", f"entity {number}") for number in range(40_000))
+    assert len(found) == 10_000
+    assert found["view", "entity 39996"].values == (39996.0,)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,27 +82,30 @@ def released_home(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Pat
     return home
 
 
+@contextmanager
+def running(released: Path, folder: Path, *arguments: str, **settings: object) -> Iterator[Served]:
+    """Run ``mlops serve`` on a copy of a home, with arguments and settings, from when it answers."""
+    mlops = Mlops(Path(shutil.copytree(released, folder / "served")))
+    mlops.environ |= {f"RATCHET_{name.upper()}": str(value) for name, value in settings.items()}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
+    try:
+        _wait_until_up(served.url)
+        yield served
+    finally:
+        served.process.terminate()
+        served.process.communicate(timeout=30)
+
+
 @pytest.fixture
 def serving(released_home: Path, tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start ``mlops serve`` on a home of its own with a release, with arguments and settings, and wait for it."""
-    home = Path(shutil.copytree(released_home, tmp_path / "served"))
-    started = []
-
-    def start(*arguments: str, **settings: object) -> Served:
-        mlops = Mlops(home)
-        mlops.environ |= {f"RATCHET_{name.upper()}": str(value) for name, value in settings.items()}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
-        started.append(served.process)
-        _wait_until_up(served.url)
-        return served
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.communicate(timeout=30)
+    """Run ``mlops serve`` as :func:`running` does, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **settings: stack.enter_context(
+            running(released_home, tmp_path, *arguments, **settings)
+        )
 
 
 def _wait_until_up(url: str) -> None:

@@ -14,8 +14,8 @@ from pyarrow import csv
 
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import chunks, of_day, of_file
+from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.online import OnlineFeatures
-from pipelines.feature.request import RequestDecoder
 from pipelines.serving.model import ServedModel
 from pipelines.spec import UserError, Variant
 from tests.conftest import NOW
@@ -67,12 +67,12 @@ def test_the_predictions_are_those_of_the_app(learned, batch):
     rows = replaced(rows, "asked_at", [NOW] * rows.num_rows)
     found = batch(rows)
     problem, statement = learned.problem, learned.problem.statement
-    features = OnlineFeatures(statement.event_time, problem.request_features, problem.views, learned.online)
+    features = OnlineFeatures(problem, learned.online)
     decode, model = RequestDecoder(statement.request_columns), ServedModel(champion(learned), learned.models, problem)
     online = []
     for row in rows.to_pylist():
         body = json.dumps({**row, "asked_at": row["asked_at"].isoformat()}).encode()
-        online.append(model.score(features(decode(body)[0]))[0])
+        online.append(model.score(features(decode(body)[0]).features)[0])
     assert len(online) > 60
     np.testing.assert_allclose(found["prediction"].to_numpy(), online, rtol=1e-6, atol=1e-6)
     assert np.std(online) > 0.01

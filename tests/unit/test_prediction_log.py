@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
-from pipelines.serving.log import LogReader, LogWriter, Predictions
+from pipelines.serving.log import LogReader, LogWriter, Predictions, sampled
 
 START = datetime(2024, 1, 1, 22, tzinfo=UTC)
 
@@ -140,3 +141,40 @@ def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_told(objects):
     log = writer(Full(objects.root), rows=1)
     with pytest.raises(OSError, match="No space left"):
         log.append(predictions(*(f"{n}" for n in range(10))))
+
+
+def test_a_sample_is_the_share_that_the_hash_of_the_ids_chooses():
+    ids = [f"{number:032x}" for number in range(10_000)]
+    some = sampled(predictions(*ids), 0.3)
+    assert len(some.prediction_id) == pytest.approx(3000, abs=150)
+    more = sampled(predictions(*ids), 0.6)
+    assert set(some.prediction_id) < set(more.prediction_id)
+    assert [one.removeprefix("key ") for one in some.key] == some.prediction_id
+    assert len(some.event_time) == len(some.prediction) == len(some.features["depot"]) == len(some.prediction_id)
+    assert sampled(predictions(*ids), 1.0).prediction_id == ids
+    assert sampled(predictions(*ids), 0.0).prediction_id == []
+
+
+def test_nothing_to_log_writes_no_file(objects):
+    log = writer(objects)
+    log.append(sampled(predictions("a"), 0.0))
+    log.close()
+    assert objects.keys("predictions/") == []
+
+
+def test_the_interval_is_from_write_to_write_however_long_a_write_takes(objects):
+    class Slow(FileObjects):
+        def write(self, key, data):
+            began.append(time.monotonic())
+            time.sleep(0.2)
+            super().write(key, data)
+
+    began = []
+    log = writer(Slow(objects.root), seconds=0.3)
+    deadline = time.monotonic() + 20
+    while len(began) < 5 and time.monotonic() < deadline:
+        log.append(predictions(f"{len(began)}"))
+        time.sleep(0.01)
+    log.close()
+    between = sorted(later - earlier for earlier, later in itertools.pairwise(began[:5]))
+    assert between[0] < 0.45, "0.3 s, where the write of 0.2 s is not added"

@@ -12,7 +12,8 @@ from pipelines.deployment.transitions import Actor, approve, promote, propose, r
 from pipelines.serving.log import LogReader, LogWriter
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import to_challenger
-from pipelines.serving.service import NoRelease, Service
+from pipelines.serving.service import NoRelease, Rejected, Service
+from pipelines.settings import Settings
 from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, Shadow, UserError, Variant
 from tests.conftest import NOW, learn, release
 from tests.problems import parcels
@@ -271,3 +272,27 @@ def test_what_is_served_is_what_training_saw(platform, service):
     offline = with_features(platform.problem, platform.tables, {}, at_now).to_pylist()[0]
     for name in platform.problem.features:
         assert logged[f"feature_{name}"] == offline[name], name
+
+
+def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample(platform):
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    settings = Settings(log_sample=0.25)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    service.refresh()
+    ids = [answer["prediction_id"] for answer in service.predict(body(requests(180)))["predictions"]]
+    assert 20 < writer.pending < 80
+    writer.flush()
+    assert set(platform.predictions.read(NOW, NOW + timedelta(days=3))["prediction_id"].to_pylist()) < set(ids)
+    model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
+    canary(platform, model, version, share=0.01)
+    service.refresh()
+    service.predict(body(requests(180)))
+    assert writer.pending == 180
+    writer.close()
+
+
+def test_an_answer_that_is_not_a_number_is_the_requests_problem(service):
+    service.release.champion.score = lambda features: np.full(len(features["weight"]), np.nan, np.float32)
+    with pytest.raises(Rejected, match="predicted a value that is not a number; a value in the request may be far"):
+        service.predict(body(requests(2)))
+    assert service.log.pending == 0

@@ -3,12 +3,13 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.ports import OnlineRow
 
+_AT_ONCE = 10_000  # pairs of parameters, of which SQLite takes 32,766
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latest (
@@ -51,19 +52,20 @@ class SqliteOnline:
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port."""
         pairs = list(wanted)
-        if not pairs:
-            return {}
-        found = self._connection.execute(select(len(pairs)), [part for pair in pairs for part in pair]).fetchall()
-        decoded = json.loads(f"[{','.join(values for *_, values in found)}]")
-        return {
-            (view, entity): OnlineRow(_time(time), tuple(values))
-            for (view, entity, time, _), values in zip(found, decoded, strict=True)
-        }
+        return dict(
+            row for first in range(0, len(pairs), _AT_ONCE) for row in self._read(pairs[first : first + _AT_ONCE])
+        )
 
     def as_of(self, view: str) -> datetime | None:
         """See the port."""
         row = self._connection.execute("SELECT as_of FROM complete WHERE view = ?", (view,)).fetchone()
         return _time(row[0]) if row else None
+
+    def _read(self, pairs: list[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], OnlineRow]]:
+        found = self._connection.execute(select(len(pairs)), [part for pair in pairs for part in pair]).fetchall()
+        decoded = json.loads(f"[{','.join(values for *_, values in found)}]")
+        for (view, entity, time, _), values in zip(found, decoded, strict=True):
+            yield (view, entity), OnlineRow(_time(time), tuple(values))
 
     @property
     def _connection(self) -> sqlite3.Connection:

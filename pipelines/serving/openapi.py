@@ -1,0 +1,202 @@
+"""The app's contract as OpenAPI 3.1, derived from the request's columns and the app's limits."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pipelines.feature.decode import ARROW, CSV, JSON, limits
+from pipelines.serving.formats import COLUMNS
+from pipelines.serving.problems import MEDIA_TYPE
+from pipelines.settings import Settings
+from pipelines.spec import Column, Statement, Task
+
+Schema = dict[str, Any]
+
+_TYPES = {"string": "string", "float": "number", "integer": "integer", "boolean": "boolean", "timestamp": "string"}
+_ERRORS = {
+    "400": "The body is not a valid request; the problem says what to change.",
+    "406": "Accept names no format of answers.",
+    "408": "The body did not arrive within {deadline_seconds:g} seconds.",
+    "413": "The body has more than {max_body_bytes:,} bytes or {max_rows:,} rows, or more than {max_explained_rows} "
+    "to explain.",
+    "415": "The content type is none of the three.",
+    "422": "A feature view has no value for a row, and its policy is to reject such.",
+    "429": "{max_concurrency} requests are being answered already.",
+    "500": "The app failed; its log has more.",
+    "503": "There is no release, the request waited too long, or the prediction log cannot be written.",
+}
+_RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+
+
+def document(statement: Statement, settings: Settings) -> Schema:
+    """Return the document of the app for a problem."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": statement.title, "description": statement.business.goal.strip(), "version": "1"},
+        "paths": {
+            "/invocations": {"post": _invocations(statement, settings)},
+            "/ping": {"get": _get("ping", "Whether the app lives, and which release it serves.", JSON, _PING)},
+            "/metrics": {"get": _get("metrics", "What the app counts, for Prometheus.", "text/plain", _TEXT)},
+            "/openapi.json": {"get": _get("contract", "This document.", JSON, {"type": "object"})},
+        },
+        "components": {
+            "schemas": {
+                "Request": _request(statement.request_columns),
+                "Prediction": _prediction(statement),
+                "Problem": _PROBLEM,
+            }
+        },
+    }
+
+
+def example(columns: Mapping[str, Column]) -> Schema:
+    """Return a request that is valid."""
+    return {name: _example(column) for name, column in columns.items() if not column.personal}
+
+
+def _request(columns: Mapping[str, Column]) -> Schema:
+    return {
+        "type": "object",
+        "properties": {name: _property(column) for name, column in columns.items()},
+        "required": [name for name, column in columns.items() if not column.nullable],
+        "additionalProperties": False,
+        "examples": [example(columns)],
+    }
+
+
+def _property(column: Column) -> Schema:
+    kind = _TYPES[column.type]
+    bounds = limits(column)
+    schema: Schema = {"type": [kind, "null"] if column.nullable else kind}
+    if column.values:
+        schema["enum"] = [*column.values, *([None] if column.nullable else [])]
+    if bounds:
+        schema |= {"minimum": bounds["ge"], "maximum": bounds["le"]}
+    if column.type == "timestamp":
+        schema["format"] = "date-time"
+    description = column.description + (" Personal: neither logged nor a feature." if column.personal else "")
+    if description:
+        schema["description"] = description.strip()
+    return schema | {"examples": [_example(column)]}
+
+
+def _example(column: Column) -> Any:
+    if column.example is not None:
+        return column.example.isoformat() if isinstance(column.example, datetime) else column.example
+    if column.values:
+        return column.values[0]
+    middle = next((bound for bound in (column.min, column.max) if bound is not None), 0)
+    typical = {"string": "text", "boolean": True, "timestamp": "2024-01-01T00:00:00Z", "integer": round(middle)}
+    return typical.get(column.type, float(middle))
+
+
+def _prediction(statement: Statement) -> Schema:
+    binary = statement.task is Task.BINARY
+    told = f"The probability that {statement.label.description}." if binary else statement.label.description
+    number: Schema = {"type": "number", "description": told}
+    explanation = {
+        "type": "object",
+        "description": "With explain=true: base and contributions add up to the prediction.",
+        "properties": {
+            "base": {"type": "number"},
+            "contributions": {"type": "object", "additionalProperties": {"type": "number"}},
+        },
+        "required": ["base", "contributions"],
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "prediction": number | ({"minimum": 0, "maximum": 1} if binary else {}),
+            "prediction_id": {"type": "string", "description": "Names the prediction in the log."},
+            "model_version": {"type": "integer"},
+            "variant": {"type": "string", "description": "Which variant of the release answered."},
+            "explanation": explanation,
+        },
+        "required": list(COLUMNS),
+    }
+
+
+def _invocations(statement: Statement, settings: Settings) -> Schema:
+    row, answer = {"$ref": "#/components/schemas/Request"}, {"$ref": "#/components/schemas/Prediction"}
+    columns = statement.request_columns
+    shown = example(columns)
+    several: Schema = {
+        "type": "object",
+        "properties": {"instances": {"type": "array", "items": row, "minItems": 1, "maxItems": settings.max_rows}},
+        "required": ["instances"],
+        "additionalProperties": False,
+    }
+    answers = {"type": "object", "properties": {"predictions": {"type": "array", "items": answer}}}
+    answers["required"] = ["predictions"]
+    lines = [",".join(shown), ",".join("" if value is None else str(value) for value in shown.values())]
+    table = f"A table in CSV, its first line naming the fields: {', '.join(columns)}."
+    return {
+        "operationId": "predict",
+        "summary": statement.title,
+        "parameters": [
+            {
+                "name": "explain",
+                "in": "query",
+                "description": f"Whether to explain each prediction; JSON only, {settings.max_explained_rows} rows.",
+                "schema": {"type": "boolean", "default": False},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {
+                    "schema": {"anyOf": [row, several]},
+                    "examples": {"one": {"value": shown}, "several": {"value": {"instances": [shown, shown]}}},
+                },
+                CSV: {
+                    "schema": {"type": "string", "description": table},
+                    "examples": {"table": {"value": "\n".join(lines) + "\n"}},
+                },
+                ARROW: {"schema": {"description": "An Arrow IPC stream, not compressed, with the fields as columns."}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "One prediction for each row, in their order; for one JSON object, one object.",
+                "content": {
+                    JSON: {"schema": {"anyOf": [answer, answers]}},
+                    CSV: {"schema": {"type": "string", "description": f"The columns {', '.join(COLUMNS)}."}},
+                    ARROW: {"schema": {"description": f"A stream of the columns {', '.join(COLUMNS)}."}},
+                },
+            },
+            **{status: _error(status, text, settings) for status, text in _ERRORS.items()},
+        },
+    }
+
+
+def _error(status: str, text: str, settings: Settings) -> Schema:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    response: Schema = {"description": text.format(**settings.model_dump()), "content": content}
+    return response | ({"headers": _RETRY} if status in {"429", "503"} else {})
+
+
+def _get(name: str, summary: str, media_type: str, schema: Schema) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": {media_type: {"schema": schema}}}},
+    }
+
+
+_TEXT: Schema = {"type": "string"}
+_PING: Schema = {
+    "type": "object",
+    "properties": {"status": {"const": "ok"}, "release": {"type": ["integer", "null"]}},
+    "required": ["status", "release"],
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What to change."},
+    },
+    "required": ["type", "title", "status", "detail"],
+}

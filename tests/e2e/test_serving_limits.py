@@ -1,0 +1,191 @@
+"""The limits of the serving app, each in a test in which it holds, and what it says to requests that are none."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pytest
+import urllib3
+
+from tests.conftest import NOW, make_platform
+from tests.e2e.conftest import running
+from tests.problems import parcels
+
+ROWS = parcels.read("parcels", NOW, NOW.replace(day=27)).to_pylist()
+LIMITS = {"max_body_bytes": 40_000, "max_rows": 150, "max_concurrency": 4, "deadline_seconds": 1, "flush_seconds": 600}
+
+
+def several(count):
+    return json.dumps({"instances": ROWS[:count]}, default=lambda time: time.isoformat()).encode()
+
+
+@pytest.fixture(scope="module")
+def served(released_home, tmp_path_factory):
+    with running(released_home, tmp_path_factory.mktemp("limited"), **LIMITS) as served:
+        yield served
+
+
+def ask(served, body=None, path="/invocations", method="POST", **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return urllib3.request(method, served.url + path, body=body, headers=names, retries=False, timeout=30)
+
+
+def sent(served, *pieces):
+    """What is answered to bytes as they are, and whether the connection is closed after it."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        content = json.loads(reply.read())
+        return reply.status, content, connection.recv(1) == b""
+
+
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
+
+
+def problem(reply):
+    assert reply.headers["content-type"] == "application/problem+json"
+    content = reply.json()
+    assert (content["status"], content["type"]) == (reply.status, "about:blank")
+    return reply.status, content["detail"]
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_header(served):
+    status, content, closed = sent(served, HEAD + b"Content-Length: 40001\r\n\r\n")
+    assert (status, content["detail"], closed) == (413, "A body may have 40,000 bytes; send fewer rows in each.", True)
+
+
+def test_a_chunked_body_that_is_too_large_is_read_no_further(served):
+    chunk = b"2710\r\n" + b"x" * 10_000 + b"\r\n"
+    status, _, closed = sent(served, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 5)
+    assert (status, closed) == (413, True)
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(served):
+    began = time.monotonic()
+    status, content, closed = sent(served, HEAD + b"Content-Length: 100\r\n\r\n", b"only this")
+    assert (status, closed) == (408, True)
+    assert "did not arrive within 1 s" in content["detail"]
+    assert time.monotonic() - began < 5
+
+
+def test_a_client_that_goes_away_leaves_its_place_to_others(served):
+    for _ in range(2 * LIMITS["max_concurrency"]):
+        with socket.create_connection(("127.0.0.1", served.port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: 100\r\n\r\nonly this")
+    time.sleep(1.5)
+    assert ask(served, several(1)).status == 200
+
+
+def test_too_many_rows_are_refused(served):
+    assert ask(served, several(150)).status == 200
+    status, detail = problem(ask(served, several(151)))
+    assert (status, detail) == (413, "one request may have 150 rows; send more in several requests")
+
+
+def test_more_requests_than_may_be_answered_at_once_are_told_to_come_again(served):
+    waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(4)]
+    for connection in waiting:
+        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
+    time.sleep(0.2)
+    reply = ask(served, several(1))
+    assert problem(reply) == (429, "4 requests are being answered; ask again later.")
+    assert reply.headers["retry-after"] == "1"
+    assert ask(served, path="/ping", method="GET").status == 200
+    for connection in waiting:
+        connection.close()
+
+
+def test_requests_that_arrive_together_are_counted_together(served):
+    """Computed one after the other, they would otherwise never be more than one."""
+    time.sleep(0.2)
+    with ThreadPoolExecutor(40) as pool:
+        statuses = {reply.status for reply in pool.map(lambda _: ask(served, several(30)), range(200))}
+    assert statuses == {200, 429}
+
+
+def test_a_large_batch_does_not_hold_up_a_ping(released_home, tmp_path):
+    with running(released_home, tmp_path, max_rows=100_000, max_body_bytes=100_000_000, deadline_seconds=60) as served:
+        body = several(200).replace(b'{"instances": [', b"")[:-2]
+        body = b'{"instances": [' + b",".join([body] * 300) + b"]}"
+        asking = threading.Thread(target=ask, args=(served, body))
+        asking.start()
+        slowest, pings = 0.0, 0
+        while asking.is_alive():
+            began = time.monotonic()
+            assert ask(served, path="/ping", method="GET").status == 200
+            slowest, pings = max(slowest, time.monotonic() - began), pings + 1
+        assert pings > 5
+        assert slowest < 0.5
+
+
+def test_a_request_that_waited_too_long_is_not_computed(released_home, tmp_path):
+    settings = {"max_rows": 100_000, "max_body_bytes": 100_000_000, "deadline_seconds": 0.5}
+    with running(released_home, tmp_path, **settings) as served, ThreadPoolExecutor(12) as pool:
+        body = b",".join([several(200).replace(b'{"instances": [', b"")[:-2]] * 100)
+        replies = list(pool.map(lambda _: ask(served, b'{"instances": [' + body + b"]}"), range(12)))
+    late = [reply for reply in replies if reply.status == 503]
+    assert late
+    assert problem(late[0])[1] == "The request waited too long for its turn; ask again later."
+    assert late[0].headers["retry-after"] == "1"
+    assert {reply.status for reply in replies} <= {200, 408, 503}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "message"),
+    [
+        ({"path": "/nowhere"}, 404, "There are /ping, /invocations"),
+        ({"path": "/ping/", "method": "GET"}, 404, "There are /ping, /invocations"),
+        ({"method": "GET"}, 405, "This path takes POST."),
+        ({"path": "/ping", "method": "DELETE"}, 405, "This path takes GET, HEAD."),
+        ({"body": b"x", "content_type": "application/x-npy"}, 415, "send application/json, text/csv, application/vnd."),
+        ({"accept": "image/png"}, 406, "Answers are application/json, text/csv, application/vnd.apache.arrow.stream"),
+        ({"accept": "application/json;q=0"}, 406, "Answers are"),
+        ({"body": b""}, 400, "the body is not JSON"),
+        ({"body": b"[" * 39_000}, 400, "Expected `object`, got `array`"),
+        ({"body": b'{"instances": [{"weight": ' + b"[" * 39_000}, 400, "Expected `float | null`, got `array`"),
+        ({"body": b"\xff", "content_type": "text/csv"}, 400, "not CSV in UTF-8"),
+        ({"body": b"\xff", "content_type": "application/vnd.apache.arrow.stream"}, 400, "not an Arrow IPC stream"),
+    ],
+)  # fmt: skip
+def test_a_bad_request_is_a_problem_that_says_what_to_change(served, given, status, message):
+    got, detail = problem(ask(served, **{"body": several(1)} | given))
+    assert got == status
+    assert message in detail
+
+
+def test_the_formats_of_requests_and_answers_are_chosen_apart(served):
+    table = pa.Table.from_pylist(ROWS[:3])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    arrow = "application/vnd.apache.arrow.stream"
+    as_csv = ask(served, sink.getvalue().to_pybytes(), content_type=arrow, accept="text/csv;q=0.9, image/png")
+    assert as_csv.headers["content-type"].startswith("text/csv")
+    head, *lines = as_csv.data.decode().splitlines()
+    assert head == "prediction,prediction_id,model_version,variant"
+    as_json = ask(served, several(3), accept="application/*").json()["predictions"]
+    as_arrow = pa.ipc.open_stream(ask(served, several(3), accept=f"*/*;q=0.1,{arrow}").data).read_all()
+    assert as_arrow.column_names == head.split(",")
+    for given, line, row in zip(as_arrow.to_pylist(), lines, as_json, strict=True):
+        assert float(line.split(",")[0]) == pytest.approx(row["prediction"])
+        assert given["prediction"] == pytest.approx(row["prediction"])
+        assert (given["model_version"], given["variant"]) == (1, "champion")
+
+
+def test_a_log_that_cannot_be_written_is_told_and_not_hidden(released_home, tmp_path):
+    with running(released_home, tmp_path, flush_rows=1, flush_seconds=600) as served:
+        folder = served.mlops.home / "store/predictions"
+        folder.write_text("a file where the folder should be")
+        replies = [ask(served, several(20)) for _ in range(2)]
+        assert problem(replies[-1])[0] == 503
+        assert ask(served, path="/ping", method="GET").status == 200
+        folder.unlink()
+        assert ask(served, several(20)).status == 200
+    log = make_platform(served.mlops.home).predictions.read(NOW, NOW.replace(day=28))
+    assert log.num_rows == 60, "what was refused was kept and written as well"
