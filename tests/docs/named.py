@@ -19,6 +19,7 @@ FILES = [
 NAMES = {Path(name).name for name in FILES}
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(\.?[\w.*-]+/)+[\w.*-]*|[\w-]+\.(toml|md|lock|py)")
+MEDIA_TYPE = re.compile(r"(application|text)/[\w.+-]+")
 COMMAND = re.compile(r"\b(?:mlops|make) [a-z][a-z-]*(?: [a-z]+)?")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
@@ -28,7 +29,7 @@ def missing(text, folder=ROOT):
     code = CODE.findall(text)
     code += [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     commands = [command for piece in code for command in COMMAND.findall(piece.split("#")[0])]
-    paths = [piece for piece in code if PATH.fullmatch(piece)]
+    paths = [piece for piece in code if PATH.fullmatch(piece) and not MEDIA_TYPE.fullmatch(piece)]
     return [
         *(command for command in commands if not _exists(command)),
         *(path for path in paths if not (ROOT / path).exists() and path not in NAMES),
