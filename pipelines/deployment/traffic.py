@@ -16,7 +16,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Side(NamedTuple):
-    """What one variant was asked, each of shape [rows]: its predictions, NaN where it failed; labels, NaN unknown."""
+    """What one variant was asked, each of shape [rows]: its predictions, NaN where it failed; labels, NaN unknown.
+
+    ``unit`` numbers what the requests were routed by; requests of one unit are not independent.
+    """
 
     prediction: Array
     latency_ms: Array
@@ -90,5 +93,5 @@ def _side(rows: pa.Table, prefix: str) -> Side:
         latency_ms=rows[f"{prefix}latency_ms"].to_numpy(),
         failed=failed,
         label=rows["label"].to_numpy().astype(np.float64),
-        unit=rows["unit"].to_numpy(zero_copy_only=False),
+        unit=rows["unit"].combine_chunks().dictionary_encode().indices.to_numpy(),
     )

@@ -9,13 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.benchmarks import BENCHMARKS
+from tests.bench.judge import measure_judge
 from tests.bench.serving import measure_serving
 
 
 def main(names: list[str], plot: Path | None) -> None:
     console = Console()
     table = Table("what", "measured", "baseline", "ratio", "bar", box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for name, benchmark in {**BENCHMARKS, "serving": partial(measure_serving, plot)}.items():
+    benchmarks = {**BENCHMARKS, "judge": measure_judge, "serving": partial(measure_serving, plot)}
+    for name, benchmark in benchmarks.items():
         if names and name not in names:
             continue
         with console.status(name):
