@@ -18,15 +18,15 @@ PROBLEMS = {"probability": "tests.problems.late", "quantity": "tests.problems.mi
 HISTORY, NOW, END = (datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=days) for days in (0, 55, 75))
 CANARIES, PLANTED = 1000, 100
 FAULTS = {
-    "fails 2 % of its requests, of which 1 % are allowed": {"errors": 0.02},
+    "fails 2 % (1 % allowed)": {"errors": 0.02},
     "fails 4 %": {"errors": 0.04},
     "fails 8 %": {"errors": 0.08},
     "takes 2.5 times as long": {"latency": 2.5},
     "takes 4 times as long": {"latency": 4.0},
 }
 LOSSES = {
-    "probability": {"predicts 0.05 too little": -0.05, "predicts 0.2 too little": -0.2},
-    "quantity": {"predicts 5 minutes too little": -5.0, "predicts 15 minutes too little": -15.0},
+    "probability": {"0.05 too little": -0.05, "0.2 too little": -0.2},
+    "quantity": {"5 minutes too little": -5.0, "15 minutes too little": -15.0},
 }
 
 
@@ -51,11 +51,11 @@ def _recorded(home: Path, problem: str) -> tuple[Platform, Recorded]:
 def _rows(task: str, platform: Platform, given: Recorded) -> Iterator[Row]:
     looks = len(given.keys) // 100
     alarms = len(failed(platform, given, CANARIES))
-    what = f"judge of a {task}: {CANARIES:,} canaries of a model against itself, {looks} looks at each"
+    what = f"judge, {task}: itself, {CANARIES:,} x {looks} looks"
     allowed = 1 - platform.problem.statement.judge.confidence
     yield Row(what, f"{alarms / CANARIES:.1%} failed", bar=f"<= {allowed:.0%}", met=alarms / CANARIES <= allowed)
     faults = {**FAULTS, **{name: {"offset": offset} for name, offset in LOSSES[task].items()}}
     for name, fault in faults.items():
         found = failed(platform, given, PLANTED, **fault)
-        soon = f", half of them within {statistics.median(found):,.0f} requests" if found else ""
-        yield Row(f"judge of a {task}: a challenger that {name}", f"{len(found) / PLANTED:.0%} found{soon}")
+        soon = f", half in {statistics.median(found):,.0f}" if found else ""
+        yield Row(f"judge, {task}: {name}", f"{len(found) / PLANTED:.0%} found{soon}")
