@@ -130,6 +130,11 @@ def serve(
 
     platform: Platform = context.obj
     _ = platform.problem.features  # a problem that does not load is told before a worker starts
+    champion = platform.releases.state().champion
+    serves = f"v{champion.version}" if champion else "no release yet"
+    console.print(
+        f"[bold]{platform.settings.environment}[/] serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]"
+    )
     serve(partial(_serving_app, platform.settings), host, port, workers)
 
 

@@ -37,11 +37,15 @@ class UnsupportedFormat(UserError):
     """The body is of a content type that is not understood."""
 
 
+_SHOWN_VALUES = 10
+
+
 class RequestDecoder:
     """Decodes request bodies of one row or several, each with the request's fields."""
 
     def __init__(self, schema: Mapping[str, Column], max_rows: int | None = None) -> None:
         self._schema, self._max_rows = schema, max_rows
+        self._told = ", ".join(_told(name, column) for name, column in schema.items())
         row = msgspec.defstruct("Request", [_field(name, column) for name, column in schema.items()], **_STRICT)
         rows: Any = Annotated[list[row], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]
         self._type: Any = msgspec.defstruct("Requests", [("instances", rows)], **_STRICT)
@@ -65,7 +69,7 @@ class RequestDecoder:
             rows, single = self._readers[content_type](body)
         except msgspec.ValidationError as error:
             several = "; several go in 'instances'" if content_type == JSON else ""
-            raise UserError(f"{error}. A request carries {', '.join(self._schema)}{several}") from error
+            raise UserError(f"{error}. A request carries {self._told}{several}") from error
         self._check(len(rows))
         fields = {
             name: from_values(list(map(attrgetter(name), rows)), column)
@@ -144,6 +148,14 @@ def limits(column: Column) -> dict[str, Any]:
             "le": INTEGER_LIMIT if column.max is None else min(INTEGER_LIMIT, math.floor(column.max)),
         }
     return {}
+
+
+def _told(name: str, column: Column) -> str:
+    """Return a field's name with what is allowed there, for people."""
+    values = column.values or ()
+    allowed = [f"one of {', '.join(values)}"] if 0 < len(values) <= _SHOWN_VALUES else []
+    allowed += ["may be left out"] if column.nullable else []
+    return f"{name} ({'; '.join(allowed)})" if allowed else name
 
 
 def _field(name: str, column: Column) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.feature.decode import ARROW, CSV, FORMATS, JSON, RequestDecoder, TooManyRows, UnsupportedFormat
-from pipelines.spec import UserError
+from pipelines.spec import Column, UserError
 from tests.unit.test_request import GOOD, SCHEMA, rows
 
 decode = RequestDecoder(SCHEMA, max_rows=8)
@@ -180,3 +180,14 @@ def test_arbitrary_bytes_are_decoded_or_refused_and_never_crash(sent):
     with contextlib.suppress(UserError):
         fields, _ = decode(body, content_type)
         assert np.isfinite(fields["weight"]).all()
+
+
+def test_an_error_lists_the_fields_and_what_is_allowed_in_them():
+    schema = {
+        "depot": Column(type="string", values=("berlin", "lyon")),
+        "weight": Column(type="float"),
+        "note": Column(type="string", nullable=True),
+    }
+    with pytest.raises(UserError) as error:
+        RequestDecoder(schema)(b'{"depot": "rome", "weight": 1}')
+    assert "A request carries depot (one of berlin, lyon), weight, note (may be left out);" in str(error.value)
