@@ -41,7 +41,7 @@ fuzz: $(STAMP) ## Send the serving app many thousand requests made from its cont
 soak: $(STAMP) ## Load the serving app for minutes and look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)
 
-bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, serving
+bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, rollback, serving
 	@$(RUN) python -m tests.bench
 
 bench-plot: $(STAMP) ## Measure the serving app against others and draw docs/images/serving.png
