@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo test test-all-pythons check format fuzz bench bench-plot lock clean
+.PHONY: help demo test test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ format: $(STAMP) ## Format the code and mend what the linter can
 fuzz: $(STAMP) ## Send the serving app many thousand requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
 
-bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, serving
+soak: $(STAMP) ## Load the serving app for minutes and look for leaks (ARGS=--soak-seconds=300)
+	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)
+
+bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, rollback, serving
 	@$(RUN) python -m tests.bench
 
 bench-plot: $(STAMP) ## Measure the serving app against others and draw docs/images/serving.png

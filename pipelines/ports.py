@@ -9,6 +9,10 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
+class Unavailable(Exception):
+    """A store does not answer; the text says which, and trying again later may help."""
+
+
 class ObjectStore(Protocol):
     """Small and large objects by key, each written whole or not at all. Keys use ``/`` and no ``..``."""
 
@@ -42,7 +46,11 @@ class OnlineStore(Protocol):
         """
 
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
-        """Return the rows that exist for these (view, entity key) pairs, in one round trip."""
+        """Return the rows that exist for these (view, entity key) pairs, in one round trip.
+
+        Raises:
+            Unavailable: when the store does not answer soon, or is not there.
+        """
 
     def as_of(self, view: str) -> datetime | None:
         """Return the moment up to which the view is complete, or None when it was never materialised."""

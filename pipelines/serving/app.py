@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.feature.decode import JSON
+from pipelines.ports import Unavailable
 from pipelines.serving import formats
 from pipelines.serving.limits import Gate, in_time
 from pipelines.serving.openapi import document
@@ -26,7 +27,7 @@ _INLINE_BYTES = 8192
 
 _THREADS = 2
 
-_FAILURES = (HTTPException, HTTPProblem, NoRelease, UserError, OSError, Exception)
+_FAILURES = (HTTPException, HTTPProblem, NoRelease, UserError, Unavailable, Exception)
 
 
 class App:

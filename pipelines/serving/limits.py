@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
-from pipelines.serving.problems import HTTPProblem
+from pipelines.serving.problems import LATER, HTTPProblem
 from pipelines.settings import Settings
 
 _CLOSE = {"Connection": "close"}  # what was not read of a body is not read as the next request either
-_LATER = {"Retry-After": "1"}
 
 
 class Gate:
@@ -30,9 +29,7 @@ class Gate:
         """
         limit = self._settings.max_concurrency
         if self._inside >= limit:
-            raise HTTPProblem(
-                429, "Too many requests", f"{limit} requests are being answered; ask again later.", _LATER
-            )
+            raise HTTPProblem(429, "Too many requests", f"{limit} requests are being answered; ask again later.", LATER)
         self._inside += 1
         try:
             yield time.monotonic() + self._settings.deadline_seconds
@@ -72,4 +69,4 @@ def in_time(deadline: float) -> None:
         HTTPProblem: 503, because the app, not who asks, is behind; nobody waits for the answer any more.
     """
     if time.monotonic() > deadline:
-        raise HTTPProblem(503, "Too busy", "The request waited too long for its turn; ask again later.", _LATER)
+        raise HTTPProblem(503, "Too busy", "The request waited too long for its turn; ask again later.", LATER)

@@ -4,13 +4,13 @@ What waits in memory is written every ``flush_seconds``. So a process that is ki
 answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
 1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
 
-When the store is slow, predictions wait for it rather than memory growing without bound; when it fails, they are kept
-and written later, and once too many wait, a request fails rather than going unlogged.
+When the store is slow, requests wait for it rather than memory growing without bound; when it fails, predictions are
+kept and written later, and once too many wait, requests are refused rather than going unlogged.
 """
 
 import io
 import logging
-import os
+import secrets
 import threading
 import time
 import zlib
@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.feature.request import Columns
-from pipelines.ports import ObjectStore
+from pipelines.ports import ObjectStore, Unavailable
 from pipelines.tables import TIMESTAMP
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class LogWriter:
 
     def __init__(self, objects: ObjectStore, environment: str, flush_seconds: float, flush_rows: int) -> None:
         self._objects, self._environment = objects, environment
+        self._name = secrets.token_hex(8)  # clocks go back, and containers give their processes the same ids
         self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
         self._waiting: list[Predictions] = []
         self._files: list[_File] = []
@@ -102,29 +103,41 @@ class LogWriter:
 
     @property
     def full(self) -> bool:
-        """Whether so many are pending that to add more is to wait for the store."""
+        """Whether so many are pending that to make room for more is to wait for the store."""
         return self._rows >= 10 * self._flush_rows
 
+    def make_room(self) -> None:
+        """Wait for the store while ten times ``flush_rows`` predictions are pending; call it before there are more.
+
+        Raises:
+            Unavailable: when they cannot be written.
+        """
+        if self.full:
+            try:
+                self.flush()
+            except OSError as error:
+                told = f"The prediction log cannot be written ({error.strerror}) and {self._rows:,} predictions wait"
+                raise Unavailable(f"{told}; ask again later.") from error
+
     def append(self, predictions: Predictions) -> None:
-        """Add predictions; waits for the store when ten times ``flush_rows`` of them are pending."""
+        """Add predictions; what was answered is kept, however many are pending."""
         if not predictions.prediction_id:
             return
         with self._changed:
             self._waiting.append(predictions)
             self._rows += len(predictions.prediction_id)
-            full = self._rows >= self._flush_rows
-            if full:
+            if self._rows >= self._flush_rows:
                 self._changed.notify()
-        if self.full:
-            self.flush()
 
     def flush(self) -> None:
         """Write what is pending now."""
         with self._writing:
             with self._changed:
-                batch, self._waiting = self._waiting, []
+                batch = self._waiting.copy()
             if batch:
                 self._files += self._encoded(batch)
+                with self._changed:
+                    del self._waiting[: len(batch)]
             while self._files:
                 file = self._files[0]
                 self._objects.write(file.key, file.data)
@@ -152,7 +165,7 @@ class LogWriter:
     def _try_to_flush(self) -> None:
         try:
             self.flush()
-        except OSError as error:
+        except Exception as error:  # the log outlives whatever the store does
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
@@ -164,7 +177,7 @@ class LogWriter:
             rows, sink = table.filter(pc.equal(days, pa.scalar(day))), io.BytesIO()
             pq.write_table(rows, sink, compression="zstd")
             self._written += 1
-            name = f"{time.time_ns():020d}-{os.getpid()}-{self._written}"
+            name = f"{time.time_ns():020d}-{self._name}-{self._written}"
             key = f"{_folder(self._environment, day)}{name}.parquet"
             files.append(_File(key, sink.getvalue(), rows.num_rows))
         return files

@@ -1,14 +1,11 @@
 """Mirroring: asks the variant that does not answer, after the answer, and logs what both said."""
 
-import logging
 import queue
 import threading
 
 from pipelines.serving.log import LogWriter, Predictions
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, apply, rows_of
-
-log = logging.getLogger(__name__)
 
 _BACKLOG = 1000  # request bodies that wait to be mirrored; beyond it they are logged without
 
@@ -53,8 +50,6 @@ class Mirror:
                 if work is None:
                     return
                 self._log.append(mirrored(*work))
-            except OSError as error:  # the log keeps them and tries again
-                log.error("prediction log not written reason=%s", error)
             finally:
                 self._waiting.task_done()
 

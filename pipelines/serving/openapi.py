@@ -23,7 +23,7 @@ _ERRORS = {
     "422": "A feature view has no value for a row, and its policy is to reject such.",
     "429": "{max_concurrency} requests are being answered already.",
     "500": "The app failed; its log has more.",
-    "503": "There is no release, the request waited too long, or the prediction log cannot be written.",
+    "503": "There is no release, the request waited too long, or a store does not answer.",
 }
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pipelines.feature.decode import TooManyRows, UnsupportedFormat
+from pipelines.ports import Unavailable
 from pipelines.serving.service import NoRelease, Rejected
 from pipelines.spec import UserError
 
@@ -16,13 +17,15 @@ MEDIA_TYPE = "application/problem+json"
 
 log = logging.getLogger(__name__)
 
+LATER = {"Retry-After": "1"}
+
 _KINDS: Mapping[type[Exception], tuple[int, str]] = {
     NoRelease: (503, "No release"),
     UnsupportedFormat: (415, "Unsupported content type"),
     TooManyRows: (413, "Too many rows"),
     Rejected: (422, "No answer"),
     UserError: (400, "Not a valid request"),
-    OSError: (503, "The prediction log cannot be written"),
+    Unavailable: (503, "A store does not answer"),
 }
 
 
@@ -42,7 +45,7 @@ def problem(error: Exception) -> HTTPProblem:
         return _of_route(error)
     for kind, (status, title) in _KINDS.items():
         if isinstance(error, kind):
-            return HTTPProblem(status, title, str(error))
+            return HTTPProblem(status, title, str(error), LATER if status == 503 else None)
     log.error("request failed", exc_info=error)
     return HTTPProblem(500, "The app failed", "This is a fault of the app, not of the request; its log has more.")
 

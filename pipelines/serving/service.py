@@ -101,6 +101,7 @@ class Service:
             NoRelease: before the first release.
             UserError: when the body is not a valid request.
             Rejected: when a feature view has no value and its policy is to reject, or the answer is not a number.
+            Unavailable: when the online store cannot be read, or the prediction log not be written for too long.
         """
         release = self.release
         if release is None:
@@ -115,6 +116,7 @@ class Service:
         features, absent = self._features(fields)
         self.metrics.count_missing(features, absent)
         self._reject(absent)
+        self.log.make_room()
         try:
             predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """The benchmarks. Each yields rows: what was measured, what it is compared with, and the bar of the design."""
 
 import logging
+import os
 import shutil
 import sqlite3
 import statistics
@@ -23,14 +24,19 @@ import pyarrow.parquet as pq
 from monitoring.drift import describe, psi
 from pipelines.adapters.local.online import SqliteOnline, select
 from pipelines.bootstrap import Platform, pipeline
+from pipelines.demo.app import running_app
+from pipelines.demo.plants import plant_failing_model
+from pipelines.deployment.proposal import propose_model
+from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import effective_time
 from pipelines.feature.point_in_time import join, last_effective
 from pipelines.ports import OnlineRow
 from pipelines.settings import Settings
-from pipelines.spec import NUMERIC, FeatureView
+from pipelines.spec import NUMERIC, AllAtOnce, FeatureView, Variant
 from pipelines.tables import TIMESTAMP, Tables
 from pipelines.training import TrainingParams
+from tests.conftest import NOW, learn, make_platform, release
 
 ROWS = 327_000
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -173,6 +179,44 @@ def measure_cli() -> Iterator[Row]:
         yield Row(f"mlops {command}", f"{ours:.2f} s", baseline, f"{ours / nothing:.0f}", "≤ 0.5 s", ours <= 0.5)
 
 
+def measure_rollback() -> Iterator[Row]:
+    """``mlops rollback`` as a command, on the tiny problem, and until the app that runs serves what it says."""
+    with tempfile.TemporaryDirectory() as folder:
+        platform = make_platform(Path(folder) / "home")
+        release(platform, learn(platform))
+        first = platform.releases.state().champion
+        assert first, "it was released"
+        model, version, _ = plant_failing_model(platform.models, first.model, "weight")
+        environ = {**os.environ, **platform.settings.variables()}
+        argv = [sys.executable, "-m", "pipelines.cli", "rollback", "--reason", "bench", "--yes"]
+        commands, served = [], []
+        with running_app(platform.settings, Path(folder) / "serving.log") as app:
+            app.wait_until_up()
+            for _ in range(6):
+                app.wait_for(_release_again(platform, Variant(model=model, version=version)))
+                began = time.perf_counter()
+                subprocess.run(argv, check=True, capture_output=True, env=environ)
+                commands.append(time.perf_counter() - began)
+                app.wait_for(platform.releases.latest().number)  # type: ignore[union-attr]
+                served.append(time.perf_counter() - began)
+    command, until = (statistics.median(times[1:]) for times in (commands, served))  # the first does not count
+    yield Row("mlops rollback", f"{command:.2f} s", bar="≤ 2 s", met=command <= 2)
+    poll = platform.settings.poll_seconds
+    told = f"{until:.2f} s, {until - command:.2f} s after the command"
+    yield Row(
+        "the same until the app serves it", told, f"its poll {poll:g} s", "", "a poll", until - command <= poll + 0.1
+    )
+
+
+def _release_again(platform: Platform, variant: Variant) -> int:
+    """Release a model to all traffic, though it was rolled back, and return the transition."""
+    actor = Actor("bench", NOW)
+    file = propose_model(platform.models, platform.releases.state(), variant, AllAtOnce(), override="bench")
+    propose(platform.releases, platform.models, actor, file)
+    approve(platform.releases, actor, file)
+    return start(platform.releases, actor, file).number
+
+
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
     "join": measure_join,
     "ingest": measure_ingest,
@@ -180,6 +224,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
     "drift": measure_drift,
     "pipelines": measure_pipelines,
     "cli": measure_cli,
+    "rollback": measure_rollback,
 }
 
 

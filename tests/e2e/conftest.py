@@ -55,6 +55,10 @@ class Mlops:
         )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak-seconds", type=float, default=300, help="how long the soak test loads the serving app")
+
+
 @pytest.fixture
 def mlops(tmp_path: Path) -> Mlops:
     return Mlops(tmp_path / "home")

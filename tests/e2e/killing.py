@@ -1,4 +1,4 @@
-"""Runs a pipeline in forked processes that are killed with SIGKILL after their n-th write to the object store.
+"""Runs a pipeline, or a tick, in forked processes that are killed with SIGKILL at their n-th write to the object store.
 
 A process of its own, because its children must not inherit threads: it imports what they need and runs nothing itself.
 Prints one line of JSON for each kill point: what a run that was killed there, and then resumed, ended with.
@@ -17,27 +17,33 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines import PIPELINES
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
-from pipelines.deployment.transitions import Actor, approve, propose
+from pipelines.deployment.tick import tick
+from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
-from pipelines.spec import AllAtOnce, ReleaseFile, ReleaseState, Strict, Variant
+from pipelines.serving.log import LogWriter, Predictions
+from pipelines.spec import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, Strict, Variant
 from pipelines.training import TrainingParams
 from tests.conftest import HISTORY, NOW, make_platform
 from tests.problems import parcels
 
+BAKE = timedelta(days=1)
+
 
 class KillingObjects(FileObjects):
-    """A store that takes the process with it after its n-th write."""
+    """A store that takes the process with it after its n-th write; ``halfway`` also before one has its name."""
 
-    def __init__(self, root: Path, after: int) -> None:
+    def __init__(self, root: Path, after: int, halfway: bool) -> None:
         super().__init__(root)
-        self.left = after
+        self.left, self.halfway = after, halfway
 
     def write(self, key: str, data: bytes) -> None:
         super().write(key, data)
@@ -47,6 +53,12 @@ class KillingObjects(FileObjects):
         created = super().create(key, data)
         self._count()
         return created
+
+    def _temporary(self, key: str, data: bytes) -> Path:
+        written = super()._temporary(key, data)
+        if self.halfway:
+            self._count()
+        return written
 
     def _count(self) -> None:
         self.left -= 1
@@ -67,15 +79,71 @@ def release(platform: Platform) -> ReleaseFile:
     return propose_model(platform.models, ReleaseState(), Variant(model=digest, version=version), AllAtOnce())
 
 
+def act(name: str, platform: Platform) -> None:
+    """What is killed, and what is done again after it."""
+    if name.startswith("tick"):
+        tick(platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW + BAKE))
+    else:
+        platform.run(name, params(name, make_platform(platform.home)), "run")
+
+
+def canary(platform: Platform, fails: bool) -> None:
+    """Release the first model, and a second beside it that was asked as often, and failed or not."""
+    first, log, models = release(platform), platform.releases, platform.models
+    manifest = models.manifest(first.champion.model).model_copy(update={"reason": "the same again"})
+    model, version = models.put(manifest, {file: models.file(first.champion.model, file) for file in manifest.files})
+    for _ in ("first", "second"):
+        propose(log, models, Actor("test", NOW), first)
+        approve(log, Actor("test", NOW), first)
+        entry = start(log, Actor("test", NOW), first)
+        if entry.state.live:
+            break
+        strategy = CanaryStrategy(steps=(0.2, 0.5), bake=BAKE)
+        first = propose_model(models, log.state(), Variant(model=model, version=version), strategy, override="a test")
+    writer = LogWriter(platform.objects, "dev", 60, 10_000)
+    writer.append(answers(entry, fails))
+    writer.close()
+
+
+def answers(entry: ReleaseEntry, fails: bool) -> Predictions:
+    """What both variants said to the requests of a day."""
+    rows = parcels.read("parcels", NOW, NOW + BAKE)
+    count = rows.num_rows
+    sides = ["champion", "challenger"] * (count // 2) + ["champion"] * (count % 2)
+    assert entry.state.champion
+    return Predictions(
+        prediction_id=[f"{number:032x}" for number in range(count)],
+        event_time=rows["asked_at"].to_numpy(),
+        key=rows["parcel_id"].to_pylist(),
+        unit=rows["parcel_id"].to_pylist(),
+        release=[entry.number] * count,
+        routed=list(sides),
+        variant=list(sides),
+        model=[entry.state.champion.model] * count,
+        version=[1] * count,
+        prediction=np.full(count, 0.5, np.float32),
+        latency_ms=[1.0] * count,
+        error=["it failed" if fails and side == "challenger" else None for side in sides],
+        features={},
+        mirror_prediction=[None] * count,
+        mirror_latency_ms=[None] * count,
+        mirror_error=[None] * count,
+    )
+
+
 def prepare(name: str, platform: Platform) -> None:
-    """What has to be there before the pipeline under test."""
+    """What has to be there before what is under test."""
     if name == "feature":
         return
     platform.run("feature", FeatureParams(start=HISTORY, end=NOW), "history")
     if name == "continuous_training":
         platform.events.send(Trigger(kind="alarm", reason="test", at=NOW).to_json())
-    if name == "deployment":
+    if name == "deployment" or name.startswith("tick"):
         platform.run("training", TrainingParams(as_of=NOW, reason="test"), "first")
+    if name.startswith("tick"):
+        platform.run("feature", FeatureParams(start=NOW, end=NOW + BAKE), "labels")
+        canary(platform, fails=name == "tick, which fails")
+    if name == "deployment":
         propose(platform.releases, platform.models, Actor("test", NOW), release(platform))
         approve(platform.releases, Actor("test", NOW), release(platform))
 
@@ -131,12 +199,13 @@ def main(name: str, folder: Path, database: Path) -> None:
     def run(point: int) -> None:
         platform = make_platform(home)
         if point:
-            platform.__dict__["objects"] = KillingObjects(home / "store", point)
-        platform.run(name, params(name, make_platform(home)), "run")
+            halfway = name == "deployment" or name.startswith("tick")
+            platform.__dict__["objects"] = KillingObjects(home / "store", point, halfway)
+        act(name, platform)
 
     def resume() -> None:
         platform = make_platform(home)
-        platform.run(name, params(name, platform), "run")
+        act(name, platform)
         (folder / "result.json").write_text(json.dumps(ended_with(platform)))
 
     for point in count():

@@ -1,16 +1,10 @@
 """The serving app as processes: several at once, stopped under load, killed."""
 
-import contextlib
-import http.client
 import os
 import signal
-import subprocess
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
-import msgspec
 import pytest
 import urllib3
 
@@ -19,86 +13,7 @@ from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.spec import AllAtOnce, Variant
 from tests.conftest import NOW, make_platform
-from tests.problems import parcels
-
-ROWS = parcels.read("parcels", NOW, NOW.replace(day=27)).to_pylist()
-
-
-def one(number=0):
-    return msgspec.json.encode(ROWS[number % len(ROWS)])
-
-
-def several(count):
-    return msgspec.json.encode({"instances": [ROWS[number % len(ROWS)] for number in range(count)]})
-
-
-def ask(served, path="/invocations", body=None):
-    method = "GET" if body is None else "POST"
-    return urllib3.request(method, served.url + path, body=body, retries=False, timeout=30)
-
-
-def metric(served, name):
-    lines = ask(served, "/metrics").data.decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
-
-
-def until(done):
-    deadline = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def logged(served):
-    log = make_platform(served.mlops.home).predictions
-    return set(log.read(NOW, NOW.replace(day=28))["prediction_id"].to_pylist())
-
-
-def workers(served):
-    """The processes that answer."""
-    found = subprocess.run(["pgrep", "-P", str(served.process.pid)], capture_output=True, text=True, check=False)
-    return set(map(int, found.stdout.split()))
-
-
-class Clients:
-    """Clients that keep their connections and ask on and on; each kind of outcome is counted."""
-
-    def __init__(self, served, bodies):
-        self.served, self.outcomes, self.answers, self.asking = served, Counter(), [], True
-        self.threads = [threading.Thread(target=self.ask, args=(body,)) for body in bodies]
-        for thread in self.threads:
-            thread.start()
-
-    def ask(self, body):
-        connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=30)
-        with contextlib.closing(connection):
-            while self.asking and self.ask_once(connection, body):
-                pass
-
-    def ask_once(self, connection, body):
-        """Ask, over the connection that is open or a new one; say whether to go on."""
-        try:
-            if connection.sock is None:
-                connection.connect()
-        except ConnectionRefusedError:
-            self.outcomes["refused"] += 1
-            return False
-        try:
-            connection.request("POST", "/invocations", body)
-            reply = connection.getresponse()
-            answer = msgspec.json.decode(reply.read())
-        except (OSError, http.client.HTTPException) as error:
-            self.outcomes[type(error).__name__] += 1
-            return False
-        self.outcomes[reply.status] += 1
-        now = time.monotonic()
-        self.answers += [(now, row["prediction_id"]) for row in answer.get("predictions", [answer])]
-        return True
-
-    def stop(self):
-        self.asking = False
-        for thread in self.threads:
-            thread.join(30)
+from tests.e2e.load import Clients, ask, logged_ids, metric, one, several, until, workers
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -112,7 +27,7 @@ def test_a_stop_under_load_fails_no_request_loses_no_prediction_and_exits_with_0
     assert served.process.returncode == 0
     assert set(clients.outcomes) <= {200, "refused"}, clients.outcomes
     assert clients.outcomes[200] > 20
-    assert {name for _, name in clients.answers} == logged(served)
+    assert {answer.name for answer in clients.answers} == logged_ids(served)
 
 
 def test_several_processes_serve_follow_the_release_log_and_add_up_their_metrics(serving):
@@ -181,7 +96,7 @@ def test_what_was_answered_longer_than_the_flush_interval_ago_survives_kill_9(se
     for process in workers(served) | {served.process.pid}:
         os.kill(process, signal.SIGKILL)
     clients.stop()
-    written = logged(served)
-    lost = [killed - when for when, name in clients.answers if name not in written and when < killed]
+    written = logged_ids(served)
+    lost = [killed - one.when for one in clients.answers if one.name not in written and one.when < killed]
     assert len(clients.answers) > 100
     assert max(lost, default=0) < 0.3 + 0.2, "the interval and the time that a write may take here"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
+from pipelines.ports import Unavailable
 from pipelines.serving.log import LogReader, LogWriter, Predictions, sampled
 
 START = datetime(2024, 1, 1, 22, tzinfo=UTC)
@@ -99,7 +100,13 @@ def test_a_slow_store_holds_back_the_answers_and_loses_none(objects):
 
     gate, slow = threading.Event(), Slow(objects.root)
     log = writer(slow, seconds=0.01, rows=2)
-    asking = threading.Thread(target=lambda: [log.append(predictions(f"{n}", f"{n}'")) for n in range(30)])
+
+    def ask():
+        for n in range(30):
+            log.make_room()
+            log.append(predictions(f"{n}", f"{n}'"))
+
+    asking = threading.Thread(target=ask)
     asking.start()
     time.sleep(0.3)
     assert asking.is_alive(), "twenty rows are pending: whoever asks for more has to wait"
@@ -139,8 +146,33 @@ def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_told(objects):
             raise OSError(28, "No space left on device")
 
     log = writer(Full(objects.root), rows=1)
-    with pytest.raises(OSError, match="No space left"):
-        log.append(predictions(*(f"{n}" for n in range(10))))
+    log.make_room()
+    log.append(predictions(*(f"{n}" for n in range(10))))
+    for _ in range(3):
+        with pytest.raises(Unavailable, match=r"No space left on device\) and 10 predictions wait; ask again later"):
+            log.make_room()
+
+
+def test_files_have_names_of_their_own_whatever_the_clock_says(objects, monkeypatch):
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+    for name in ("a", "b"):  # in one process: as two of the same id in two containers
+        log = writer(objects)
+        log.append(predictions(name))
+        log.close()
+    read = LogReader(objects, "dev").read(START, START + timedelta(days=1))
+    assert sorted(read["prediction_id"].to_pylist()) == ["a", "b"]
+
+
+def test_what_cannot_be_encoded_now_is_kept(objects, monkeypatch, caplog):
+    log = writer(objects, seconds=0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr("pyarrow.parquet.write_table", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no memory")))
+        log.append(predictions("a"))
+        deadline = time.monotonic() + 10
+        while "no memory" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+    log.close()
+    assert LogReader(objects, "dev").find("a")
 
 
 def test_a_sample_is_the_share_that_the_hash_of_the_ids_chooses():

@@ -53,8 +53,12 @@ class FileObjects:
         folder = self._path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # on a full disk, what is left of each attempt would take what others free
+            Path(name).unlink()
+            raise
         return Path(name)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipelines.ports import OnlineRow
+from pipelines.ports import OnlineRow, Unavailable
 
 _AT_ONCE = 10_000  # pairs of parameters, of which SQLite takes 32,766
+_READ_SECONDS = 1  # readers wait for no writer, only while a lock is exclusive, and the app must go on meanwhile
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latest (
@@ -62,10 +63,24 @@ class SqliteOnline:
         return _time(row[0]) if row else None
 
     def _read(self, pairs: list[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], OnlineRow]]:
-        found = self._connection.execute(select(len(pairs)), [part for pair in pairs for part in pair]).fetchall()
+        given = [part for pair in pairs for part in pair]
+        try:
+            found = self._reader.execute(select(len(pairs)), given).fetchall()
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"The online store cannot be read ({_reason(error)}); ask again later.") from error
         decoded = json.loads(f"[{','.join(values for *_, values in found)}]")
         for (view, entity, time, _), values in zip(found, decoded, strict=True):
             yield (view, entity), OnlineRow(_time(time), tuple(values))
+
+    @property
+    def _reader(self) -> sqlite3.Connection:
+        """This thread's connection to the file that is there now: one that was replaced is read no more."""
+        there = self.path.stat()
+        file = there.st_dev, there.st_ino
+        if getattr(self._local, "file", None) != file:
+            reader = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=rw", uri=True, timeout=_READ_SECONDS)
+            self._local.reader, self._local.file = reader, file
+        return self._local.reader  # type: ignore[no-any-return]
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -77,6 +92,10 @@ class SqliteOnline:
             connection.executescript(_SCHEMA)
             self._local.connection = connection
         return self._local.connection  # type: ignore[no-any-return]
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or "" if isinstance(error, OSError) else str(error)
 
 
 def _micros(time: datetime) -> int:

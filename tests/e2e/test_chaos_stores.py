@@ -1,0 +1,136 @@
+"""The app on damaged, replaced, locked and lost stores, and with a clock that is wrong: it goes on, says so, recovers."""
+
+import os
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from pipelines.deployment.tick import tick
+from pipelines.deployment.transitions import Actor, advance, roll_back
+from pipelines.spec import AllAtOnce, Phase
+from tests.conftest import NOW, make_platform
+from tests.e2e.load import ask, metric, several, until, workers
+from tests.e2e.test_chaos import CANARY, DAY, POLL, releasing, twin
+
+
+def missing(path):
+    path.unlink()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def changed(path):
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+
+
+def of_another(path):
+    path.write_bytes(path.read_bytes().replace(b'"who":"tester"', b'"who":"forger"'))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "reason"),
+    [
+        ("model.onnx", missing, "lacks its model.onnx"),
+        ("model.onnx", changed, "tampered"),
+        ("manifest.json", truncated, "tampered"),
+        ("the release log", of_another, "not signed by the audit key"),
+    ],
+)
+def test_what_is_damaged_is_refused_the_release_before_goes_on_and_what_is_repaired_is_served(
+    serving, name, damage, reason
+):
+    served = serving(poll_seconds=POLL)
+    platform = make_platform(served.mlops.home)
+    second = twin(platform)
+    for process in workers(served):
+        os.kill(process, signal.SIGSTOP)  # so that it sees the release when it is damaged
+    *_, entry = releasing(platform, second, AllAtOnce())
+    folder = platform.home / "store"
+    path = folder / f"models/{second.model}/{name}"
+    if name == "the release log":
+        path = folder / f"releases/dev/{entry.number:06d}.json"
+    whole = path.read_bytes()
+    damage(path)
+    for process in workers(served):
+        os.kill(process, signal.SIGCONT)
+    until(lambda: metric(served, "refused_releases_total") == 1)
+    answers = ask(served, body=several(5)).json()["predictions"]
+    assert {answer["model_version"] for answer in answers} == {1}
+    assert metric(served, "release_number") < entry.number
+    path.write_bytes(whole)
+    until(lambda: metric(served, "release_number") == entry.number)
+    assert ask(served, body=several(5)).json()["predictions"][0]["model_version"] == 2
+    served.process.send_signal(signal.SIGTERM)
+    assert reason in "".join(served.process.communicate(timeout=30)), "the log says why"
+
+
+def test_a_writer_that_locks_the_online_store_hinders_no_answer(serving):
+    served = serving()
+    with closing(sqlite3.connect(served.mlops.home / "online.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM latest")
+        replies = [ask(served, body=several(5)) for _ in range(50)]
+        writer.rollback()
+    assert {reply.status for reply in replies} == {200}
+    assert metric(served, "absent_view_rows_total") == 0, "what is not committed is not seen"
+
+
+def test_an_online_store_that_is_lost_is_told_and_read_again_when_it_is_back(serving):
+    served = serving()
+    assert ask(served, body=several(5)).status == 200
+    home = served.mlops.home
+    with closing(sqlite3.connect(home / "online.db")) as database, closing(sqlite3.connect(home / "copy.db")) as copy:
+        database.backup(copy)
+    for path in home.glob("online.db*"):
+        path.unlink()
+    for body in (several(5), several(500)):  # in the event loop and by threads
+        reply = ask(served, body=body)
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.json()["detail"] == "The online store cannot be read (No such file or directory); ask again later."
+    assert ask(served, "/ping").status == 200
+    shutil.move(home / "copy.db", home / "online.db")
+    assert ask(served, body=several(5)).status == 200
+    assert metric(served, "absent_view_rows_total") == 0
+
+
+def test_an_online_store_that_is_locked_whole_lets_the_app_live(serving):
+    served = serving()
+    with closing(sqlite3.connect(served.mlops.home / "online.db")) as writer:
+        writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+        writer.execute("BEGIN EXCLUSIVE")
+        reply = ask(served, body=several(5))
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert "database is locked" in reply.json()["detail"]
+        assert ask(served, "/ping").status == 200
+    assert ask(served, body=several(5)).status == 200
+
+
+def test_a_clock_that_is_behind_moves_no_canary_and_hinders_no_rollback(serving):
+    served = serving(poll_seconds=POLL, flush_seconds=0.1)
+    platform = make_platform(served.mlops.home)
+    *_, started = releasing(platform, twin(platform), CANARY)
+    until(lambda: metric(served, "release_number") == started.number)
+    assert ask(served, body=several(100)).status == 200
+    until(lambda: metric(served, "prediction_log_pending") == 0)
+    for behind in (timedelta(seconds=1), DAY, 400 * DAY):
+        judged = tick(
+            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW - behind)
+        )
+        assert judged.verdict.outcome.value == "insufficient"
+        assert judged.entry == started
+    earlier = Actor("tester", NOW - DAY)
+    moved = advance(platform.releases, earlier, "the clock went back")
+    assert (moved.number, moved.at) == (started.number + 1, NOW - DAY), "numbers order the log, not times"
+    back = roll_back(platform.releases, earlier, "bad")
+    assert back.state.phase is Phase.ROLLED_BACK
+    until(lambda: metric(served, "release_number") == back.number)
+    assert [entry.number for entry in platform.releases.entries()] == list(range(1, back.number + 1))
