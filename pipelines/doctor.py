@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.spec import Cloud, Problem, Strict, UserError, load_toml
 
-PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-org(?:/[\w-]+)?|github\.com/your-org\b")
+PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
 PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
 
 
@@ -125,10 +125,9 @@ def placeholders(root: Path) -> Iterator[Finding]:
     """Find what stands for a name or an address and was not replaced."""
     for place in PLACES:
         text = (root / place).read_text(encoding="utf-8") if (root / place).exists() else ""
-        for number, line in enumerate(text.splitlines(), 1):
-            if found := PLACEHOLDER.search(line):
-                says = f"{place}:{number}: replace {found[0]} by your own"
-                yield Finding(check="placeholder", state=State.TODO, says=says)
+        for found in dict.fromkeys(PLACEHOLDER.findall(text)):
+            says = f"{place}: replace {found} by your own"
+            yield Finding(check="placeholder", state=State.TODO, says=says)
 
 
 def cloud(root: Path) -> Iterator[Finding]:
