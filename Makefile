@@ -7,13 +7,16 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo test test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
+
+doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
+	@$(RUN) mlops doctor $(ARGS)
 
 test: $(STAMP) ## Run the tests, in parallel, with coverage
 	@$(RUN) pytest $(ARGS)
@@ -53,6 +56,8 @@ lock: | $(UV) ## Update the locked dependencies
 clean: ## Remove what can be made again: environments, caches, the demo's data
 	rm -rf .venv .venv-3.* .uv .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+-include tests/template/targets.mk # only the template has it
 
 # Compiling the packages belongs to installing them: without it the first demo would pay for it.
 $(STAMP): pyproject.toml uv.lock | $(UV)

@@ -1,10 +1,11 @@
-"""The commands that show: status, releases, explain, compare, lineage, report."""
+"""The commands that show: status, doctor, releases, explain, compare, lineage, report."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.cli.app import Json, app, console, print_json
@@ -55,6 +56,27 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         console.print(
             f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
         )
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Say what is left to do in this repository, what is wrong, and which files of the engine you changed."""
+    from pipelines.doctor import State, examine
+
+    platform: Platform = context.obj
+    findings = examine(platform.root, platform.settings.problem)
+    left = sum(finding.state is State.TODO for finding in findings)
+    if as_json:
+        print_json([finding.model_dump(mode="json") for finding in findings])
+    else:
+        marks = {State.OK: "[green]✔[/]", State.TODO: "[yellow]✘[/]", State.NOTE: "[dim]·[/]"}
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+        for finding in findings:
+            table.add_row(marks[finding.state], finding.check, escape(finding.says))
+        console.print(table)
+        console.print(f"{left} left to do (marked ✘)" if left else "nothing left to do")
+    if left:
+        raise typer.Exit(1)
 
 
 @app.command()

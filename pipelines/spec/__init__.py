@@ -1,5 +1,6 @@
 """The vocabulary of the project: problems, features, manifests, releases, pipelines. Imports nothing heavy."""
 
+from pipelines.spec.cloud import Cloud
 from pipelines.spec.errors import Refused, UserError, nearest
 from pipelines.spec.features import CATEGORICAL, NUMERIC, FeatureType, FeatureView, RequestFeatures
 from pipelines.spec.manifest import Code, Example, FeatureVersions, GateResult, Manifest, Period
@@ -44,6 +45,7 @@ __all__ = [
     "BlueGreen",
     "Bound",
     "CanaryStrategy",
+    "Cloud",
     "Code",
     "Column",
     "Default",

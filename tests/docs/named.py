@@ -14,7 +14,7 @@ LISTED = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
 FILES = [
     name
     for name in subprocess.run(LISTED, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    if (ROOT / name).is_file()
+    if (ROOT / name).is_file() and not (ROOT / name).is_symlink()
 ]
 NAMES = {Path(name).name for name in FILES}
 CODE = re.compile(r"`([^`\n]+)`")
@@ -40,6 +40,7 @@ def missing(text, folder=ROOT):
 def _exists(command):
     program, name, *rest = command.split()
     if program == "make":
-        return name in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        makefiles = [ROOT / "Makefile", *ROOT.glob("tests/*/targets.mk")]
+        return name in re.findall(r"^([a-z-]+):", "".join(file.read_text() for file in makefiles), re.MULTILINE)
     found = typer.main.get_command(app).commands.get(name)
     return found is not None and (not rest or not hasattr(found, "commands") or rest[0] in found.commands)

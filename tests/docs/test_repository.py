@@ -28,6 +28,11 @@ def test_an_owned_folder_is_spelled_as_a_folder():
     assert all(path.endswith("/") == (ROOT / path).is_dir() for path in OWNERSHIP["yours"])
 
 
+def test_an_update_leaves_alone_what_is_said_to_be_yours():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["cruft"]["skip"] == [path.rstrip("/") for path in OWNERSHIP["yours"]]
+
+
 @pytest.mark.parametrize("point", OWNERSHIP["extension_points"])
 def test_an_extension_point_is_in_a_file_of_the_engine(point):
     path = point.partition(":")[0]

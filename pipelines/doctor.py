@@ -1,0 +1,180 @@
+"""Says what is left to do in a repository made from the template, what is wrong, and what of the engine was changed."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from pipelines.spec import Cloud, Problem, Strict, UserError, load_toml
+
+PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
+PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
+
+
+class State(StrEnum):
+    """What a finding asks for: nothing, something, or only to be known."""
+
+    OK = "ok"
+    TODO = "todo"
+    NOTE = "note"
+
+
+class Finding(Strict):
+    """What one check found."""
+
+    check: str
+    state: State
+    says: str
+
+
+class Ownership(Strict):
+    """``ownership.toml``: whose a file is, the team's or the engine's; the longest match counts."""
+
+    yours: tuple[str, ...]
+    engine: tuple[str, ...]
+    extension_points: tuple[str, ...]
+
+    def is_compared(self, name: str) -> bool:
+        """Return whether a file is the engine's, without a place in it that is the team's."""
+        if name in {point.partition(":")[0] for point in self.extension_points}:
+            return False
+        return _match(name, self.engine) > _match(name, self.yours)
+
+
+class Template(Strict):
+    """``template.json``: the files as they came from the template, written when the repository was made or updated."""
+
+    commit: str | None
+    files: dict[str, str]
+
+
+def examine(root: Path, package: str) -> list[Finding]:
+    """Return what every check finds, for the repository at ``root`` and the problem that ``package`` states."""
+    return [
+        python(root, sys.version_info[:2]),
+        lock(root),
+        git(root),
+        *problem(package),
+        releases(root),
+        *placeholders(root),
+        *cloud(root),
+        *engine(root),
+    ]
+
+
+def python(root: Path, version: tuple[int, ...]) -> Finding:
+    """Check the running Python against ``requires-python``."""
+    wanted = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    lowest, above = (tuple(map(int, pair)) for pair in re.findall(r"(\d+)\.(\d+)", wanted))
+    running = ".".join(map(str, version))
+    if lowest <= version < above:
+        return Finding(check="Python", state=State.OK, says=running)
+    return Finding(check="Python", state=State.TODO, says=f"{running} runs, the project needs {wanted}")
+
+
+def lock(root: Path) -> Finding:
+    """Check that ``uv.lock`` is there and fits ``pyproject.toml``."""
+    uv = shutil.which("uv") or shutil.which(root / ".uv/bin/uv")
+    if not (root / "uv.lock").exists():
+        return Finding(check="uv.lock", state=State.TODO, says="is missing; 'uv lock' makes it, then commit it")
+    if not uv:
+        return Finding(check="uv.lock", state=State.NOTE, says="is there; whether it is current only uv can tell")
+    done = subprocess.run([uv, "lock", "--check", "--offline"], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Finding(check="uv.lock", state=State.TODO, says="does not fit pyproject.toml; 'uv lock' mends it")
+    return Finding(check="uv.lock", state=State.OK, says="is current")
+
+
+def git(root: Path) -> Finding:
+    """Check that there is a commit, which every model is traced back to."""
+    try:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return Finding(check="git", state=State.TODO, says="is not installed; models are traced to commits")
+    if done.returncode:
+        says = "no commit to trace models to; 'git init && git add --all && git commit' makes one"
+        return Finding(check="git", state=State.TODO, says=says)
+    return Finding(check="git", state=State.OK, says=f"at {done.stdout.strip()}")
+
+
+def problem(package: str) -> Iterator[Finding]:
+    """Check the problem's statement; each of its errors is a finding."""
+    try:
+        found = Problem.load(package)
+    except UserError as error:
+        for line in str(error).splitlines():
+            yield Finding(check="problem", state=State.TODO, says=line)
+        return
+    yield Finding(check="problem", state=State.OK, says=f"{found.statement.name}, in {package}/")
+
+
+def releases(root: Path) -> Finding:
+    """Check the folder of the release files."""
+    if (root / "releases").is_dir():
+        return Finding(check="releases", state=State.OK, says="the folder is there")
+    return Finding(check="releases", state=State.TODO, says="releases/ is missing; 'mlops propose' writes into it")
+
+
+def placeholders(root: Path) -> Iterator[Finding]:
+    """Find what stands for a name or an address and was not replaced."""
+    for place in PLACES:
+        text = (root / place).read_text(encoding="utf-8") if (root / place).exists() else ""
+        for found in dict.fromkeys(PLACEHOLDER.findall(text)):
+            says = f"{place}: replace {found} by your own"
+            yield Finding(check="placeholder", state=State.TODO, says=says)
+
+
+def cloud(root: Path) -> Iterator[Finding]:
+    """Check ``cloud.toml``, and say what becomes of it."""
+    try:
+        stated = load_toml(root / "cloud.toml", Cloud)
+    except UserError as error:
+        for line in str(error).splitlines():
+            yield Finding(check="AWS", state=State.TODO, says=line.removeprefix(f"{root}/"))
+    else:
+        says = f"planned, in {stated.region} for {stated.monthly_budget:g} USD a month: nothing to set up yet"
+        yield Finding(check="AWS", state=State.NOTE, says=says)
+    says = "environments and workflows are planned: nothing to set up yet, and no secret to paste"
+    yield Finding(check="GitHub", state=State.NOTE, says=says)
+
+
+def engine(root: Path) -> Iterator[Finding]:
+    """List the files of the engine that are not as they came from the template."""
+    if not (root / "template.json").exists():
+        says = "no template.json: this is the template itself, or was not made from it"
+        yield Finding(check="engine", state=State.NOTE, says=says)
+        return
+    try:
+        came = Template.from_json((root / "template.json").read_bytes())
+    except ValueError as error:
+        says = f"template.json cannot be read; take it back from git ({str(error).splitlines()[0]})"
+        yield Finding(check="engine", state=State.TODO, says=says)
+        return
+    whose = load_toml(root / "ownership.toml", Ownership)
+    compared = [name for name in came.files if whose.is_compared(name)]
+    changed = [name for name in compared if _digest(root / name) != came.files[name]]
+    for name in changed:
+        what = "was changed" if (root / name).exists() else "was deleted"
+        yield Finding(
+            check="engine", state=State.NOTE, says=f"{name} {what}; an update that changes it asks you to merge"
+        )
+    if not changed:
+        says = f"its {len(compared)} files are as they came from the template"
+        yield Finding(check="engine", state=State.OK, says=says)
+
+
+def _match(name: str, paths: tuple[str, ...]) -> int:
+    """Return the length of the longest path that is the file or a folder it is in, or -1; "" is the root."""
+    holding = (path for path in paths if name == path or (name.startswith(path) and (not path or path[-1] == "/")))
+    return max(map(len, holding), default=-1)
+
+
+def _digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file with the line ends of the template, or None where there is none."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest() if path.is_file() else None

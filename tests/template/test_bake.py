@@ -1,0 +1,137 @@
+"""The root is the template: what is baked is the root, less what is the template's alone, with the answers in it."""
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.template.conftest import (
+    DEFAULTS,
+    OTHER,
+    PROMPTS,
+    TEMPLATE,
+    files,
+    git,
+    without_the_names_of_the_engine,
+)
+
+LINKS = ROOT / "{{cookiecutter.project_slug}}"
+NO_LINKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.symlinks", "GIT_CONFIG_VALUE_0": "false"}
+
+
+def is_of_the_template(name):
+    return any(name == path or (path.endswith("/") and name.startswith(path)) for path in TEMPLATE["_template_only"])
+
+
+@pytest.fixture
+def expected(repository):
+    """What must be baked: each tracked file of a clean checkout less the template's own."""
+    return {name: content for name, content in files(repository).items() if not is_of_the_template(name)}
+
+
+def check(project, expected):
+    found = files(project)
+    record = json.loads(found.pop("template.json")[0])
+    assert sorted(found) == sorted(expected)
+    assert [name for name in found if found[name] != expected[name]] == []
+    assert sorted(record["files"]) == sorted(expected)
+
+
+def test_the_folder_of_the_template_has_a_link_for_each_entry_of_the_root(repository):
+    tracked = {name.split("/")[0] + "/" * ("/" in name) for name in git(repository, "ls-files").splitlines()}
+    wanted = sorted(name.rstrip("/") for name in tracked if not is_of_the_template(name))
+    assert sorted(path.name for path in LINKS.iterdir()) == TEMPLATE["_copy_without_render"] == wanted
+    for path in LINKS.iterdir():
+        if path.name == ".gitignore":  # git reads no ignore file through a link
+            assert path.read_bytes() == (ROOT / path.name).read_bytes()
+        else:
+            assert path.readlink() == Path("..") / path.name
+
+
+def test_every_path_of_the_template_alone_is_there_and_no_folder_that_is_copied_holds_a_link(repository):
+    assert all((repository / path).exists() for path in TEMPLATE["_template_only"])
+    links = [path for path in repository.rglob("*") if path.is_symlink()]
+    assert {path.parent.name for path in links} == {LINKS.name}
+
+
+def test_from_a_path_the_defaults_give_the_root(bake, repository, expected):
+    check(bake(repository), expected)
+
+
+def test_from_a_relative_path(bake, repository, expected, tmp_path):
+    shutil.copytree(repository, tmp_path / "here", symlinks=True)
+    check(bake("here"), expected)
+
+
+def test_from_a_git_url(bake, repository, expected):
+    check(bake(f"git+file://{repository}"), expected)
+
+
+def test_from_a_zip_in_which_links_are_text_and_nothing_may_be_run(bake, repository, expected, tmp_path):
+    archive = tmp_path / "ratchet.zip"
+    git(repository, "archive", "--format=zip", "--prefix=ratchet-main/", f"--output={archive}", "HEAD")
+    check(bake(archive), expected)
+
+
+def test_from_a_clone_without_links_as_on_windows(bake, repository, expected, tmp_path):
+    check(bake(f"git+file://{repository}", NO_LINKS), expected)
+
+
+def test_caches_and_work_in_progress_do_not_arrive(bake, repository, expected, tmp_path):
+    used = Path(shutil.copytree(repository, tmp_path / "used", symlinks=True))
+    for name in (
+        ".venv/big",
+        ".ratchet/online.db",
+        "model/__pycache__/x.pyc",
+        "model/data/rows.csv",
+        "releases/dev.toml",
+    ):
+        (used / name).parent.mkdir(parents=True, exist_ok=True)
+        (used / name).write_text("made by work")
+    project = bake(used)
+    check(project, expected)
+    assert [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+
+
+def test_other_answers_leave_no_trace_of_the_defaults(bake, repository):
+    before, after = (
+        {
+            name: without_the_names_of_the_engine(content.decode())
+            for name, (content, _) in files(bake(repository, **answers)).items()
+            if not name.endswith(".png")
+        }
+        for answers in ({}, OTHER)
+    )
+    needles = {name: DEFAULTS[name] for name in PROMPTS if name != "init_git"}
+    needles["monthly_budget"] = f"monthly_budget = {DEFAULTS['monthly_budget']}"
+    for prompt, needle in needles.items():
+        assert any(needle.casefold() in text for text in before.values()), f"{prompt} is asked and not used"
+        assert [name for name, text in after.items() if needle.casefold() in text] == [], prompt
+
+
+def test_the_answers_arrive(bake, repository):
+    project = bake(repository, **OTHER)
+    stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert (stated["name"], stated["description"]) == (OTHER["project_slug"], OTHER["description"])
+    assert stated["authors"] == [{"name": OTHER["author_name"], "email": OTHER["email"]}]
+    assert stated["urls"] == {"Repository": f"https://github.com/acme-gmbh/{OTHER['project_slug']}"}
+    assert (project / "README.md").read_text().startswith("# Fleet Prices Of All The Eastern Regions\n\n**")
+    owners = (project / ".github/CODEOWNERS").read_text().splitlines()
+    assert owners[-1].split() == ["/releases/", "@ada", "@acme-gmbh/owners"]
+    cloud = tomllib.loads((project / "cloud.toml").read_text())
+    assert cloud == {"region": "us-gov-west-1", "monthly_budget": 99.5}
+    names = [package["name"] for package in tomllib.loads((project / "uv.lock").read_text())["package"]]
+    assert OTHER["project_slug"] in names
+    assert names == sorted(names)
+
+
+def test_git_is_started_on_request_alone(bake, repository):
+    project = bake(repository, project_slug="fleet", init_git="yes")
+    assert git(project, "log", "--format=%an %s") == "Ada Start from the template\n"
+    assert git(project, "status", "--porcelain") == ""
+    record = json.loads((project / "template.json").read_text())
+    assert record["commit"] == git(repository, "rev-parse", "HEAD").strip()
+    assert not (bake(repository, project_slug="other", init_git="no") / ".git").exists()
