@@ -4,7 +4,7 @@ The month is left out on purpose: a model that has seen January to August would 
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from pipelines.spec import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 _NEW_YORK = ZoneInfo("America/New_York")
+_MINUTE = np.timedelta64(1, "m")
 
 
 def _punctuality(entity: str, time: str, delay: str, table: str, hours: int) -> str:
@@ -103,15 +104,16 @@ VIEWS = (
 def _schedule(request: Columns) -> Columns:
     departure = request["scheduled_departure"]
     local = departure + _utc_offset(departure)
-    minutes = (local - local.astype("datetime64[D]")) / np.timedelta64(1, "m")
+    day = local.astype("datetime64[D]")
+    minutes = (local - day) / _MINUTE
     return {
         "carrier": request["carrier"],
         "origin": request["origin"],
         "destination": request["destination"],
         "distance": request["distance"],
         "local_hour": minutes / 60,
-        "weekday": (local.astype("datetime64[D]").astype(np.int64) + 3) % 7,  # 1970-01-01 was a Thursday; Monday is 0
-        "scheduled_minutes": (request["scheduled_arrival"] - departure) / np.timedelta64(1, "m"),
+        "weekday": (day.astype(np.int64) + 3) % 7,  # 1970-01-01 was a Thursday; Monday is 0
+        "scheduled_minutes": (request["scheduled_arrival"] - departure) / _MINUTE,
     }
 
 
@@ -130,12 +132,12 @@ REQUEST_FEATURES = RequestFeatures(
 
 
 def _utc_offset(times: np.ndarray[Any, np.dtype[np.datetime64]]) -> np.ndarray[Any, np.dtype[np.timedelta64]]:
-    """Return New York's offset from UTC at each time; it changes only on the hour, so each hour is looked up once."""
-    hours, position = np.unique(times.astype("datetime64[h]"), return_inverse=True)
-    return np.array([_offset_at(hour.item()) for hour in hours], dtype="timedelta64[us]")[position]
+    """Return New York's offset from UTC at each time; it changes only on the hour, so an hour is looked up once."""
+    return np.array([_offset_at(hour) for hour in times.astype("datetime64[h]").tolist()], dtype="timedelta64[s]")
 
 
 @lru_cache(maxsize=100_000)
-def _offset_at(hour: Any) -> np.timedelta64:
-    offset = hour.replace(tzinfo=ZoneInfo("UTC")).astimezone(_NEW_YORK).utcoffset()
-    return np.timedelta64(offset, "us")
+def _offset_at(hour: datetime) -> int:
+    """Return the offset in seconds."""
+    moment = hour.replace(tzinfo=UTC)
+    return round((moment.astimezone(_NEW_YORK).replace(tzinfo=UTC) - moment).total_seconds())

@@ -35,16 +35,21 @@ def from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[A
 
 
 def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
-    """Compute the request-time features, in the types that the model takes.
+    """Compute the request-time features, in the types that the model takes; errors as :func:`computed`."""
+    values = computed(definition, fields)
+    return {name: as_input(values[name], kind) for name, kind in definition.features.items()}
+
+
+def computed(definition: RequestFeatures, fields: Columns) -> Columns:
+    """Compute the request-time features, in the types that the computation gives.
 
     Raises:
         UserError: when they are computed from a field that requests do not have, or that is personal.
     """
     try:
-        computed = definition.compute(fields)
+        return definition.compute(fields)
     except KeyError as error:
         raise UserError(f"the request features use {error}, which is personal or no field of a request") from error
-    return {name: as_input(computed[name], kind) for name, kind in definition.features.items()}
 
 
 def as_input(values: Any, kind: FeatureType) -> np.ndarray[Any, np.dtype[Any]]:

@@ -6,14 +6,14 @@ The processes share their counts through files in a folder, where the environmen
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-import numpy as np
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 
 from pipelines.feature.online import Absent
-from pipelines.feature.request import Columns
 from pipelines.serving.log import Predictions
 from pipelines.serving.server import METRICS_FOLDER
 
@@ -60,29 +60,25 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._answered, self._missing, self._absent = (  # a counter looks its labels up at a cost
+            cache(counter.labels) for counter in (self.predictions, self.missing, self.absent)
+        )
 
     def observe(self, predictions: Predictions, seconds: float) -> None:
         """Count what was answered."""
         self.seconds.observe(seconds)
-        pairs = list(zip(predictions.variant, predictions.version, strict=True))
-        for variant, version in set(pairs):
-            self.predictions.labels(variant, version).inc(pairs.count((variant, version)))
+        for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
+            self._answered(variant, version).inc(rows)
         failed = sum(error is not None for error in predictions.error)
         if failed:
             self.fallbacks.inc(failed)
 
-    def count_missing(self, features: Columns, absent: list[Absent]) -> None:
-        """Count missing feature values, and the rows for which views had none."""
+    def count_missing(self, missing: Mapping[str, int], absent: list[Absent]) -> None:
+        """Count missing values, given by feature, and the rows for which views had none."""
         for (view, kind), rows in Counter((one.view, one.kind) for one in absent).items():
-            self.absent.labels(view, kind).inc(rows)
-        numeric = [name for name, values in features.items() if values.dtype.kind == "f"]
-        counts = {name: values.tolist().count("") for name, values in features.items() if name not in numeric}
-        if numeric:  # together, because a call of numpy costs more than a row
-            together = np.concatenate([features[name] for name in numeric]).reshape(len(numeric), -1)
-            counts |= dict(zip(numeric, np.isnan(together).sum(axis=1).tolist(), strict=True))
-        for name, missing in counts.items():
-            if missing:
-                self.missing.labels(name).inc(missing)
+            self._absent(view, kind).inc(rows)
+        for name, count in missing.items():
+            self._missing(name).inc(count)
 
     def text(self) -> bytes:
         """Return the metrics of this process, or of all that answer together, in Prometheus' text format."""

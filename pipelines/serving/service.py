@@ -113,8 +113,8 @@ class Service:
         if explained and len(fields[self._key]) > self._settings.max_explained_rows:
             limit = self._settings.max_explained_rows
             raise TooManyRows(f"{limit} rows may be explained in one request; send more in several, or without explain")
-        features, absent = self._features(fields)
-        self.metrics.count_missing(features, absent)
+        features, absent, missing = self._features(fields)
+        self.metrics.count_missing(missing, absent)
         self._reject(absent)
         self.log.make_room()
         try:

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from pipelines.ports import OnlineRow, Unavailable
@@ -28,6 +29,7 @@ INSERT INTO complete VALUES (?, ?) ON CONFLICT DO UPDATE SET as_of = max(as_of, 
 """
 
 
+@lru_cache(maxsize=256)
 def select(count: int) -> str:
     """Return the query for the rows of some keys: a join in this order, because SQLite answers IN by a whole scan."""
     places = ",".join(["(?,?)"] * count)
