@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -141,9 +142,11 @@ if __name__ == "__main__":
     drop(SOURCE)
     write()
     record(SOURCE)
-    sys.stdout.write(
-        f"{SLUG} is ready. Next:\n"
-        f"  cd {SLUG} && {commit()}make demo\n"
-        "  make doctor    # what is left to do\n"
-        "  docs/your-problem.md says how your own problem gets into model/\n"
-    )
+    # An update of cruft bakes both versions into folders for temporary files: nobody goes there.
+    if "_commit" not in ANSWERS or PROJECT.parent.parent != Path(tempfile.gettempdir()).resolve():
+        sys.stdout.write(
+            f"{SLUG} is ready. Next:\n"
+            f"  cd {SLUG} && {commit()}make demo\n"
+            "  make doctor    # what is left to do\n"
+            "  docs/your-problem.md says how your own problem gets into model/\n"
+        )

@@ -156,6 +156,11 @@ def engine(root: Path) -> Iterator[Finding]:
         says = f"template.json cannot be read; take it back from git ({str(error).splitlines()[0]})"
         yield Finding(check="engine", state=State.TODO, says=says)
         return
+    statement = "model/problem.toml"
+    if statement in came.files and came.files[statement] == _digest(root / statement):
+        yield Finding(
+            check="problem", state=State.NOTE, says="model/ is the reference problem still; put your own there"
+        )
     whose = load_toml(root / "ownership.toml", Ownership)
     compared = [name for name in came.files if whose.is_compared(name)]
     changed = [name for name in compared if _digest(root / name) != came.files[name]]

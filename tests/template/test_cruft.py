@@ -64,6 +64,7 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
 
     done = run("cruft", "update", "--skip-apply-ask", cwd=project)
     assert done.returncode == 0, done.stderr + done.stdout
+    assert "is ready" not in done.stdout, "what is next after a bake is not what is next after an update"
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
     assert changed == {".cruft.json", "template.json", "pipelines/sql.py", "pyproject.toml"}
     assert (project / "pipelines/sql.py").read_text().startswith('"""Newer. ')

@@ -20,7 +20,7 @@ def project(bake, repository):
 
 def make(project, *arguments):
     """Run make in a project, with nothing of this one's environment."""
-    outside = ("COV_", "RATCHET_", "VIRTUAL_ENV", "PYTEST_", "UV_PROJECT_ENVIRONMENT")
+    outside = ("COV_", "MAKE", "MFLAGS", "RATCHET_", "VIRTUAL_ENV", "PYTEST_", "UV_PROJECT_ENVIRONMENT")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
     command = ["make", *arguments]
     done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)

@@ -127,6 +127,16 @@ def test_changed_files_of_the_engine_are_listed_and_those_of_the_team_are_not(re
     ]
 
 
+def test_the_reference_problem_is_told_from_the_teams_own(repository):
+    came = json.loads((repository / "template.json").read_text())
+    (repository / "model/problem.toml").write_text("the reference\n")
+    came["files"]["model/problem.toml"] = hashlib.sha256(b"the reference\n").hexdigest()
+    (repository / "template.json").write_text(json.dumps(came))
+    assert of_engine(repository)[0] == ("note", "model/ is the reference problem still; put your own there")
+    (repository / "model/problem.toml").write_text("our own\n")
+    assert of_engine(repository)[0][0] == "ok"
+
+
 def test_other_line_ends_are_no_change(repository):
     (repository / "pipelines/one.py").write_bytes(b"1\r\n")
     assert of_engine(repository)[0][0] == "ok"
