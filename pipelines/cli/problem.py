@@ -76,6 +76,7 @@ def new_command(
     """Write a working problem package from a sample file, by questions or by flags alone (--no-input)."""
     flags = {flag: value for flag, value in locals().items() if isinstance(value, str | None)}
     from pipelines.scaffold.interview import interview
+    from pipelines.scaffold.plan import check_size
     from pipelines.scaffold.profile import profile
     from pipelines.scaffold.sample import read_sample
     from pipelines.scaffold.write import check_place, write
@@ -84,6 +85,7 @@ def new_command(
     sample = read_sample(file, zone, time_format)
     profiles = profile(sample)
     _show(file, sample, profiles)
+    check_size(sample.rows.num_rows)
     answers = interview(file, sample, profiles, flags, None if no_input else console)
     _next(output, write(sample, answers, zone, output, replace))
 
@@ -136,13 +138,12 @@ def _range(column: "ColumnProfile") -> str:
 
 def _next(folder: Path, plan: "Plan") -> None:
     """Say what to do next, with the days of the sample."""
-    console.print(f"[green]✔[/] {folder}: a problem that runs; what was guessed is marked SAMPLE in its problem.toml")
-    # The label of the last day may come after it: one more day of outcomes does no harm.
-    as_of = plan.end
+    done = f"{folder}: a problem that runs; what was guessed is marked SAMPLE in its problem.toml"
+    console.print(f"[green]✔[/] {done}", soft_wrap=True)
     for command in (
         f"pytest {folder}/tests --no-cov --numprocesses=0",
         f"mlops problem check --day {plan.first + timedelta(days=1)}",
-        f"mlops run feature --set start={plan.first} --set end={as_of}",
-        f"mlops run training --set as_of={as_of}",
+        f"mlops run feature --set start={plan.first} --set end={plan.end}",
+        f"mlops run training --set as_of={plan.end}",
     ):
         console.print(f"  [dim]next:[/] uv run {command}", soft_wrap=True)

@@ -91,9 +91,11 @@ def suggested_task(found: pa.ChunkedArray) -> Task:
 
 
 def suggested_key(profiles: Mapping[str, ColumnProfile]) -> str | None:
-    """Return the column that names the rows: unique text or whole numbers, one called an id rather than another."""
-    fit = [p.name for p in profiles.values() if p.unique and p.type in {"string", "integer"} and not p.personal]
-    return next((name for name in fit if re.search(r"(^|_)(id|key|uuid|number)$", name)), fit[0] if fit else None)
+    """Return the column that names the rows: unique text or whole numbers, or else one that is called an id."""
+    fit = [p for p in profiles.values() if p.type in {"string", "integer"} and not p.personal]
+    called = [p.name for p in fit if re.search(r"(^|_)(id|key|uuid)$", p.name)]
+    unique = [p.name for p in fit if p.unique]
+    return next((name for name in [*(n for n in called if n in unique), *unique, *called]), None)
 
 
 def suggested_times(profiles: Mapping[str, ColumnProfile]) -> list[str]:

@@ -47,15 +47,19 @@ class Plan(NamedTuple):
     replay: dict[str, date] | None
 
 
+def check_size(rows: int) -> None:
+    """Raise a UserError when a sample has too few rows."""
+    if rows < MIN_ROWS:
+        raise UserError(f"the sample has too few rows, {rows}; {MIN_ROWS} are needed to derive periods and gates from")
+
+
 def plan(answers: Answers, tables: RawTables, label: pa.ChunkedArray) -> Plan:
     """Derive the plan; ``label``: the labels of all rows.
 
     Raises:
-        UserError: when the sample is too small, or too short for labels that come so late.
+        UserError: when the sample is too short for labels that come so late.
     """
     asked = tables.requests[answers.event_time]
-    if len(asked) < MIN_ROWS:
-        raise UserError(f"the sample has {len(asked)} rows; at least {MIN_ROWS} are needed to derive periods and gates")
     start, last = (bound.as_py() for bound in pc.min_max(asked).values())
     end = (last + DAY).date() if last.date() != start.date() else start.date() + DAY
     span = last - start

