@@ -1,0 +1,178 @@
+"""The answers: what only people know of a problem, as flags or questions gave it, held against the sample."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.scaffold.profile import ColumnProfile
+from pipelines.scaffold.sample import Sample
+from pipelines.spec import Task, UserError, nearest
+from pipelines.sql import session
+from pipelines.tables import TIMESTAMP
+
+
+class Answers(NamedTuple):
+    """What is asked of a person; columns by their valid names.
+
+    ``key``: one column, or several that name a request together. ``label``: an expression over columns.
+    ``label_time``: the column that says when the label was known, or None, and then it is ``label_delay`` after the
+    request. ``outcomes``: further columns that are known only then. ``costs``: by the name in ``[business]``.
+    """
+
+    name: str
+    title: str
+    goal: str
+    owner: str
+    task: Task
+    key: tuple[str, ...]
+    event_time: str
+    label: str
+    label_time: str | None
+    label_delay: timedelta | None
+    outcomes: tuple[str, ...]
+    entities: tuple[str, ...]
+    personal: tuple[str, ...]
+    currency: str
+    costs: Mapping[str, float]
+
+
+def resolve(sample: Sample, name: str, what: str) -> str:
+    """Return the valid name of a column that may be given as the file has it.
+
+    Raises:
+        UserError: when there is no such column.
+    """
+    by_file = {given: valid for valid, given in sample.given.items()}
+    if name in sample.given or name in by_file:
+        return name if name in sample.given else by_file[name]
+    raise UserError(f"{what}: there is no column {name!r}; {nearest(name, {*sample.given, *by_file})}")
+
+
+def columns_of(expression: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns that an SQL expression reads."""
+    words = set(re.findall(r"\w+", re.sub(r"'[^']*'", "", expression).lower()))
+    return [name for name in columns if name in words]
+
+
+def labels(sample: Sample, label: str) -> pa.ChunkedArray:
+    """Return the label of each row as a number, null where it has none.
+
+    Raises:
+        UserError: when the expression cannot be computed, or is the same for all rows.
+    """
+    with session(sample=sample.rows) as connection:
+        try:
+            found = connection.sql(f"SELECT CAST(({label}) AS DOUBLE) AS label FROM sample").to_arrow_table()["label"]
+        except duckdb.Error as error:
+            raise UserError(f"the label {label!r} is no number for each row: {_hint(sample, label, error)}") from error
+    distinct = pc.unique(found.drop_null())
+    if len(distinct) < 2:
+        told = f"is {distinct[0].as_py():g} for every row" if len(distinct) else "is missing in every row"
+        raise UserError(f"the label {label!r} {told}: there is nothing to learn. Choose another --label or sample")
+    return found
+
+
+def _hint(sample: Sample, label: str, error: Exception) -> str:
+    if label in sample.given:
+        values = sorted(map(str, pc.unique(sample.rows[label].drop_null()).to_pylist()))[:3]
+        example = f"{label} = '{values[0]}'"
+        return f'it is text with values such as {", ".join(values)}; write an expression, such as "{example}"'
+    return f"{str(error).splitlines()[0]}. It may use the columns {', '.join(sample.given)}"
+
+
+def suggested_task(found: pa.ChunkedArray) -> Task:
+    """Return the task that labels are of: with 0 and 1 alone it is a classification."""
+    return Task.BINARY if set(pc.unique(found.drop_null()).to_pylist()) <= {0.0, 1.0} else Task.REGRESSION
+
+
+def suggested_key(profiles: Mapping[str, ColumnProfile]) -> str | None:
+    """Return the column that names the rows: unique text or whole numbers, or else one that is called an id."""
+    fit = [p for p in profiles.values() if p.type in {"string", "integer"} and not p.personal]
+    called = [p.name for p in fit if re.search(r"(^|_)(id|key|uuid)$", p.name)]
+    unique = [p.name for p in fit if p.unique]
+    return next((name for name in [*(n for n in called if n in unique), *unique, *called]), None)
+
+
+def suggested_times(profiles: Mapping[str, ColumnProfile]) -> list[str]:
+    """Return the columns that can be when the prediction is asked for."""
+    return [p.name for p in profiles.values() if p.type == "timestamp" and not p.missing]
+
+
+def suggested_entities(profiles: Mapping[str, ColumnProfile], but: Sequence[str]) -> list[str]:
+    """Return text columns that say of which thing a row is: few enough for each to be there often."""
+    return [
+        p.name
+        for p in profiles.values()
+        if p.type == "string" and p.name not in but and not (p.missing or p.personal) and 2 <= p.distinct <= p.rows / 20
+    ]
+
+
+def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> None:
+    """Hold the answers against the sample.
+
+    Raises:
+        UserError: listing all that does not fit.
+    """
+    wrong = [*_wrong_event_time(sample, profiles, answers), *_wrong_key(sample, profiles, answers)]
+    found = labels(sample, answers.label)
+    if answers.task is Task.BINARY and suggested_task(found) is not Task.BINARY:
+        wrong.append(f'label: a classification has labels 0 and 1, {answers.label!r} has others; such as "x > 15"')
+    read = columns_of(answers.label, list(sample.given))
+    known_later = {*read, *answers.outcomes, *([answers.label_time] if answers.label_time else [])}
+    wrong += [
+        f"{name} is known only with the label, so it can be neither key, event time nor entity"
+        for name in sorted(known_later & {answers.event_time, *answers.key, *answers.entities})
+    ]
+    wrong += [
+        f"entity: {name} is missing in some rows, or personal; an entity is neither"
+        for name in answers.entities
+        if profiles[name].missing or name in answers.personal
+    ]
+    if answers.label_time and profiles[answers.label_time].type != "timestamp":
+        wrong.append(f"label time: {answers.label_time} is {profiles[answers.label_time].type}, not a time")
+    elif (
+        answers.label_time
+        and not wrong
+        and pc.any(pc.less(sample.rows[answers.label_time], sample.rows[answers.event_time])).as_py()
+    ):
+        wrong.append(f"label time: {answers.label_time} is before {answers.event_time} in some rows")
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> list[str]:
+    asked = profiles[answers.event_time]
+    if asked.type != "timestamp":
+        mixed = next((note for note in sample.notes if note.startswith(f"{asked.name} holds times")), "")
+        advice = mixed or "write it as ISO 8601, such as 2024-03-01T07:00:00Z, or give --time-format '%d.%m.%Y %H:%M'"
+        return [f"event time: {asked.name} is {asked.type} (such as {asked.examples[0]!r}), not a time; {advice}"]
+    return [f"event time: {asked.name} is missing in {asked.missing:,} rows"] if asked.missing else []
+
+
+def _wrong_key(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> list[str]:
+    wrong = [f"key: {name} is personal, and the key is logged" for name in answers.key if name in answers.personal]
+    wrong += [f"key: {name} is missing in some rows" for name in answers.key if profiles[name].missing]
+    counted = sample.rows.select(list(answers.key)).group_by(list(answers.key)).aggregate([([], "count_all")])
+    several = counted.filter(pc.greater(counted["count_all"], 1))
+    if several.num_rows:
+        row = several.slice(0, 1).to_pylist()[0]
+        example = ", ".join(f"{name} {row[name]}" for name in answers.key)
+        wrong.append(
+            f"key: {several.num_rows:,} values of {', '.join(answers.key)} are there several times, such as {example}; "
+            "a key names one request. Choose another, or several columns together: --key station,asked_at"
+        )
+    return wrong
+
+
+def known_at(sample: Sample, answers: Answers) -> pa.ChunkedArray:
+    """Return when each row's label was known."""
+    if answers.label_time:
+        return sample.rows[answers.label_time]
+    assert answers.label_delay is not None, "one of the two is given"
+    micros = answers.label_delay // timedelta(microseconds=1)
+    return pc.add(sample.rows[answers.event_time].cast(pa.int64()), micros).cast(TIMESTAMP)

@@ -1,0 +1,125 @@
+"""All that is wrong with a problem package, at once: statement, features, estimators, SQL, and the rows of a day."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.feature import FeatureParams
+from pipelines.feature.engineer import compute
+from pipelines.feature.extract import extract
+from pipelines.feature.request import from_table, request_features
+from pipelines.feature.validate import typed, validate
+from pipelines.spec import Problem, Statement, UserError, nearest
+from pipelines.sql import session
+from pipelines.tables import ARROW_TYPES
+
+
+def errors(package: str, day: datetime | None) -> list[str]:
+    """Return what is wrong with a problem, each thing once; ``day``: a UTC day whose rows to try it on."""
+    try:
+        problem = Problem.load(package)
+    except UserError as error:
+        return [*str(error).splitlines(), *_unimportable(package)]
+    found = [line for check in (_features, _estimators, _label, _views) for line in _told(check, problem)]
+    if day and not found:
+        found += _told(lambda one: _on_rows(one, day), problem)
+    return list(dict.fromkeys(found))
+
+
+def summary(problem: Problem) -> list[str]:
+    """Return what a sound problem consists of, in lines."""
+    statement = problem.statement
+    return [
+        f"{statement.name}: {statement.task.value}, {', '.join(f'table {name}' for name in statement.tables)}",
+        f"a request is a row of {statement.request.table}, named by {statement.key}, asked at {statement.event_time}",
+        f"the label is {statement.label.sql}, from {statement.label.table}",
+        f"{len(problem.features)} features, {len(problem.views)} feature views",
+        f"estimators: {', '.join(statement.training.estimators)}",
+    ]
+
+
+def _told(check: Callable[[Problem], Iterator[str]], problem: Problem) -> list[str]:
+    """Return the lines of a check; what a package raises itself is told with its type."""
+    lines: list[str] = []
+    try:
+        lines.extend(check(problem))
+    except UserError as error:
+        lines.extend(str(error).splitlines())
+    except Exception as error:  # the package is not ours: whatever it raises is what is wrong with it
+        lines.append(f"{problem.package}: {type(error).__name__}: {error}")
+    return lines
+
+
+def _unimportable(package: str) -> Iterator[str]:
+    for module in ("source", "features", "estimators"):
+        try:
+            importlib.import_module(f"{package}.{module}")
+        except Exception as error:
+            yield f"{package}/{module}.py: {type(error).__name__}: {error}"
+
+
+def _features(problem: Problem) -> Iterator[str]:
+    statement = problem.statement
+    _ = problem.read
+    for name in statement.slices:
+        if name not in problem.features:
+            yield f"slices: no feature {name!r}; {nearest(name, problem.features)}"
+    if statement.replay and statement.replay.bad_release_feature not in problem.features:
+        given = statement.replay.bad_release_feature
+        yield f"replay.bad_release_feature: no feature {given!r}; {nearest(given, problem.features)}"
+
+
+def _estimators(problem: Problem) -> Iterator[str]:
+    training = problem.statement.training
+    for name in dict.fromkeys([*training.estimators, *training.settings]):
+        if name not in problem.estimators:
+            yield f"training: estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
+            continue
+        try:
+            problem.estimators[name](problem.features, training.seed, **training.settings.get(name, {}))
+        except TypeError as error:
+            yield f"training.settings.{name}: {error}"
+
+
+def _label(problem: Problem) -> Iterator[str]:
+    label = problem.statement.label
+    with session(**{label.table: _no_rows(problem.statement, label.table)}) as connection:
+        try:
+            connection.sql(f'SELECT CAST(({label.sql}) AS DOUBLE) FROM "{label.table}"')
+        except duckdb.Error as error:
+            yield f"label.sql: {str(error).splitlines()[0]}"
+
+
+def _views(problem: Problem) -> Iterator[str]:
+    """Try the SQL of each view on a table without rows; what Python does with one is known only with rows."""
+    for view in problem.views:
+        if view.sql is not None:
+            yield from _told(lambda one, view=view: _view(one, view), problem)  # type: ignore[misc]
+
+
+def _view(problem: Problem, view: Any) -> Iterator[str]:
+    moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
+    compute(view, _no_rows(problem.statement, view.table), moment, moment + timedelta(days=1))
+    return iter(())
+
+
+def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
+    """Read a day, hold it to the contract, compute every view and the request features on it."""
+    params, statement = FeatureParams(start=day, end=day + timedelta(days=1)), problem.statement
+    raw = extract(params, problem)
+    validate(params, problem, raw)
+    rows = {name: typed(name, table, statement.tables[name]) for name, table in raw.items()}
+    for view in problem.views:
+        compute(view, rows[view.table], params.start, params.end)
+    request_features(problem.request_features, from_table(rows[statement.request.table], statement.request_columns))
+    if not rows[statement.request.table].num_rows:
+        yield f"the source has no rows of {statement.request.table} on {day:%Y-%m-%d}"
+
+
+def _no_rows(statement: Statement, table: str) -> pa.Table:
+    columns = statement.tables[table].columns
+    return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})

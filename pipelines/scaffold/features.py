@@ -1,0 +1,43 @@
+"""Which columns of a request become features, and which do not and why."""
+
+from typing import NamedTuple
+
+from pipelines.scaffold.answers import Answers
+from pipelines.scaffold.names import unlike
+from pipelines.scaffold.tables import RawTables
+
+_MANY = 100  # categories; of more, each is seen too seldom
+
+
+class Chosen(NamedTuple):
+    """Columns taken as they are, the feature that each time becomes, names for the time of asking, what is not used."""
+
+    categories: list[str]
+    numbers: list[str]
+    times: dict[str, str]
+    hour: str
+    weekday: str
+    not_used: list[str]
+    bad_release_feature: str
+
+
+def chosen(answers: Answers, tables: RawTables) -> Chosen:
+    """Choose: numbers, few categories, and how long it is to each time; nothing personal, no free text."""
+    categories, numbers, times, not_used = [], [], {}, []
+    names = set(tables.request_profiles)
+    for name, column in tables.request_profiles.items():
+        if name in {tables.key, answers.event_time}:
+            continue
+        if name in answers.personal:
+            not_used.append(f"{name}: personal")
+        elif column.type == "timestamp":
+            times[name] = unlike(f"hours_to_{name}", names)
+        elif column.type != "string":
+            numbers.append(name)
+        elif column.distinct <= _MANY:
+            categories.append(name)
+        else:
+            not_used.append(f"{name}: text with {column.distinct:,} different values")
+    hour, weekday = unlike("hour", names), unlike("weekday", names)
+    widest = [name for name in numbers if tables.request_profiles[name].distinct > 10]
+    return Chosen(categories, numbers, times, hour, weekday, not_used, (widest or [hour])[0])

@@ -1,0 +1,170 @@
+"""The interview: answers from flags, from questions where there is somebody to ask, and from the sample."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Prompt
+
+from pipelines.scaffold import answers as known
+from pipelines.scaffold.answers import Answers, resolve
+from pipelines.scaffold.names import snake
+from pipelines.scaffold.profile import ColumnProfile
+from pipelines.scaffold.sample import Sample
+from pipelines.spec import Task, UserError, nearest
+from pipelines.spec.strict import parse_duration
+
+COSTS: Mapping[Task, Mapping[str, str]] = {
+    Task.BINARY: {"false_alarm": "Cost of a false alarm", "miss": "Cost of a missed event"},
+    Task.REGRESSION: {"over": "Cost of one unit predicted too much", "under": "Cost of one unit predicted too little"},
+}
+_NONE = "none"
+
+
+class Asker:
+    """Takes an answer from its flag, else asks with a suggestion, else takes the suggestion; notes what is missing."""
+
+    def __init__(self, flags: Mapping[str, str | None], console: Console | None) -> None:
+        self._flags, self._console = flags, console
+        self.missing: list[str] = []
+
+    def given(self, flag: str) -> str | None:
+        """Return what a flag says, if it was given."""
+        return self._flags.get(flag)
+
+    def __call__(self, flag: str, question: str, suggestion: str | None = None) -> str:
+        """Return the answer; empty when there is none, which is noted in ``missing``."""
+        given = self._flags.get(flag)
+        if given is not None:
+            return given
+        if self._console is not None:
+            answer = Prompt.ask(question, console=self._console, default=suggestion or ...)
+            return str(answer).strip()
+        if suggestion is None:
+            self.missing.append(f"--{flag.replace('_', '-')}")
+        return suggestion or ""
+
+
+def interview(
+    path: Path,
+    sample: Sample,
+    profiles: Mapping[str, ColumnProfile],
+    flags: Mapping[str, str | None],
+    console: Console | None,
+) -> Answers:
+    """Return the answers; ``console`` is where to ask, None when nobody is there.
+
+    Raises:
+        UserError: listing all flags that are missing, or what does not fit the sample.
+    """
+    times = known.suggested_times(profiles)
+    if not times:
+        raise UserError(_no_time(sample, profiles))
+    ask = Asker(flags, console)
+    name = ask("name", "Name of the problem", snake(path.stem).replace("_", "-") or "problem")
+    title = ask("title", "Title", name.replace("-", " ").capitalize())
+    event_time = ask("event_time", "Column that says when the prediction is asked for", times[0])
+    event_time = resolve(sample, event_time, "event time")
+    key = _columns(sample, ask("key", "Column that names the row (or several: a,b)", _key(profiles, event_time)), "key")
+    label = ask("label", "Label: a column, or an SQL expression such as minutes > 15")
+    label = resolve(sample, label, "label") if label in sample.given.values() else label
+    task = _task(ask, sample, label) if label else Task.REGRESSION
+    label_time, label_delay = _when(ask, sample)
+    outcomes = _columns(sample, ask("known_later", "Other columns known only with the label", _NONE), "known later")
+    taken = [*key, event_time, *outcomes, *known.columns_of(label, list(sample.given))]
+    entities = ", ".join(known.suggested_entities(profiles, taken)[:3]) or _NONE
+    entities_given = ask("entities", "Columns whose recent labels are features", entities)
+    answers = Answers(
+        name=name,
+        title=title,
+        goal=ask("goal", "What is done with the prediction", title),
+        owner=ask("owner", "Who answers for it (an address)"),
+        task=task,
+        key=key,
+        event_time=event_time,
+        label=label,
+        label_time=label_time,
+        label_delay=label_delay,
+        outcomes=outcomes,
+        entities=_columns(sample, entities_given, "entity"),
+        personal=_personal(ask, sample, profiles),
+        currency=ask("currency", "Currency of the costs", "USD"),
+        costs={cost: _number(ask, cost, question) for cost, question in COSTS[task].items()},
+    )
+    if ask.missing:
+        needed = ", ".join(ask.missing).replace("--label-delay", "--label-delay or --label-time")
+        raise UserError(f"without questions these flags are needed: {needed}")
+    known.check(sample, profiles, answers)
+    return answers
+
+
+def _no_time(sample: Sample, profiles: Mapping[str, ColumnProfile]) -> str:
+    texts = [f"{p.name} (such as {p.examples[0]!r})" for p in profiles.values() if p.type == "string" and p.examples]
+    mixed = [note for note in sample.notes if "holds times" in note]
+    return " ".join(
+        [
+            "the sample has no column of times without a missing one; a problem states when a prediction is asked for.",
+            *(f"{note}." for note in mixed),
+            "Write times as ISO 8601, 2024-03-01T07:00:00Z, or say how: --time-format '%d.%m.%Y %H:%M'.",
+            f"Columns of text: {', '.join(texts[:8]) or 'none'}",
+        ]
+    )
+
+
+def _key(profiles: Mapping[str, ColumnProfile], event_time: str) -> str | None:
+    """Return the key to suggest: a unique column, else an entity with the time when that could name a row."""
+    single = known.suggested_key(profiles)
+    entities = known.suggested_entities(profiles, [])
+    return single or (f"{entities[0]},{event_time}" if entities else None)
+
+
+def _task(ask: Asker, sample: Sample, label: str) -> Task:
+    suggestion = known.suggested_task(known.labels(sample, label))
+    given = ask("task", f"Task ({' or '.join(Task)})", suggestion.value)
+    if given not in list(Task):
+        raise UserError(f"task: there is no {given!r}; {nearest(given, list(Task))}")
+    return Task(given)
+
+
+def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
+    """Return the column that says when the label is known, or else after which time it is."""
+    time, delay = ask.given("label_time"), ask.given("label_delay")
+    if time and delay:
+        raise UserError("give --label-time or --label-delay, not both")
+    if not time and not delay:
+        question = "When is the label known: after a delay such as 2d or 6h, or the column that says when"
+        either = ask("label_delay", question)
+        time = either if either in {*sample.given, *sample.given.values()} else None
+        delay = None if time else either
+    if time:
+        return resolve(sample, time, "label time"), None
+    if not delay:
+        return None, timedelta()  # noted as missing
+    try:
+        parsed = parse_duration(delay)
+    except ValueError as error:
+        raise UserError(f"label delay: {error}") from error
+    assert isinstance(parsed, timedelta), "a text is parsed or refused"
+    return None, parsed
+
+
+def _columns(sample: Sample, text: str, what: str) -> tuple[str, ...]:
+    names = [part.strip() for part in text.split(",") if part.strip() and part.strip() != _NONE]
+    return tuple(resolve(sample, name, what) for name in names)
+
+
+def _personal(ask: Asker, sample: Sample, profiles: Mapping[str, ColumnProfile]) -> tuple[str, ...]:
+    looks = ", ".join(column.name for column in profiles.values() if column.personal) or _NONE
+    return _columns(sample, ask("personal", "Personal columns: never a feature, values not copied", looks), "personal")
+
+
+def _number(ask: Asker, flag: str, question: str) -> float:
+    text = ask(flag, question)
+    try:
+        number = float(text or 1)
+    except ValueError as error:
+        raise UserError(f"{flag}: {text!r} is no number") from error
+    if not 0 < number < float("inf"):
+        raise UserError(f"{flag}: {text} is no cost; a cost is more than 0")
+    return number

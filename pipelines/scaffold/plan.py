@@ -1,0 +1,171 @@
+"""The plan: periods, gates, monitors, canary and replay, derived from how many rows there are and over how long."""
+
+import math
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.scaffold.answers import Answers
+from pipelines.scaffold.tables import KNOWN_AT, RawTables
+from pipelines.spec import Task, UserError, format_duration
+from pipelines.sql import session
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+MIN_ROWS = 50
+_REPLAY_DAYS = 30  # a replay of fewer shows little
+_WINDOWS = (6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 28 * DAY)
+_ENOUGH = 20  # outcomes of an entity that a rolling mean should rest on
+
+
+class Plan(NamedTuple):
+    """Durations as problem.toml writes them, days, counts and bounds of metrics."""
+
+    first: date
+    end: date
+    rows: int
+    delay: str
+    min_rows_per_day: int
+    validation: str
+    test: str
+    gates: dict[str, str]
+    metric: str
+    block: str
+    min_rows: int
+    tolerance: float
+    bias: float
+    constant: str
+    window: str
+    min_labels: int
+    coverage: float
+    bake: str
+    min_predictions: int
+    min_samples_leaf: int
+    rolling: int
+    replay: dict[str, date] | None
+
+
+def check_size(rows: int) -> None:
+    """Raise a UserError when a sample has too few rows."""
+    if rows < MIN_ROWS:
+        raise UserError(f"the sample has too few rows, {rows}; {MIN_ROWS} are needed to derive periods and gates from")
+
+
+def plan(answers: Answers, tables: RawTables, label: pa.ChunkedArray) -> Plan:
+    """Derive the plan; ``label``: the labels of all rows.
+
+    Raises:
+        UserError: when the sample is too short for labels that come so late.
+    """
+    asked = tables.requests[answers.event_time]
+    start, last = (bound.as_py() for bound in pc.min_max(asked).values())
+    end = (last + DAY).date() if last.date() != start.date() else start.date() + DAY
+    span = last - start
+    delay = _delay(answers, tables)
+    unit = DAY if span >= 20 * DAY else HOUR
+    validation = max(_whole(span * 0.1, unit), _whole(delay * 2, unit))
+    test = max(_whole(span * 0.2, unit), _whole(delay * 2, unit))
+    if span < 2 * DAY or validation + test > span * 0.7:
+        needed = max(2 * DAY, _whole((validation + test) / 0.7, DAY))
+        raise UserError(
+            f"the sample spans {format_duration(_whole(span, HOUR))}; labels that come {format_duration(delay)} late "
+            f"need at least {needed.days} days, to train, validate and test on"
+        )
+    per_day = len(asked) / (span / DAY)
+    values = label.drop_null().to_numpy()
+    window = max(test, 2 * _whole(delay, DAY))
+    return Plan(
+        first=start.date(),
+        end=end,
+        rows=len(asked),
+        delay=format_duration(delay),
+        min_rows_per_day=_min_rows(asked),
+        validation=format_duration(validation),
+        test=format_duration(test),
+        gates=_gates(answers.task, values),
+        metric="log_loss" if answers.task is Task.BINARY else "mae",
+        block="1d" if test >= 4 * DAY else "1h",
+        min_rows=_between(per_day * (test / DAY) / 4, 20, 500),
+        tolerance=1e-4 if answers.task is Task.BINARY else float(f"{max(1e-4, 1e-5 * np.abs(values).max()):.0e}"),
+        bias=_rounded(max(0.02, values.mean() * 0.3) if answers.task is Task.BINARY else values.std() * 0.3),
+        constant=_constant(answers.task, values),
+        window=format_duration(window),
+        min_labels=_between(per_day * (window / DAY) / 4, 20, 10_000),
+        coverage=_rounded(max(0.1, tables.outcomes.num_rows / len(asked) * 0.9), 2),
+        bake=format_duration(max(DAY, _whole(delay, DAY))),
+        min_predictions=_between(per_day / 20, 20, 200),
+        min_samples_leaf=_between(len(asked) / 500, 5, 200),
+        rolling=_rolling(answers, tables, span),
+        replay=_replay(start.date(), end, span),
+    )
+
+
+def _delay(answers: Answers, tables: RawTables) -> timedelta:
+    """Return after which time 95 % of the labels are there, in whole hours; a delay that was stated as it is."""
+    if answers.label_delay is not None:
+        return answers.label_delay
+    with session(requests=tables.requests, outcomes=tables.outcomes) as connection:
+        late = f"""SELECT quantile_cont(epoch({KNOWN_AT}) - epoch("{answers.event_time}"), 0.95)
+            FROM requests JOIN outcomes USING ("{tables.key}")"""
+        (seconds,) = connection.sql(late).fetchall()[0]
+    return _whole(timedelta(seconds=seconds), HOUR)
+
+
+def _min_rows(asked: pa.ChunkedArray) -> int:
+    """Return half of the rows of the thinnest day; 0 when there are days without any."""
+    counts = pc.value_counts(asked.cast(pa.date32())).field("counts").to_numpy()
+    first, last = (bound.as_py().date() for bound in pc.min_max(asked).values())
+    return int(counts.min()) // 2 if len(counts) == (last - first).days + 1 else 0
+
+
+def _gates(task: Task, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> dict[str, str]:
+    if task is Task.REGRESSION:
+        return {"r2": "{ min = 0.0 }", "mae": f"{{ max = {_up(np.abs(values - np.median(values)).mean()):g} }}"}
+    share = values.mean()
+    entropy = -(share * math.log(share) + (1 - share) * math.log(1 - share))
+    return {"roc_auc": "{ min = 0.55 }", "log_loss": f"{{ max = {_up(entropy):g} }}"}
+
+
+def _constant(task: Task, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> str:
+    if task is Task.BINARY:
+        return f"always saying {values.mean():.3g}, the share of the event"
+    return f"always saying {np.median(values):.4g}, the median"
+
+
+def _rolling(answers: Answers, tables: RawTables, span: timedelta) -> int:
+    """Return over how many hours to average an entity's outcomes: the fewest that hold enough of them."""
+    entities = max((tables.request_profiles[name].distinct for name in answers.entities), default=1)
+    rate = tables.outcomes.num_rows / entities / (span / HOUR)
+    fit = [window for window in _WINDOWS if window <= span / 4] or [_WINDOWS[0]]
+    return next((window for window in fit if rate * (window / HOUR) >= _ENOUGH), fit[-1]) // HOUR
+
+
+def _replay(first: date, end: date, span: timedelta) -> dict[str, date] | None:
+    """Return the days of the demo's replay; none when the sample is too short to show anything."""
+    if span < _REPLAY_DAYS * DAY:
+        return None
+    start = first + timedelta(days=round(span.days * 0.6))
+    left = (end - start).days
+    days = {"bad_release": 0.5, "fast_end": 0.7, "end": 1.0}
+    return {"history": first, "start": start, **{k: start + timedelta(days=round(left * v)) for k, v in days.items()}}
+
+
+def _whole(span: timedelta, unit: timedelta) -> timedelta:
+    return math.ceil(span / unit) * unit
+
+
+def _between(value: float, low: int, high: int) -> int:
+    """Return a whole number of two digits that matter, within bounds."""
+    return int(min(high, max(low, float(f"{value:.1e}"))))
+
+
+def _rounded(value: float, digits: int = 2) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _up(value: float) -> float:
+    """Return the value with three digits that matter, not below it."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2) if value > 0 else 1.0
+    return float(f"{math.ceil(value / step) * step:.3g}")

@@ -1,0 +1,75 @@
+"""One wide file as the two raw tables of a problem: what is known when asked, and what is known with the label."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.scaffold.answers import Answers, columns_of, known_at, labels
+from pipelines.scaffold.names import unlike
+from pipelines.scaffold.profile import ColumnProfile, profile
+from pipelines.scaffold.sample import Sample
+from pipelines.tables import TIMESTAMP
+
+REQUESTS, OUTCOMES, KNOWN_AT = "requests", "outcomes", "known_at"
+
+
+class RawTables(NamedTuple):
+    """The rows of both tables, the profiles of their columns, and the name of the key.
+
+    Personal columns are declared, but have no values: those stay out of the repository.
+    """
+
+    requests: pa.Table
+    outcomes: pa.Table
+    request_profiles: Mapping[str, ColumnProfile]
+    outcome_profiles: Mapping[str, ColumnProfile]
+    key: str
+
+
+def split(sample: Sample, answers: Answers) -> RawTables:
+    """Return the tables; a row without a label, or without the time of one, has no outcome (yet)."""
+    rows = sample.rows
+    key = answers.key[0] if len(answers.key) == 1 else unlike("request_id", rows.column_names)
+    texts = {name: rows[name].cast(pa.string()) for name in answers.entities}
+    texts[key] = _key(rows, answers)
+    read = columns_of(answers.label, rows.column_names)
+    later = [name for name in rows.column_names if name in {*read, *answers.outcomes} and name != answers.label_time]
+    now = [name for name in rows.column_names if name not in {*later, answers.label_time, key}]
+    requests = {key: texts[key], **{name: texts.get(name, rows[name]) for name in now}}
+    outcomes = {key: texts[key], KNOWN_AT: known_at(sample, answers)}
+    outcomes |= {name: texts[name] for name in answers.entities} | {name: rows[name] for name in later}
+    known = pc.and_(pc.is_valid(labels(sample, answers.label)), pc.is_valid(outcomes[KNOWN_AT]))
+    return RawTables(
+        requests=pa.table(_without(requests, answers)).sort_by(answers.event_time),
+        outcomes=pa.table(_without(outcomes, answers)).filter(known).sort_by(KNOWN_AT),
+        request_profiles=_profiles(pa.table(requests)),
+        outcome_profiles=_profiles(pa.table(outcomes).filter(known)),
+        key=key,
+    )
+
+
+def _key(rows: pa.Table, answers: Answers) -> pa.ChunkedArray:
+    """Return the key as text: of several columns, their values with ``/`` between them."""
+    parts = [_text(rows[name]) for name in answers.key]
+    return pc.binary_join_element_wise(*parts, "/") if len(parts) > 1 else parts[0]
+
+
+def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if values.type != TIMESTAMP:
+        return values.cast(pa.string())
+    seconds = values.cast(pa.timestamp("s", "UTC"), safe=False)
+    return pc.strftime(seconds if seconds.cast(TIMESTAMP).equals(values) else values, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _without(columns: Mapping[str, pa.ChunkedArray], answers: Answers) -> dict[str, pa.ChunkedArray]:
+    """Return the columns with nothing in the personal ones."""
+    return {
+        name: pa.chunked_array([pa.nulls(len(values), values.type)]) if name in answers.personal else values
+        for name, values in columns.items()
+    }
+
+
+def _profiles(rows: pa.Table) -> dict[str, ColumnProfile]:
+    return profile(Sample(rows, {}, ()))
