@@ -5,6 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from monitoring.sequential import larger_evidence, mean
 from pipelines.deployment.judge import Outcome, judge
 from pipelines.deployment.traffic import Side, Traffic
 from pipelines.spec import (
@@ -207,3 +208,9 @@ def test_a_model_against_itself_is_failed_less_often_than_promised(part):
 def test_a_planted_degradation_is_found(worse):
     found = [ends(worse, seed) for seed in range(20)]
     assert sum(seen is not None for seen in found) >= 19
+
+
+def test_losses_that_differ_by_rounding_alone_are_no_evidence():
+    same = [mean(np.full(rows, np.log(2)), np.arange(rows)) for rows in range(2, 200)]
+    assert len({one.value for one in same}) > 1, "sums of the same number round"
+    assert max(larger_evidence(now, usual) for now in same for usual in same[::10]) <= 0
