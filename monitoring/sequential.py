@@ -57,6 +57,8 @@ def larger_evidence(now: Mean, usual: Mean) -> float:
     """
     from scipy.stats import norm
 
+    if np.isclose(now.value, usual.value, rtol=1e-9, atol=0):  # no more than rounding, and its variance no more either
+        return 0.0
     difference, variance, scale = _difference(now, usual)
     if variance == 0:
         return 0.0 if difference <= 0 else float("inf")

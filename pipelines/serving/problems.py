@@ -61,5 +61,6 @@ def _of_route(error: HTTPException) -> HTTPProblem:
     if error.status_code == 404:
         detail = "There are /ping, /invocations, /openapi.json and /metrics."
     if error.status_code == 405 and error.headers:
-        detail = f"This path takes {error.headers['Allow']}."
+        methods = ", ".join(sorted(error.headers["Allow"].split(", ")))  # they come from a set
+        detail = f"This path takes {methods}."
     return HTTPProblem(error.status_code, HTTPStatus(error.status_code).phrase, detail, error.headers)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from monitoring.sequential import larger_evidence, mean
 from pipelines.deployment.judge import Outcome, judge
 from pipelines.deployment.traffic import Side, Traffic
 from pipelines.spec import AbTest, BlueGreen, Problem, Shadow
@@ -151,3 +152,9 @@ def test_an_ab_test_without_labels_ends_undecided():
 
 def _shift_allowed():
     return STATEMENT.model_copy(update={"judge": STATEMENT.judge.model_copy(update={"max_shift": 1.0})})
+
+
+def test_losses_that_differ_by_rounding_alone_are_no_evidence():
+    same = [mean(np.full(rows, np.log(2)), np.arange(rows)) for rows in range(2, 200)]
+    assert len({one.value for one in same}) > 1, "sums of the same number round"
+    assert max(larger_evidence(now, usual) for now in same for usual in same[::10]) <= 0
