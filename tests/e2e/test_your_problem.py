@@ -19,6 +19,8 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import Done, Mlops, _wait_until_up
 from tests.problems import bikes
 
+pytestmark = pytest.mark.slow
+
 SAMPLE_END = "2024-05-12"
 FLAGS = {
     "--name": "bike-rentals",

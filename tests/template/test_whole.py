@@ -9,6 +9,8 @@ import pytest
 
 from tests.template.conftest import OTHER, git
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(bake, repository):
