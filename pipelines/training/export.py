@@ -1,7 +1,10 @@
 """Step 22: a fitted estimator as one ONNX file that takes the raw feature row and names its inputs."""
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -19,12 +22,30 @@ def to_onnx(estimator: Estimator, features: Mapping[str, FeatureType], task: Tas
 
     types = {FeatureType.NUMERIC: FloatTensorType, FeatureType.CATEGORICAL: StringTensorType}
     model = convert(
-        estimator,
+        _with_float32_thresholds(estimator),
         initial_types=[(name, types[kind]([None, 1])) for name, kind in features.items()],
         options={"zipmap": False} if task is Task.BINARY else None,
         target_opset={"": _OPSET, "ai.onnx.ml": 3},
     )
     return bytes(_with_one_output(model, task).SerializeToString())
+
+
+def _with_float32_thresholds(estimator: Estimator) -> Estimator:
+    """Return a copy whose histogram trees split at the largest float32 that is not above their own threshold.
+
+    The graph compares float32. The converter rounds these thresholds, which are float64, to the nearest, and a value
+    just above one that was rounded up would take the other branch; rounded down, every float32 takes the same.
+    """
+    copied = copy.deepcopy(estimator)
+    trees: Any = copied
+    while hasattr(trees, "steps"):
+        trees = trees.steps[-1][1]
+    for predictor in (tree for trees_of_step in getattr(trees, "_predictors", ()) for tree in trees_of_step):
+        exact = predictor.nodes["num_threshold"]
+        rounded = exact.astype(np.float32)
+        below = np.nextafter(rounded, np.float32(-np.inf))
+        predictor.nodes["num_threshold"] = np.where(rounded > exact, below, rounded)
+    return copied
 
 
 def _with_one_output(model: onnx.ModelProto, task: Task) -> onnx.ModelProto:

@@ -82,7 +82,8 @@ class Answer(NamedTuple):
 class Clients:
     """Clients that keep their connections and ask on and on; each kind of outcome is counted.
 
-    Each sends its request, pauses, and stops at the first failed connection unless it ``insists``.
+    A new connection that is cut before an answer counts as refused: the system had taken it, the server had not. Each
+    sends its request, pauses, and stops at the first failed connection unless it ``insists``.
     """
 
     def __init__(self, served: Served, asks: Iterable[bytes | Ask], pause: float = 0.0, insists: bool = False) -> None:
@@ -108,12 +109,7 @@ class Clients:
 
     def _ask_once(self, connection: http.client.HTTPConnection, given: Ask) -> bool:
         """Ask, over the connection that is open or a new one; say whether it held."""
-        try:
-            if connection.sock is None:
-                connection.connect()
-        except ConnectionRefusedError:
-            self.outcomes["refused"] += 1
-            return False
+        new = connection.sock is None
         sent = time.monotonic()
         try:
             connection.request("POST", given.path, given.body, {"Content-Type": given.content_type})
@@ -121,7 +117,7 @@ class Clients:
             content = msgspec.json.decode(reply.read())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            self.outcomes[type(error).__name__] += 1
+            self.outcomes["refused" if new and isinstance(error, ConnectionError) else type(error).__name__] += 1
             return False
         self.outcomes[reply.status] += 1
         if reply.status != 200:

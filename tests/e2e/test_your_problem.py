@@ -65,7 +65,7 @@ def _hashes(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not made & set(path.relative_to(root).parts)
+        if path.is_file() and not made & set(path.relative_to(root).parts) and not path.name.startswith(".coverage.")
     }
 
 

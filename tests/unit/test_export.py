@@ -96,6 +96,22 @@ def test_what_is_not_a_model_is_told():
         Scorer(b"pickle", FEATURES)
 
 
+@pytest.mark.parametrize("package", PROBLEMS)
+def test_thresholds_between_neighbouring_floats_send_each_row_where_the_estimator_sends_it(package):
+    problem = Problem.load(package)
+    neighbours = np.arange(200, dtype=np.int32) + np.float32(1000).view(np.int32)
+    dense = RANDOM.choice(neighbours.view(np.float32), 4000)
+    frame = pd.DataFrame({"depot": "a", "weight": dense, "queue": dense})
+    label = dense.view(np.int32) % 7
+    estimator = problem.estimators["boosting"](FEATURES, 0)
+    estimator.fit(frame, (label > 3).astype(float) if package == PROBLEMS[0] else label)
+    expected = predict(estimator, frame, problem.statement.task)
+    assert np.ptp(expected) > 0.5, "the trees split between neighbours"
+    onnx = to_onnx(estimator, FEATURES, problem.statement.task)
+    predicted = Scorer(onnx, FEATURES)({name: as_input(frame[name], kind) for name, kind in FEATURES.items()})
+    np.testing.assert_allclose(predicted, expected, atol=1e-5)
+
+
 def test_a_model_that_wants_other_features_is_told():
     problem, estimator = MODELS[PROBLEMS[0], "boosting"]
     onnx = to_onnx(estimator, FEATURES, problem.statement.task)
