@@ -32,6 +32,7 @@ from pipelines.spec.release import (
     Variant,
 )
 from pipelines.spec.serving import Default, Serving, ViewPolicy
+from pipelines.spec.stack import Stack
 from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "RunInfo",
     "Serving",
     "Shadow",
+    "Stack",
     "Statement",
     "Step",
     "StepRecord",

@@ -1,0 +1,93 @@
+"""What an environment's stack provisioned: the one document by which pipelines find it, written by ``infra``.
+
+The stack writes it as JSON into its store bucket, and the name of that object into the SSM parameter
+:func:`parameter_name`, so that a project and an environment are all that a command needs to know.
+"""
+
+from pydantic import Field
+
+from pipelines.spec.strict import Strict
+
+
+def parameter_name(project: str, environment: str) -> str:
+    """Return the SSM parameter that holds the ``s3://`` address of the environment's document."""
+    return f"/{project}/{environment}/stack"
+
+
+class Store(Strict):
+    """Where objects lie.
+
+    Attributes:
+        bucket: runs, models, release log, decisions, reports, predictions; object lock where it is production.
+        lake: Iceberg tables, below ``s3://<lake>/tables``.
+        key: ARN of the KMS key that encrypts both.
+    """
+
+    bucket: str
+    lake: str
+    key: str
+
+
+class Features(Strict):
+    """The feature store.
+
+    Attributes:
+        catalog: what the names of the environment's Glue databases begin with; ``raw`` is ``<catalog>_raw``.
+        workgroup: the Athena workgroup; its results lie in the lake.
+        online: the DynamoDB table of the online store.
+    """
+
+    catalog: str
+    workgroup: str
+    online: str
+
+
+class Compute(Strict):
+    """Where steps run.
+
+    Attributes:
+        image: the container image, by digest; None until the first was delivered.
+        role: ARN of the role of training, processing and pipelines.
+        subnets: of jobs; empty outside of a VPC.
+        security_groups: of jobs.
+    """
+
+    image: str | None
+    role: str
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+
+class Stack(Strict):
+    """An environment on AWS, or on an emulator of it.
+
+    Attributes:
+        project: the name that every resource begins with.
+        environment: dev, staging, prod, …
+        region: the code of the AWS region.
+        account: twelve digits.
+        endpoint_url: of an emulator; None for AWS itself.
+        signer: ARN of the KMS key that signs the release log (ECC_NIST_P256).
+        queue: URL of the queue of events.
+        bus: name of the event bus that feeds it.
+        metrics: the CloudWatch namespace.
+        alarms: ARN of the SNS topic that people subscribe to.
+        mlflow: ARN of the managed MLflow, a URL, or None where there is none.
+        endpoint: name of the serving endpoint; None where Kubernetes serves.
+    """
+
+    project: str
+    environment: str
+    region: str
+    account: str = Field(pattern=r"^\d{12}$")
+    endpoint_url: str | None = None
+    store: Store
+    features: Features
+    compute: Compute
+    signer: str
+    queue: str
+    bus: str
+    metrics: str
+    alarms: str
+    mlflow: str | None = None
+    endpoint: str | None = None
