@@ -21,7 +21,7 @@ doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 test: $(STAMP) ## Run the tests, in parallel, with coverage
 	@$(RUN) pytest $(ARGS)
 
-test-slow: $(STAMP) ## Run the tests that make a whole project and run its loop, before a release (minutes)
+test-slow: $(STAMP) ## Run the tests that take minutes each, before a release: whole projects, kills at every point
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed

@@ -14,10 +14,9 @@ from pipelines import PIPELINES
 from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from pipelines.bootstrap import Platform
     from pipelines.monitor import MonitorReport
+    from pipelines.serving.app import App
     from pipelines.settings import Settings
     from pipelines.spec import Strict
 
@@ -138,17 +137,17 @@ def serve(
     serve(partial(_serving_app, platform.settings), host, port, workers)
 
 
-def _serving_app(settings: "Settings") -> "Starlette":
+def _serving_app(settings: "Settings") -> "App":
     """Return the app of one worker process, which opens its own stores."""
     from pipelines.bootstrap import Platform
-    from pipelines.serving.app import create_app
+    from pipelines.serving.app import App
     from pipelines.serving.log import LogWriter
     from pipelines.serving.service import Service
 
     platform = Platform(settings)
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return create_app(service, settings)
+    return App(service, settings)
 
 
 def _params(kind: "type[Strict]", settings: list[str]) -> "Strict":

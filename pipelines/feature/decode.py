@@ -58,7 +58,12 @@ class RequestDecoder:
         }
 
     def __call__(self, body: bytes, content_type: str = JSON) -> tuple[Columns, bool]:
-        """Return the fields as columns, personal ones left out, and whether the body was a single JSON object.
+        """Return the fields of a body as :meth:`columns`, and whether it was one JSON object; errors as of both."""
+        rows, single = self.rows(body, content_type)
+        return self.columns(rows), single
+
+    def rows(self, body: bytes, content_type: str = JSON) -> tuple[list[Any], bool]:
+        """Return the rows of a body, for :meth:`columns`, and whether it was a single JSON object.
 
         Raises:
             UserError: saying what in the body is wrong and what is allowed there.
@@ -71,12 +76,19 @@ class RequestDecoder:
             several = "; several go in 'instances'" if content_type == JSON else ""
             raise UserError(f"{error}. A request carries {self._told}{several}") from error
         self._check(len(rows))
-        fields = {
+        return rows, single
+
+    def columns(self, rows: list[Any]) -> Columns:
+        """Return the fields of rows as columns, personal ones left out.
+
+        Raises:
+            UserError: for a time that is none to predict for.
+        """
+        return {
             name: from_values(list(map(attrgetter(name), rows)), column)
             for name, column in self._schema.items()
             if not column.personal
         }
-        return fields, single
 
     def _check(self, rows: int) -> None:
         if self._max_rows is not None and rows > self._max_rows:

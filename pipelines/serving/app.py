@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,116 +13,75 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.feature.decode import JSON
-from pipelines.ports import Unavailable
-from pipelines.serving import formats
-from pipelines.serving.limits import Gate, in_time
+from pipelines.serving.invocations import Invocations
 from pipelines.serving.openapi import document
-from pipelines.serving.problems import HTTPProblem, problem, response
-from pipelines.serving.service import NoRelease, Service
+from pipelines.serving.problems import problem, response
+from pipelines.serving.service import Service
 from pipelines.settings import Settings
-from pipelines.spec import UserError
 
-_INLINE_BYTES = 8192
-"""A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
-
-_THREADS = 2
-
-_FAILURES = (HTTPException, HTTPProblem, NoRelease, UserError, Unavailable, Exception)
+_INVOCATIONS = "/invocations"
 
 
 class App:
-    """The handlers, of one service."""
+    """The app of one service; it looks for a new release every ``poll_seconds`` while it runs."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
-        self._service, self._gate = service, Gate(settings)
+        self._service, self._settings = service, settings
         self._contract = msgspec.json.encode(document(service.problem.statement, settings))
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+        self._invocations = Invocations(service, settings)
+        self._starlette = Starlette(
+            routes=[
+                Route("/ping", self._ping),
+                Route("/metrics", self._metrics),
+                Route("/openapi.json", self._openapi),
+                Route(_INVOCATIONS, self._invocations, methods=["POST"]),
+            ],
+            exception_handlers=dict.fromkeys((HTTPException, Exception), self._failed),
+            lifespan=self._lifespan,
+        )
+        self._starlette.router.redirect_slashes = False
 
-    async def ping(self, _: Request) -> Response:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as ASGI has it: predictions at once, the rest by way of the framework."""
+        if scope["type"] == "http" and scope["path"] == _INVOCATIONS and scope["method"] == "POST":
+            await self._invocations(scope, receive, send)
+        else:
+            await self._starlette(scope, receive, send)
+
+    def drain(self) -> None:
+        """Let each answer close its connection from now on, because the app will soon stop."""
+        self._invocations.draining = True
+
+    async def _ping(self, _: Request) -> Response:
         """Say that the app lives, and which release it serves."""
         number = self._service.release.number if self._service.release else None
         return Response(msgspec.json.encode({"status": "ok", "release": number}), media_type=JSON)
 
-    async def invocations(self, request: Request) -> Response:
-        """Answer a request body with predictions."""
-        with self._gate.admitted() as deadline:
-            answer_type = formats.accepted(request.headers.get("accept"))
-            explained = _explained(request, answer_type)
-            content_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
-            body = await self._gate.body(request)
-            await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
-
-            def answer() -> bytes:
-                in_time(deadline)
-                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
-
-            inline = len(body) <= _INLINE_BYTES and not explained and not self._service.log.full
-            content = answer() if inline else await self._in_thread(answer)
-        closing = {"Connection": "close"} if request.app.state.draining else None
-        return Response(content, media_type=answer_type, headers=closing)
-
-    async def _in_thread(self, answer: Callable[[], bytes]) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
-
-    async def metrics(self, _: Request) -> Response:
+    async def _metrics(self, _: Request) -> Response:
         """Return what was counted."""
         self._service.metrics.pending.set(self._service.pending)
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    async def contract(self, _: Request) -> Response:
+    async def _openapi(self, _: Request) -> Response:
         """Return the OpenAPI document."""
         return Response(self._contract, media_type=JSON)
 
-    async def failed(self, _: Request, error: Exception) -> Response:
+    async def _failed(self, _: Request, error: Exception) -> Response:
         """Answer an exception as a problem."""
         told = problem(error)
         self._service.metrics.refused.labels(str(told.status)).inc()
         return response(told)
 
-
-def create_app(service: Service, settings: Settings) -> Starlette:
-    """Return the app; it looks for a new release every ``poll_seconds`` while it runs."""
-    app = App(service, settings)
-
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await asyncio.to_thread(service.refresh)
-        polling = asyncio.create_task(_poll(service, settings.poll_seconds))
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(self._service.refresh)
+        polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()
-        await asyncio.to_thread(service.close)
+        await asyncio.to_thread(self._service.close)
 
-    made = Starlette(
-        routes=[
-            Route("/ping", app.ping),
-            Route("/invocations", app.invocations, methods=["POST"]),
-            Route("/metrics", app.metrics),
-            Route("/openapi.json", app.contract),
-        ],
-        exception_handlers=dict.fromkeys(_FAILURES, app.failed),
-        lifespan=lifespan,
-    )
-    made.router.redirect_slashes = False
-    made.state.draining = False
-    return made
-
-
-def _explained(request: Request, answer_type: str) -> bool:
-    """Say whether ``?explain`` asks for explanations.
-
-    Raises:
-        HTTPProblem: 400 when it is neither true nor false, 406 when the format of the answer has no room for them.
-    """
-    given = request.query_params.get("explain", "false")
-    if given not in {"true", "false"}:
-        raise HTTPProblem(400, "Not a valid request", f"explain={given}: write explain=true or explain=false.")
-    if given == "true" and answer_type != JSON:
-        raise HTTPProblem(406, "Not acceptable", f"Explanations are {JSON} alone; leave out explain or accept that.")
-    return given == "true"
-
-
-async def _poll(service: Service, seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(service.refresh)
-        service.metrics.pending.set(service.pending)
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            await asyncio.to_thread(self._service.refresh)
+            self._service.metrics.pending.set(self._service.pending)

@@ -2,15 +2,12 @@
 
 import csv
 import io
-from typing import Any
 
 import msgspec
 
 from pipelines.feature.decode import CSV, FORMATS, JSON
 from pipelines.serving.problems import HTTPProblem
-
-Answer = dict[str, Any]
-"""One row: prediction, prediction_id, model_version, variant; or ``{"predictions": [rows]}``."""
+from pipelines.serving.service import Answer
 
 COLUMNS = ("prediction", "prediction_id", "model_version", "variant")
 

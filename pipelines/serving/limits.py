@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-from starlette.requests import ClientDisconnect, Request
+from typing import Any
 
 from pipelines.serving.problems import LATER, HTTPProblem
 from pipelines.settings import Settings
+
+Receive = Callable[[], Awaitable[Any]]
+"""Gives the next message of a request, as ASGI has it."""
 
 _CLOSE = {"Connection": "close"}  # what was not read of a body is not read as the next request either
 
@@ -36,30 +38,35 @@ class Gate:
         finally:
             self._inside -= 1
 
-    async def body(self, request: Request) -> bytes:
+    async def body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """Return the body, reading no more of it than may be and for no longer.
 
         Raises:
-            HTTPProblem: 413 when it is too large, 408 when it does not arrive in time.
+            HTTPProblem: 413 when it is too large, 408 when it does not arrive in time, 400 when the connection closes.
         """
         limit, seconds = self._settings.max_body_bytes, self._settings.deadline_seconds
-        too_large = HTTPProblem(413, "Too large", f"A body may have {limit:,} bytes; send fewer rows in each.", _CLOSE)
-        if int(request.headers.get("content-length", 0)) > limit:
-            raise too_large
-        chunks, size = [], 0
+        if int(headers.get(b"content-length", 0)) > limit:
+            raise _too_large(limit)
+        chunks, size, more = [], 0, True
         try:
             async with asyncio.timeout(seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise HTTPProblem(400, "Incomplete", "The connection closed before the whole body arrived.")
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
                     if size > limit:
-                        raise too_large
-                    chunks.append(chunk)
+                        raise _too_large(limit)
+                    more = message.get("more_body", False)
         except TimeoutError as error:
             late = f"The body did not arrive within {seconds:g} s; send it faster, or fewer rows in each request."
             raise HTTPProblem(408, "Too slow", late, _CLOSE) from error
-        except ClientDisconnect as error:
-            raise HTTPProblem(400, "Incomplete", "The connection closed before the whole body arrived.") from error
         return b"".join(chunks)
+
+
+def _too_large(limit: int) -> HTTPProblem:
+    return HTTPProblem(413, "Too large", f"A body may have {limit:,} bytes; send fewer rows in each.", _CLOSE)
 
 
 def in_time(deadline: float) -> None:

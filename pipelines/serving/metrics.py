@@ -64,9 +64,10 @@ class Metrics:
             cache(counter.labels) for counter in (self.predictions, self.missing, self.absent)
         )
 
-    def observe(self, predictions: Predictions, seconds: float) -> None:
-        """Count what was answered."""
-        self.seconds.observe(seconds)
+    def observe(self, predictions: Predictions, seconds: float, bodies: int) -> None:
+        """Count what was answered, and for each request body how long that took."""
+        for _ in range(bodies):
+            self.seconds.observe(seconds)
         for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
             self._answered(variant, version).inc(rows)
         failed = sum(error is not None for error in predictions.error)

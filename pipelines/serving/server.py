@@ -29,7 +29,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> None:
     """Serve the ASGI app that each worker makes for itself, until SIGTERM or SIGINT.
 
-    ``app.state.draining`` is set in the app of a worker that will soon stop.
+    The app's method ``drain`` is called when its worker will soon stop.
     """
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
@@ -75,7 +75,7 @@ def metrics_of(workers: int) -> Iterator[None]:
 def _load(make_app: Callable[[], Any], parent: int) -> Any:
     _stop_without(parent)
     app = make_app()
-    signal.signal(signal.SIGUSR1, lambda *_: setattr(app.state, "draining", True))
+    signal.signal(signal.SIGUSR1, lambda *_: app.drain())
     return app
 
 

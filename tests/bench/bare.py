@@ -41,6 +41,7 @@ def create_app(folder: Path) -> Any:
         await send({"type": "http.response.start", "status": 200, "headers": headers_sent})
         await send({"type": "http.response.body", "body": answer})
 
+    app.drain = lambda: None  # type: ignore[attr-defined]
     return app
 
 

@@ -188,8 +188,8 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def main(name: str, folder: Path, database: Path) -> None:
-    """Kill and resume at every point; each starts from the same home at the same path, which tables remember."""
+def main(name: str, folder: Path, database: Path, step: int) -> None:
+    """Kill and resume at every ``step``-th point; each starts from the same home at the same path, as tables know."""
     home, template = folder / "home", folder / "template"
     shutil.copytree(database, home / "mlflow")
     import_everything(home)
@@ -208,7 +208,7 @@ def main(name: str, folder: Path, database: Path) -> None:
         act(name, platform)
         (folder / "result.json").write_text(json.dumps(ended_with(platform)))
 
-    for point in count():
+    for point in count(step=step):
         shutil.copytree(template, home)
         code = in_child(partial(run, point))
         assert code in (0, -signal.SIGKILL), f"kill point {point}: {code}"
@@ -229,4 +229,4 @@ def import_everything(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

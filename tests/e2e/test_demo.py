@@ -8,7 +8,9 @@ from tests.conftest import PROBLEMS
 from tests.e2e.conftest import Mlops
 
 
-@pytest.fixture(scope="module", params=PROBLEMS)
+@pytest.fixture(
+    scope="module", params=[PROBLEMS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in PROBLEMS[1:])]
+)
 def demo(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     mlops = Mlops(folder / "replay", request.param)

@@ -1,4 +1,7 @@
-"""kill -9 after every single write of a pipeline and of a tick: the resumed run ends as if nothing had happened."""
+"""kill -9 after any write of a pipeline and of a tick: the resumed run ends as if nothing had happened.
+
+After some of the writes in each run of the tests; after every single one in ``make test-slow``.
+"""
 
 import json
 import subprocess
@@ -11,23 +14,25 @@ from tests.conftest import ROOT
 MOVES = {"deployment": ["promote"], "tick, which passes": ["advance"], "tick, which fails": ["roll back"]}
 
 
-@pytest.mark.parametrize(
-    ("pipeline", "least_points"),
-    [
-        ("feature", 12),
-        ("continuous_training", 30),  # with the training that it starts
-        ("deployment", 14),  # half-way through each write, too
-        ("tick, which passes", 2),
-        ("tick, which fails", 2),
-    ],
-)
-def test_a_run_killed_at_any_boundary_resumes_and_ends_the_same(tmp_path, mlflow_database, pipeline, least_points):
-    command = [sys.executable, "-m", "tests.e2e.killing", pipeline, str(tmp_path), str(mlflow_database)]
+POINTS = {
+    "feature": 12,
+    "continuous_training": 30,  # with the training that it starts
+    "deployment": 14,  # half-way through each write, too
+    "tick, which passes": 2,
+    "tick, which fails": 2,
+}
+
+
+@pytest.mark.parametrize("pipeline", POINTS)
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow, id="every"), pytest.param(7, id="some")])
+def test_a_run_killed_at_any_boundary_resumes_and_ends_the_same(tmp_path, mlflow_database, pipeline, step):
+    step = min(step, max(1, POINTS[pipeline] // 2))
+    command = [sys.executable, "-m", "tests.e2e.killing", pipeline, str(tmp_path), str(mlflow_database), str(step)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     whole, *killed = map(json.loads, done.stdout.splitlines())
     assert not whole["killed"]
     assert whole["result"]["transitions"][-1:] == MOVES.get(pipeline, [])
-    assert sum(one["killed"] for one in killed) >= least_points
+    assert sum(one["killed"] for one in killed) >= POINTS[pipeline] // step
     for one in killed:
         assert one["result"] == whole["result"], f"killed after write {one['point']}"

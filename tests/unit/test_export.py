@@ -74,7 +74,7 @@ for (package, name), (problem, estimator) in t.MODELS.items():
         subprocess.run(
             [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True
         ).stdout
-        for seed in ("1", "2", "3", "4")
+        for seed in ("1", "2")
     }
     assert len(answers) == 1
 

@@ -18,9 +18,9 @@ def recorded(request, tmp_path_factory, mlflow_database):
 
 
 def test_a_model_against_itself_is_failed_no_more_often_than_promised(recorded):
-    """500 canaries of each task, each looked at after every hundred requests."""
-    alarms = failed(*recorded, 500)
-    assert len(alarms) <= 5, alarms  # one in a hundred is promised
+    """150 canaries of each task, each looked at after every hundred requests; ``make bench`` has a thousand."""
+    alarms = failed(*recorded, 150)
+    assert len(alarms) <= 1, alarms  # one in a hundred is promised
 
 
 @pytest.mark.parametrize("worse", [{"errors": 0.06}, {"latency": 4.0}], ids=["errors", "latency"])

@@ -9,6 +9,7 @@ import pytest
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
+from pipelines.feature.decode import JSON
 from pipelines.serving.log import LogReader, LogWriter
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import to_challenger
@@ -77,6 +78,56 @@ def test_several_are_answered_in_their_order(service):
     together = [answer["prediction"] for answer in service.predict(body(rows))["predictions"]]
     alone = [service.predict(json.dumps(row).encode())["prediction"] for row in rows]
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def together(service, rows):
+    return service.predict_together([(json.dumps(row).encode(), JSON) for row in rows])
+
+
+def test_what_arrives_together_is_answered_in_one_pass_as_it_would_be_alone(service):
+    rows = requests(12)
+    bodies = [body(rows[:3]), *(json.dumps(row).encode() for row in rows[3:11]), body(rows[11:])]
+    first, *single, last = service.predict_together([(given, JSON) for given in bodies])
+    answers = [*first["predictions"], *single, *last["predictions"]]
+    assert len({answer["prediction_id"] for answer in answers}) == service.log.pending == 12
+    alone = [service.predict(json.dumps(row).encode())["prediction"] for row in rows]
+    np.testing.assert_allclose([answer["prediction"] for answer in answers], alone, atol=1e-6)
+    service.log.flush()
+    logged = LogReader(service.log._objects, "dev").read(NOW, NOW + timedelta(days=20)).to_pylist()[:12]
+    assert [row["prediction_id"] for row in logged] == [answer["prediction_id"] for answer in answers]
+    assert [row["key"] for row in logged] == [row["parcel_id"] for row in rows]
+    assert len({row["latency_ms"] for row in logged}) == 1, "the model ran once"
+    assert "invocation_seconds_count 22.0" in service.metrics.text().decode()
+
+
+def test_what_arrives_together_with_a_bad_request_is_answered(service):
+    rows = requests(3)
+    good, bad, late, other = together(
+        service, [rows[0], {**rows[1], "wieght": 1}, {**rows[1], "weight": None}, rows[2]]
+    )
+    assert "unknown field" in str(bad)
+    assert isinstance(bad, UserError)
+    assert all(0 <= answer["prediction"] <= 1 for answer in (good, late, other))
+    assert service.log.pending == 3
+    assert 'missing_features_total{feature="weight"} 1.0' in service.metrics.text().decode(), "counted once"
+
+
+def test_what_arrives_together_is_scored_apart_while_a_challenger_takes_traffic(service, platform):
+    champion = platform.releases.state().champion
+    model, version, _ = plant_failing_model(platform.models, champion.model, "weight")
+    canary(platform, model, version)
+    service.refresh()
+    assert {answer["variant"] for answer in together(service, requests())} == {"champion", "challenger"}
+    service.log.flush()
+    logged = LogReader(service.log._objects, "dev").read(NOW, NOW + timedelta(days=20))
+    assert len(set(logged["latency_ms"].to_pylist())) > 30
+
+
+def test_without_a_release_all_that_arrive_together_are_told(new_platform):
+    empty = new_platform(name="empty")
+    service = Service(empty.problem, empty.online, empty.models, empty.releases, LogWriter(empty.objects, "x", 60, 9))
+    assert [type(answer) for answer in together(service, requests(2))] == [NoRelease, NoRelease]
+    service.log.close()
 
 
 def test_missing_features_are_counted_and_an_unknown_entity_is_answered(service):

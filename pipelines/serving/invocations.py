@@ -1,0 +1,83 @@
+"""``/invocations`` in plain ASGI: a framework's routing, request and response cost more than the answer does."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pipelines.feature.decode import JSON
+from pipelines.serving import formats
+from pipelines.serving.limits import Gate, Receive, in_time
+from pipelines.serving.problems import HTTPProblem, problem, response
+from pipelines.serving.service import Service
+from pipelines.serving.together import Together
+from pipelines.settings import Settings
+
+_INLINE_BYTES = 8192
+"""A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
+
+_THREADS = 2
+
+
+class Invocations:
+    """Answers request bodies with predictions, and whatever fails with a problem.
+
+    While ``draining``, each answer closes its connection.
+    """
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.draining = False
+        self._service, self._gate = service, Gate(settings)
+        self._together = Together(service)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        """Answer a POST, as ASGI has it."""
+        try:
+            content, media_type = await self._answer(scope, receive)
+        except Exception as error:
+            told = problem(error)
+            self._service.metrics.refused.labels(str(told.status)).inc()
+            await response(told)(scope, receive, send)
+            return
+        headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(content))]
+        if self.draining:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _answer(self, scope: Any, receive: Receive) -> tuple[bytes, str]:
+        """Return the answer and its media type."""
+        with self._gate.admitted() as deadline:
+            headers = dict(scope["headers"])
+            answer_type = formats.accepted(headers.get(b"accept", b"*/*").decode("latin-1"))
+            explained = _explained(scope["query_string"], answer_type)
+            content_type = headers.get(b"content-type", JSON.encode()).decode("latin-1")
+            content_type = content_type.partition(";")[0].strip().lower()
+            body = await self._gate.body(headers, receive)
+            if len(body) <= _INLINE_BYTES and not explained and not self._service.log.full:
+                answer = await self._together.predict(body, content_type, deadline)
+                return formats.encode(answer, answer_type), answer_type
+            await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
+
+            def compute() -> bytes:
+                in_time(deadline)
+                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
+
+            return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type
+
+
+def _explained(query: bytes, answer_type: str) -> bool:
+    """Say whether ``?explain`` asks for explanations.
+
+    Raises:
+        HTTPProblem: 400 when it is neither true nor false, 406 when the format of the answer has no room for them.
+    """
+    if not query:
+        return False
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)).get("explain", "false")
+    if given not in {"true", "false"}:
+        raise HTTPProblem(400, "Not a valid request", f"explain={given}: write explain=true or explain=false.")
+    if given == "true" and answer_type != JSON:
+        raise HTTPProblem(406, "Not acceptable", f"Explanations are {JSON} alone; leave out explain or accept that.")
+    return given == "true"

@@ -1,0 +1,67 @@
+"""Answers the requests that have arrived in one pass: decoding apart, one lookup, one run of the model, one log entry.
+
+Nobody waits for others to come: a pass takes what is there when its turn comes, which under load is several requests
+and otherwise one.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from pipelines.serving.limits import in_time
+from pipelines.serving.problems import HTTPProblem
+from pipelines.serving.service import Answer, Service
+
+_AT_ONCE = 32
+"""How many requests a pass takes at most, so that the event loop is not kept for long."""
+
+
+class _Waiting(NamedTuple):
+    body: bytes
+    content_type: str
+    deadline: float
+    answer: asyncio.Future[Answer]
+
+
+class Together:
+    """The requests that wait for the next pass of one event loop."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._waiting: list[_Waiting] = []
+
+    async def predict(self, body: bytes, content_type: str, deadline: float) -> Answer:
+        """Answer a body as :meth:`Service.predict` does.
+
+        Raises:
+            HTTPProblem: 503 when its turn comes after its deadline.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._pass)
+        waiting = _Waiting(body, content_type, deadline, loop.create_future())
+        self._waiting.append(waiting)
+        return await waiting.answer
+
+    def _pass(self) -> None:
+        taken, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._pass)
+        asked = [waiting for waiting in taken if _still_asked(waiting)]
+        answers = self._service.predict_together([(waiting.body, waiting.content_type) for waiting in asked])
+        for waiting, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Exception):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
+
+
+def _still_asked(waiting: _Waiting) -> bool:
+    """Say whether somebody waits for the answer; one who waited too long is told."""
+    if waiting.answer.done():  # the connection closed
+        return False
+    try:
+        in_time(waiting.deadline)
+    except HTTPProblem as late:
+        waiting.answer.set_exception(late)
+        return False
+    return True
