@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -75,6 +76,7 @@ class App:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(self._service.refresh)
+        gc.freeze()  # what is loaded stays: a collection need not look at it, which takes tens of milliseconds
         polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()

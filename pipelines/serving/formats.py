@@ -2,6 +2,7 @@
 
 import csv
 import io
+from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +13,7 @@ from pipelines.serving.service import Answer
 COLUMNS = ("prediction", "prediction_id", "model_version", "variant")
 
 
+@lru_cache(maxsize=256)
 def accepted(header: str | None) -> str:
     """Return the format that an Accept header prefers; JSON where it leaves the choice.
 

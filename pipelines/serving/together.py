@@ -1,7 +1,7 @@
 """Answers the requests that have arrived in one pass: decoding apart, one lookup, one run of the model, one log entry.
 
-Nobody waits for others to come: a pass takes what is there when its turn comes, which under load is several requests
-and otherwise one.
+A pass begins when as many requests are there as the last one had, or a millisecond after its first. So a request that
+comes alone, as the one before did, waits for nobody, and under load nearly all of a pass is shared.
 """
 
 import asyncio
@@ -13,6 +13,10 @@ from pipelines.serving.service import Answer, Service
 
 _AT_ONCE = 32
 """How many requests a pass takes at most, so that the event loop is not kept for long."""
+
+
+_GATHERING_SECONDS = 0.001
+"""How long a pass waits for as many requests as the last one had."""
 
 
 class _Waiting(NamedTuple):
@@ -28,6 +32,8 @@ class Together:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._waiting: list[_Waiting] = []
+        self._expected = 1
+        self._start: asyncio.Handle | None = None
 
     async def predict(self, body: bytes, content_type: str, deadline: float) -> Answer:
         """Answer a body as :meth:`Service.predict` does.
@@ -36,16 +42,20 @@ class Together:
             HTTPProblem: 503 when its turn comes after its deadline.
         """
         loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._pass)
         waiting = _Waiting(body, content_type, deadline, loop.create_future())
         self._waiting.append(waiting)
+        if len(self._waiting) == self._expected:
+            if self._start:
+                self._start.cancel()
+            self._start = loop.call_soon(self._pass)
+        elif self._start is None:
+            self._start = loop.call_later(_GATHERING_SECONDS, self._pass)
         return await waiting.answer
 
     def _pass(self) -> None:
         taken, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._pass)
+        self._expected = max(len(taken), self._expected - 1)  # fewer only bit by bit, or a late one would part the rest
+        self._start = asyncio.get_running_loop().call_soon(self._pass) if self._waiting else None
         asked = [waiting for waiting in taken if _still_asked(waiting)]
         answers = self._service.predict_together([(waiting.body, waiting.content_type) for waiting in asked])
         for waiting, answer in zip(asked, answers, strict=True):

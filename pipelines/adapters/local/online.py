@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -55,24 +55,20 @@ class SqliteOnline:
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port."""
         pairs = list(wanted)
-        return dict(
-            row for first in range(0, len(pairs), _AT_ONCE) for row in self._read(pairs[first : first + _AT_ONCE])
-        )
+        found = (row for first in range(0, len(pairs), _AT_ONCE) for row in self._rows(pairs[first : first + _AT_ONCE]))
+        return {(view, entity): _row(time, values) for view, entity, time, values in found}
 
     def as_of(self, view: str) -> datetime | None:
         """See the port."""
         row = self._connection.execute("SELECT as_of FROM complete WHERE view = ?", (view,)).fetchone()
         return _time(row[0]) if row else None
 
-    def _read(self, pairs: list[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], OnlineRow]]:
+    def _rows(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str, int, str]]:
         given = [part for pair in pairs for part in pair]
         try:
-            found = self._reader.execute(select(len(pairs)), given).fetchall()
+            return self._reader.execute(select(len(pairs)), given).fetchall()
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The online store cannot be read ({_reason(error)}); ask again later.") from error
-        decoded = json.loads(f"[{','.join(values for *_, values in found)}]")
-        for (view, entity, time, _), values in zip(found, decoded, strict=True):
-            yield (view, entity), OnlineRow(_time(time), tuple(values))
 
     @property
     def _reader(self) -> sqlite3.Connection:
@@ -98,6 +94,12 @@ class SqliteOnline:
 
 def _reason(error: Exception) -> str:
     return error.strerror or "" if isinstance(error, OSError) else str(error)
+
+
+@lru_cache(maxsize=16_384)
+def _row(time: int, values: str) -> OnlineRow:
+    """Return a row from its text; most requests ask for what others asked for."""
+    return OnlineRow(_time(time), tuple(json.loads(values)))
 
 
 def _micros(time: datetime) -> int:
