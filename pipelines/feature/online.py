@@ -70,7 +70,8 @@ class OnlineFeatures:
 
 
 def _keys(view: FeatureView, fields: Columns) -> list[str]:
-    return [entity_key(values) for values in zip(*(fields[column] for column in view.entity), strict=True)]
+    columns = [fields[column].tolist() for column in view.entity]
+    return [entity_key(values) for values in zip(*columns, strict=True)]
 
 
 def _absent(view: FeatureView, fields: Columns, number: int, row: OnlineRow | None) -> Absent:

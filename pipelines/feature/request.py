@@ -12,6 +12,8 @@ from pipelines.spec import Column, FeatureType, RequestFeatures, UserError
 
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_A_TIME = np.iinfo(np.int64).min  # numpy's NaT
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 
@@ -30,7 +32,8 @@ def from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[A
         case "string":
             return np.array(values, dtype=object)
         case "timestamp":
-            return np.array([_naive(value, row) for row, value in enumerate(values)], dtype="datetime64[us]")
+            micros = [_micros(value, row) for row, value in enumerate(values)]
+            return np.array(micros, dtype=np.int64).view("datetime64[us]")
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
@@ -73,12 +76,13 @@ def _from_arrow(values: pa.ChunkedArray, column: Column) -> np.ndarray[Any, np.d
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _naive(time: datetime | None, row: int) -> datetime | None:
-    """Return a time in UTC without its zone, which numpy does not know."""
+def _micros(time: datetime | None, row: int) -> int:
+    """Return a time as microseconds since 1970 in UTC, which numpy takes far sooner than a datetime."""
     if time is None:
-        return None
+        return _NOT_A_TIME
     if not _FIRST_YEAR < time.year < _LAST_YEAR:
         raise UserError(
             f"{time.isoformat()} in row {row} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}"
         )
-    return (time if time.tzinfo is UTC else time.astimezone(UTC)).replace(tzinfo=None)
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -41,7 +41,6 @@ def answer(release: Release, fields: Columns, keys: Any, event_time: Any, featur
     answers = _Answers(release, units, features)
     answers.score()
     none: list[Any] = [None] * len(keys)
-    challenger = release.challenger
     return Predictions(
         prediction_id=_random_ids(len(keys)),
         event_time=event_time,
@@ -49,7 +48,7 @@ def answer(release: Release, fields: Columns, keys: Any, event_time: Any, featur
         unit=units,
         release=[release.number] * len(keys),
         routed=answers.routed,
-        variant=["challenger" if model is challenger else "champion" for model in answers.model],
+        variant=["champion" if model is release.champion else "challenger" for model in answers.model],
         model=[model.variant.model for model in answers.model],
         version=[model.variant.version for model in answers.model],
         prediction=answers.prediction,
@@ -111,6 +110,10 @@ class _Answers:
     def score(self) -> None:
         """Score each row by the variant it is routed to, or by the champion when that fails."""
         challenger, chosen = self.release.challenger, self._challenged()
+        if not chosen:
+            self.prediction, elapsed = apply(self.release.champion, self.features)
+            self.latency_ms = [elapsed] * len(self.units)
+            return
         failed = self._challenge(challenger, chosen) if challenger else []
         answered = set(chosen) - set(failed)
         self._apply(self.release.champion, [row for row in range(len(self.units)) if row not in answered])
