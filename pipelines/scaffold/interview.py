@@ -1,10 +1,11 @@
 """The interview: answers from flags, from questions where there is somebody to ask, and from the sample."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.prompt import Prompt
 
 from pipelines.scaffold import answers as known
@@ -33,14 +34,23 @@ class Asker:
         """Return what a flag says, if it was given."""
         return self._flags.get(flag)
 
-    def __call__(self, flag: str, question: str, suggestion: str | None = None) -> str:
-        """Return the answer; empty when there is none, which is noted in ``missing``."""
+    def __call__(
+        self, flag: str, question: str, suggestion: str | None = None, check: Callable[[str], object] = str
+    ) -> str:
+        """Return the answer; empty when there is none, which is noted in ``missing``.
+
+        Where somebody is asked, what ``check`` raises is told and the question asked again.
+        """
         given = self._flags.get(flag)
         if given is not None:
             return given
-        if self._console is not None:
-            answer = Prompt.ask(question, console=self._console, default=suggestion or ...)
-            return str(answer).strip()
+        while self._console is not None:
+            answer = str(Prompt.ask(question, console=self._console, default=suggestion or ...)).strip()
+            try:
+                check(answer)
+                return answer
+            except UserError as error:
+                self._console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         if suggestion is None:
             self.missing.append(f"--{flag.replace('_', '-')}")
         return suggestion or ""
@@ -64,17 +74,29 @@ def interview(
     ask = Asker(flags, console)
     name = ask("name", "Name of the problem", snake(path.stem).replace("_", "-") or "problem")
     title = ask("title", "Title", name.replace("-", " ").capitalize())
-    event_time = ask("event_time", "Column that says when the prediction is asked for", times[0])
-    event_time = resolve(sample, event_time, "event time")
-    key = _columns(sample, ask("key", "Column that names the row (or several: a,b)", _key(profiles, event_time)), "key")
-    label = ask("label", "Label: a column, or an SQL expression such as minutes > 15")
-    label = resolve(sample, label, "label") if label in sample.given.values() else label
+
+    def column(what: str) -> Callable[[str], str]:
+        return lambda text: resolve(sample, text, what)
+
+    def columns(what: str) -> Callable[[str], tuple[str, ...]]:
+        return lambda text: _columns(sample, text, what)
+
+    def expression(text: str) -> str:
+        return resolve(sample, text, "label") if text in sample.given.values() else text
+
+    when = "Column that says when the prediction is asked for"
+    event_time = column("event time")(ask("event_time", when, times[0], column("event time")))
+    names = "Column that names the row (or several: a,b)"
+    key = columns("key")(ask("key", names, _key(profiles, event_time), columns("key")))
+    labelled = "Label: a column, or an SQL expression such as minutes > 15"
+    label = expression(ask("label", labelled, None, lambda text: known.labels(sample, expression(text))))
     task = _task(ask, sample, label) if label else Task.REGRESSION
     label_time, label_delay = _when(ask, sample)
-    outcomes = _columns(sample, ask("known_later", "Other columns known only with the label", _NONE), "known later")
+    later = "Other columns known only with the label"
+    outcomes = columns("known later")(ask("known_later", later, _NONE, columns("known later")))
     taken = [*key, event_time, *outcomes, *known.columns_of(label, list(sample.given))]
     entities = ", ".join(known.suggested_entities(profiles, taken)[:3]) or _NONE
-    entities_given = ask("entities", "Columns whose recent labels are features", entities)
+    entities_given = ask("entities", "Columns whose recent labels are features", entities, columns("entity"))
     answers = Answers(
         name=name,
         title=title,
@@ -87,10 +109,10 @@ def interview(
         label_time=label_time,
         label_delay=label_delay,
         outcomes=outcomes,
-        entities=_columns(sample, entities_given, "entity"),
+        entities=columns("entity")(entities_given),
         personal=_personal(ask, sample, profiles),
         currency=ask("currency", "Currency of the costs", "USD"),
-        costs={cost: _number(ask, cost, question) for cost, question in COSTS[task].items()},
+        costs={cost: _cost(ask, cost, question) for cost, question in COSTS[task].items()},
     )
     if ask.missing:
         needed = ", ".join(ask.missing).replace("--label-delay", "--label-delay or --label-time")
@@ -121,10 +143,13 @@ def _key(profiles: Mapping[str, ColumnProfile], event_time: str) -> str | None:
 
 def _task(ask: Asker, sample: Sample, label: str) -> Task:
     suggestion = known.suggested_task(known.labels(sample, label))
-    given = ask("task", f"Task ({' or '.join(Task)})", suggestion.value)
-    if given not in list(Task):
-        raise UserError(f"task: there is no {given!r}; {nearest(given, list(Task))}")
-    return Task(given)
+
+    def task(text: str) -> Task:
+        if text not in list(Task):
+            raise UserError(f"task: there is no {text!r}; {nearest(text, list(Task))}")
+        return Task(text)
+
+    return task(ask("task", f"Task ({' or '.join(Task)})", suggestion.value, task))
 
 
 def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
@@ -134,19 +159,24 @@ def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
         raise UserError("give --label-time or --label-delay, not both")
     if not time and not delay:
         question = "When is the label known: after a delay such as 2d or 6h, or the column that says when"
-        either = ask("label_delay", question)
-        time = either if either in {*sample.given, *sample.given.values()} else None
+        columns = {*sample.given, *sample.given.values()}
+        either = ask("label_delay", question, None, lambda text: text in columns or _delay(text))
+        time = either if either in columns else None
         delay = None if time else either
     if time:
         return resolve(sample, time, "label time"), None
     if not delay:
         return None, timedelta()  # noted as missing
+    return None, _delay(delay)
+
+
+def _delay(text: str) -> timedelta:
     try:
-        parsed = parse_duration(delay)
+        parsed = parse_duration(text)
     except ValueError as error:
         raise UserError(f"label delay: {error}") from error
     assert isinstance(parsed, timedelta), "a text is parsed or refused"
-    return None, parsed
+    return parsed
 
 
 def _columns(sample: Sample, text: str, what: str) -> tuple[str, ...]:
@@ -156,13 +186,20 @@ def _columns(sample: Sample, text: str, what: str) -> tuple[str, ...]:
 
 def _personal(ask: Asker, sample: Sample, profiles: Mapping[str, ColumnProfile]) -> tuple[str, ...]:
     looks = ", ".join(column.name for column in profiles.values() if column.personal) or _NONE
-    return _columns(sample, ask("personal", "Personal columns: never a feature, values not copied", looks), "personal")
+
+    def columns(text: str) -> tuple[str, ...]:
+        return _columns(sample, text, "personal")
+
+    return columns(ask("personal", "Personal columns: never a feature, values not copied", looks, columns))
 
 
-def _number(ask: Asker, flag: str, question: str) -> float:
-    text = ask(flag, question)
+def _cost(ask: Asker, flag: str, question: str) -> float:
+    return _number(flag, ask(flag, question, None, lambda text: _number(flag, text)) or "1")
+
+
+def _number(flag: str, text: str) -> float:
     try:
-        number = float(text or 1)
+        number = float(text)
     except ValueError as error:
         raise UserError(f"{flag}: {text!r} is no number") from error
     if not 0 < number < float("inf"):

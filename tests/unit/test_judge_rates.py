@@ -17,10 +17,11 @@ def recorded(request, tmp_path_factory, mlflow_database):
     return platform, record(platform, NOW, NOW + 20 * DAY)  # half of it after the world has changed
 
 
-def test_a_model_against_itself_is_failed_no_more_often_than_promised(recorded):
-    """150 canaries of each task, each looked at after every hundred requests; ``make bench`` has a thousand."""
-    alarms = failed(*recorded, 150)
-    assert len(alarms) <= 1, alarms  # one in a hundred is promised
+@pytest.mark.parametrize("canaries", [150, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_model_against_itself_is_failed_no_more_often_than_promised(recorded, canaries):
+    """Each canary is looked at after every hundred requests, and one in a hundred may fail; of each task."""
+    alarms = failed(*recorded, canaries)
+    assert len(alarms) <= canaries / 100, alarms
 
 
 @pytest.mark.parametrize("worse", [{"errors": 0.06}, {"latency": 4.0}], ids=["errors", "latency"])

@@ -209,6 +209,40 @@ def test_questions_are_asked_where_somebody_is_there(tmp_path, monkeypatch):
     assert (answers.entities, answers.costs) == (("shop",), {"false_alarm": 1.0, "miss": 2.0})
 
 
+def test_a_wrong_answer_is_told_and_asked_for_again(tmp_path, monkeypatch, capsys):
+    _frame().to_csv(tmp_path / "orders.csv", index=False)
+    sample = read_sample(tmp_path / "orders.csv")
+    said = {
+        "Label": ["lat", "late"],
+        "When is": ["soon", "6h"],
+        "Who answers": ["me"],
+        "Cost of a false": ["much", "1"],
+        "Cost of a missed": ["-2", "2"],
+        "Column that says": ["place", "placed"],
+        "Columns whose": ["shops", "shop"],
+        "Task": ["guess", "binary_classification"],
+    }
+
+    def answer(question, default):
+        return next((said[start].pop(0) for start in said if question.startswith(start)), default)
+
+    monkeypatch.setattr(Prompt, "ask", lambda question, console, default: answer(question, default))
+    answers = interview(tmp_path / "orders.csv", sample, profile(sample), {}, Console(width=300))
+    assert (answers.label, answers.event_time, answers.entities) == ("late", "placed", ("shop",))
+    assert answers.costs == {"false_alarm": 1.0, "miss": 2.0}
+    told = capsys.readouterr().out
+    for error in (
+        "the label 'lat' is no number",
+        "'soon' is not a duration",
+        "'much' is no number",
+        "-2 is no cost",
+        "there is no column 'place'",
+        "there is no column 'shops'",
+        "there is no 'guess'",
+    ):
+        assert error in told, error
+
+
 def test_check_tells_every_error_at_once(make, monkeypatch):
     folder = make(folder="made_wrong")
     monkeypatch.syspath_prepend(str(folder.parent))
