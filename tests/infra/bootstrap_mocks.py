@@ -1,4 +1,4 @@
-"""An account and a repository to bootstrap in tests, and policies as they reach AWS."""
+"""An account and a repository to bootstrap in tests, and what was registered, as it reaches AWS."""
 
 import json
 
@@ -9,26 +9,30 @@ from infra.bootstrap.settings import Settings
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 GITHUB = {"owner": "acme", "owner_id": 42, "repository": "fleet", "repository_id": 4711}
 GIVEN = {"account": ACCOUNT, "environments": ["dev", "prod"], "github": GITHUB}
+PEOPLE = {"trusted": [f"arn:aws:iam::{ACCOUNT}:root"]}
 ROLE, POLICY = "aws:iam/role:Role", "aws:iam/policy:Policy"
+ATTACHED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 
 def settings(**changes):
     return Settings.parse(GIVEN | changes, "Pulumi.main.yaml")
 
 
-def home(project="fleet"):
-    return Home(project, ACCOUNT, REGION)
-
-
 def program(project="fleet", **changes):
-    return lambda: bootstrap(settings(**changes), home(project))
+    return lambda: bootstrap(settings(**changes), Home(project, ACCOUNT, REGION))
 
 
-def policies_of(registered, role):
-    """Return the documents of the policies of a role."""
-    named = {name: json.loads(inputs["policy"]) for name, inputs in registered.of(POLICY).items()}
-    return [
-        named[name]
-        for name in registered.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
-        if name.startswith(f"{role}-")
-    ]
+def trust_of(registered, role):
+    """Return the trust policy of a role, as its text."""
+    return registered.of(ROLE)[role]["assumeRolePolicy"]
+
+
+def document_of(registered, policy):
+    """Return the document of a policy."""
+    return json.loads(registered.of(POLICY)[policy]["policy"])
+
+
+def documents_of(registered, role):
+    """Return the documents of every policy that is attached to a role."""
+    attached = [name for name, inputs in registered.of(ATTACHED).items() if inputs["role"] == role]
+    return [document_of(registered, name) for name in attached]

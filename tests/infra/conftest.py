@@ -1,7 +1,8 @@
 """Runs Pulumi programs without Pulumi: its runtime's mocks keep what would be registered with the engine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,9 +51,13 @@ class Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)
 
 
-@pytest.fixture
-def run_program() -> Callable[..., Registered]:
+@pytest.fixture(scope="session")
+def run_program() -> Iterator[Callable[..., Registered]]:
     """Run a function that registers resources, and return what it registered."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    calls = ThreadPoolExecutor(max_workers=1)  # Pulumi makes a loop in each thread that it calls the mocks from
+    loop.set_default_executor(calls)
 
     def run(program: Callable[[], object], answers: dict[str, dict[str, Any]] | None = None) -> Registered:
         registered = Registered(answers or {})
@@ -62,7 +67,10 @@ def run_program() -> Callable[..., Registered]:
             mocks.set_mocks(registered, "program", "test", preview=False, monitor=Monitor(registered))
             await stack.run_pulumi_func(lambda: program() and None)
 
-        asyncio.run(execute())
+        loop.run_until_complete(execute())
         return registered
 
-    return run
+    yield run
+    calls.submit(lambda: asyncio.get_event_loop().close()).result()
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -4,6 +4,7 @@ from infra.bootstrap.permissions.documents import Document, allow, deny, documen
 from infra.bootstrap.permissions.services import SERVICES
 from infra.bootstrap.scope import Scope
 
+_JOBS = ("hyper-parameter-tuning-job", "processing-job", "training-job", "transform-job")
 _NETWORK_OF_JOBS = (
     "ec2:*NetworkInterface*",
     "ec2:DescribeDhcpOptions",
@@ -20,7 +21,7 @@ def boundary(scope: Scope) -> Document:
     attach a policy of the environment to a role of the environment: within this boundary all the same.
     """
     roles, policies = scope.owned("iam", "role/{name}-*"), scope.owned("iam", "policy/{name}-*")
-    jobs = [scope.home.arn("sagemaker", kind) for kind in ("*-job/*", "experiment*/*")]
+    jobs = [scope.home.arn("sagemaker", f"{kind}/*") for kind in _JOBS]
     mlflow = [scope.home.arn("sagemaker", "mlflow-*")]
     return document(
         [
