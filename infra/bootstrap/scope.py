@@ -70,7 +70,7 @@ class Scope:
     @property
     def boundary(self) -> str:
         """ARN of the boundary that every role of the environment must have."""
-        return self.home.arn("iam", f"policy/{self.role('boundary')}")
+        return self.names.boundary_arn
 
     def role(self, kind: str) -> str:
         """Return the name of a role or policy of the bootstrap: no name of an environment begins like it."""

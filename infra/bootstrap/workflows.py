@@ -48,7 +48,7 @@ class Workflows(pulumi.ComponentResource):
         self.plan: dict[str, pulumi.Output[str]] = {}
         for scope in args.scopes:
             name = scope.environment
-            self._policy(scope.role("boundary"), text(boundary(scope)))
+            self._policy(scope.boundary.rpartition("/")[2], text(boundary(scope)))
             may = deploy_statements(scope, builds=scope is args.scopes[0], protected=name in args.protected)
             self.deploy[name] = self._role(
                 scope.role("deploy"), deploy_trust(provider, args.github, name), may, trusted
