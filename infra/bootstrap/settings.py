@@ -1,6 +1,7 @@
 """What a person decides about an account: ``Pulumi.<stack>.yaml``, typed. Everything else is derived."""
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -9,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pipelines.spec import Strict, UserError
 from pipelines.spec.strict import explain
 
-KEY = "settings"
+NAMESPACE = "bootstrap:"
 Account = Annotated[
     str,
     BeforeValidator(lambda given: f"{given:012d}" if type(given) is int else given),
@@ -135,15 +136,23 @@ class Settings(Strict):
         return self.trains in self.environments
 
     @classmethod
-    def parse(cls, given: Any, source: str) -> Self:
-        """Read the settings of a stack.
+    def parse(cls, given: Mapping[str, str], source: str) -> Self:
+        """Read the settings of a stack, as Pulumi hands its configuration over: what is no text is JSON.
 
         Raises:
             UserError: naming ``source``, each key that is wrong, and what is allowed there.
         """
-        if given is None:
-            raise UserError(f"{source} has no bootstrap:{KEY}; docs/first-day.md shows one")
+        keys = {key.removeprefix(NAMESPACE): _value(text) for key, text in given.items() if key.startswith(NAMESPACE)}
+        if not keys:
+            raise UserError(f"{source} says nothing about the account; docs/first-day.md shows what to write")
         try:
-            return cls.model_validate_json(json.dumps(given))
+            return cls.model_validate_json(json.dumps(keys))
         except ValidationError as error:
             raise UserError("\n".join(f"{source}: {line}" for line in explain(error, cls))) from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return text if text.isdigit() else json.loads(text)  # an account, which may begin with a zero
+    except ValueError:
+        return text

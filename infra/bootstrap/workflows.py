@@ -73,7 +73,8 @@ class Workflows(pulumi.ComponentResource):
         for number, policy in enumerate(pack(may), start=1):
             made = self._policy(f"{name}-{number}", text(policy))
             aws.iam.RolePolicyAttachment(f"{name}-{number}", role=role.name, policy_arn=made.arn, opts=self._child)
-        return role.arn
+        arn: pulumi.Output[str] = role.arn
+        return arn
 
     def _policy(self, name: str, policy: str) -> aws.iam.Policy:
         return aws.iam.Policy(name, name=name, policy=policy, opts=self._child)

@@ -15,7 +15,8 @@ ATTACHED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 
 def settings(**changes):
-    return Settings.parse(GIVEN | changes, "Pulumi.main.yaml")
+    given = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (GIVEN | changes).items()}
+    return Settings.parse({f"bootstrap:{key}": text for key, text in given.items()}, "Pulumi.main.yaml")
 
 
 def program(project="fleet", **changes):

@@ -31,7 +31,8 @@ class Registered(pulumi.runtime.Mocks):
         assert (args.typ, args.name) not in self.resources, f"{args.typ} {args.name} is registered twice"
         self.resources[args.typ, args.name] = args.inputs
         named = args.inputs.get("name", args.inputs.get("bucket", args.name))
-        return f"{args.name}-id", {"arn": f"arn:{args.typ}:{named}", "keyId": f"{args.name}-key", **args.inputs}
+        made = {"arn": f"arn:{args.typ}:{named}", "keyId": f"{args.name}-key", "repositoryUrl": f"registry/{named}"}
+        return f"{args.name}-id", made | args.inputs
 
     def call(self, args):
         self.calls.append(args.token)

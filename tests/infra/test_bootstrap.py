@@ -7,6 +7,7 @@ import pytest
 
 from infra.bootstrap.permissions.documents import MANAGED_POLICY_LIMIT
 from infra.bootstrap.scope import Home, shortened
+from infra.bootstrap.settings import Settings
 from pipelines.spec import UserError
 from pipelines.spec.setup import Setup
 from tests.infra.bootstrap_mocks import ACCOUNT, ATTACHED, GITHUB, PEOPLE, POLICY, ROLE, program, settings, trust_of
@@ -254,14 +255,13 @@ def test_a_wrong_setting_is_told(changes, says):
 
 
 def test_without_settings_the_docs_are_named():
-    from infra.bootstrap.settings import Settings
-
-    with pytest.raises(UserError, match=r"has no bootstrap:settings; docs/first-day\.md shows one"):
-        Settings.parse(None, "Pulumi.main.yaml")
+    with pytest.raises(UserError, match=r"says nothing about the account; docs/first-day\.md shows what to write"):
+        Settings.parse({"aws:region": "eu-central-1"}, "Pulumi.main.yaml")
 
 
 def test_an_account_without_quotes_loses_no_zero():
-    assert settings(account=1234567890).account == "001234567890"
+    assert settings(account="001234567890").account == "001234567890"
+    assert settings(image_readers=[1234567890]).image_readers == ("001234567890",)
 
 
 @pytest.mark.parametrize("project", ["fleet-dev", "a-name-that-is-longer-than-any-bucket"])
