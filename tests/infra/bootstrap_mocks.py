@@ -6,7 +6,7 @@ from infra.bootstrap.program import bootstrap
 from infra.bootstrap.scope import Home
 from infra.bootstrap.settings import Settings
 
-ACCOUNT, REGION = "123456789012", "eu-central-1"
+ACCOUNT, REGION = "123456789012", "eu-west-1"
 GITHUB = {"owner": "acme", "owner_id": 42, "repository": "fleet", "repository_id": 4711}
 GIVEN = {"account": ACCOUNT, "environments": ["dev", "prod"], "github": GITHUB}
 PEOPLE = {"trusted": [f"arn:aws:iam::{ACCOUNT}:root"]}

@@ -149,8 +149,8 @@ def test_stacks_and_the_doctor_find_what_was_made(registered):
     (parameter,) = registered.of("aws:ssm/parameter:Parameter").values()
     assert parameter["name"] == "/fleet/bootstrap"
     found = Setup.from_json(parameter["value"]["value"])  # wrapped: the provider takes every value for a secret
-    assert found.state == f"s3://fleet-state-{ACCOUNT}?region=eu-central-1"
-    assert found.secrets == "awskms://alias/fleet-state?region=eu-central-1"
+    assert found.state == f"s3://fleet-state-{ACCOUNT}?region=eu-west-1"
+    assert found.secrets == "awskms://alias/fleet-state?region=eu-west-1"
     assert found.environments["prod"].boundary == f"arn:aws:iam::{ACCOUNT}:policy/fleet-boundary-prod"
 
 
@@ -256,7 +256,7 @@ def test_a_wrong_setting_is_told(changes, says):
 
 def test_without_settings_the_docs_are_named():
     with pytest.raises(UserError, match=r"says nothing about the account; docs/first-day\.md shows what to write"):
-        Settings.parse({"aws:region": "eu-central-1"}, "Pulumi.main.yaml")
+        Settings.parse({"aws:region": "eu-west-1"}, "Pulumi.main.yaml")
 
 
 def test_an_account_without_quotes_loses_no_zero():
@@ -267,7 +267,7 @@ def test_an_account_without_quotes_loses_no_zero():
 @pytest.mark.parametrize("project", ["fleet-dev", "a-name-that-is-longer-than-any-bucket"])
 def test_a_name_that_reaches_into_anothers_or_is_too_long_is_refused(project):
     with pytest.raises(UserError, match=r"pyproject\.toml"):
-        Home(project, ACCOUNT, "eu-central-1").scope("staging")
+        Home(project, ACCOUNT, "eu-west-1").scope("staging")
 
 
 def test_a_long_name_is_cut_to_one_that_differs():

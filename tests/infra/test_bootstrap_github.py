@@ -34,7 +34,7 @@ def test_each_environments_workflows_are_told_their_own_role_and_plans_theirs(ru
     told = {(one["environment"], one["variableName"]): one["value"] for one in found.of(VARIABLE).values()}
     assert told["dev", "AWS_ROLE"].endswith("fleet-deploy-dev")
     assert told["prod", "AWS_ROLE"].endswith("fleet-deploy-prod")
-    assert told["prod", "PULUMI_BACKEND_URL"] == "s3://fleet-state-123456789012?region=eu-central-1"
+    assert told["prod", "PULUMI_BACKEND_URL"] == "s3://fleet-state-123456789012?region=eu-west-1"
     shared = {one["variableName"]: one["value"] for one in found.of(SHARED).values()}
     assert shared["AWS_PLAN_ROLE_PROD"].endswith("fleet-plan-prod")
     assert not any("deploy" in value for value in shared.values())

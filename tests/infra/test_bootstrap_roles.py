@@ -15,7 +15,7 @@ from tests.infra.bootstrap_mocks import ACCOUNT, PEOPLE, document_of, documents_
 
 pytestmark = pytest.mark.roles
 HERE = Path(__file__).parent / "simulation"
-KEY = f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ASKS_IAM = {
     "Version": "2012-10-17",
     "Statement": [
@@ -33,7 +33,7 @@ STATE = "arn:aws:s3:::fleet-state-123456789012/.pulumi"
 def arn(service, resource):
     if service == "s3":
         return f"arn:aws:s3:::{resource}"
-    return f"arn:aws:{service}:{'' if service in GLOBAL else 'eu-central-1'}:{ACCOUNT}:{resource}"
+    return f"arn:aws:{service}:{'' if service in GLOBAL else 'eu-west-1'}:{ACCOUNT}:{resource}"
 
 
 # role: what it may, what it must not; each an action, a resource, and what AWS would know about the request.

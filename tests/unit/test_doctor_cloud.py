@@ -22,7 +22,7 @@ from pipelines.spec.setup import Identities, Setup, setup_parameter
 from pipelines.spec.stack import parameter_name
 from tests.conftest import PROBLEMS, ROOT
 
-REGION, ACCOUNT = "eu-central-1", "123456789012"
+REGION, ACCOUNT = "eu-west-1", "123456789012"
 STATED = Cloud(region=REGION, monthly_budget=200)
 
 
