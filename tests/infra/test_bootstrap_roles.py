@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.names import Names
 from tests.infra.bootstrap_mocks import ACCOUNT, PEOPLE, document_of, documents_of, program
 
 pytestmark = pytest.mark.roles
@@ -308,6 +309,30 @@ def test_no_role_of_an_environment_gets_out_of_its_boundary(registered, simulato
     allowed, denied = WITHIN
     assert wrong(ask(simulator, allowed, [EVERYTHING], boundary), may=True) == []
     assert wrong(ask(simulator, denied, [EVERYTHING], boundary), may=False) == []
+
+
+def test_every_role_of_an_environment_can_do_its_work_within_the_boundary(registered, simulator):
+    permissions = pytest.importorskip("infra.permissions", reason="the environments' own program is not here")
+    may = permissions.Permissions(Names("fleet", "dev", ACCOUNT, "eu-west-1"), KEY, KEY)
+    within = document_of(registered, "fleet-boundary-dev")
+    for role in ("jobs", "serving", "tick", "scheduler", "mlflow"):
+        statements = getattr(may, role)()
+        cases = [
+            (action, resource if resource == "*" else resource.replace("*", "x"), DEV | _meets(statement))
+            for statement in statements
+            for action in statement["Action"]
+            for resource in statement["Resource"]
+        ]
+        identity = [{"Version": "2012-10-17", "Statement": statements}]
+        alone, bounded = ask(simulator, cases, identity), ask(simulator, cases, identity, within)
+        assert [before for before, after in zip(alone, bounded, strict=True) if before != after] == []
+        assert sum(answer == "Allowed" for *_, answer in alone) >= 8, role
+
+
+def _meets(statement):
+    """Return a context that meets the conditions of a statement."""
+    given = [pair for pairs in statement.get("Condition", {}).values() for pair in pairs.items()]
+    return {key: value if isinstance(value, str) else value[0] for key, value in given}
 
 
 def test_without_the_boundary_it_would(registered, simulator):

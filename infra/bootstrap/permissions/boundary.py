@@ -45,7 +45,11 @@ def boundary(scope: Scope) -> Document:
                 {"ArnLike": {"iam:PolicyARN": policies}},
             ),
             allow("PullImages", ["ecr:Batch*", "ecr:GetDownloadUrlForLayer"], _repository(scope)),
-            allow("Log", ["logs:Create*", "logs:PutLogEvents"], [scope.home.arn("logs", "log-group:/aws/sagemaker/*")]),
+            allow(
+                "Log",
+                ["logs:Create*", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                [scope.home.arn("logs", "log-group:/aws/sagemaker/*")],
+            ),
             allow(
                 "WithoutResources",
                 ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken", "tag:GetResources", *_NETWORK_OF_JOBS],

@@ -65,7 +65,7 @@ SERVICES = (
             "pipeline/{name}*",
         ),
         look=("Describe*", "ListTags"),
-        use=("Describe*", "InvokeEndpoint*", "ListTags", "StartPipelineExecution", "StopPipelineExecution"),
+        use=("Describe*", "InvokeEndpoint*", "ListPipelineExecution*", "ListTags", "St*PipelineExecution"),
     ),
     Service(
         "sqs",
