@@ -24,6 +24,7 @@ ASKS_IAM = {
     ],
 }
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+MLFLOW = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:mlflow-app/app-ABCDEF123456"
 GLOBAL = ("iam", "budgets")
 DEV, PROD, OTHER = ({"aws:ResourceTag/stack": name} for name in ("fleet-dev", "fleet-prod", "parcels-dev"))
 NEW_DEV, NEW_PROD = {"aws:RequestTag/stack": "fleet-dev"}, {"aws:RequestTag/stack": "fleet-prod"}
@@ -47,7 +48,9 @@ CASES = {
             ("s3:PutObject", f"{STATE}/locks/organization/infra/dev/1.json", {}),
             ("kms:Decrypt", KEY, {"kms:ResourceAliases": ["alias/fleet-state"]}),
             ("kms:CreateKey", "*", NEW_DEV),
+            ("kms:TagResource", KEY, NEW_DEV),
             ("kms:PutKeyPolicy", KEY, DEV),
+            ("sagemaker:AddTags", MLFLOW, NEW_DEV | {"sagemaker:TaggingAction": "CreateMlflowApp"}),
             ("iam:CreateRole", arn("iam", "role/fleet-dev-jobs"), BOUNDED),
             ("iam:PutRolePolicy", arn("iam", "role/fleet-dev-jobs"), BOUNDED),
             ("iam:PassRole", arn("iam", "role/fleet-dev-jobs"), {"iam:PassedToService": "sagemaker.amazonaws.com"}),
@@ -81,6 +84,9 @@ CASES = {
             ("kms:Decrypt", KEY, PROD),
             ("kms:Decrypt", KEY, {}),
             ("kms:CreateKey", "*", NEW_PROD),
+            ("kms:TagResource", KEY, NEW_DEV | OTHER),
+            ("kms:TagResource", KEY, NEW_PROD),
+            ("sagemaker:AddTags", MLFLOW, NEW_DEV),
             ("kms:ScheduleKeyDeletion", KEY, OTHER),
             ("iam:CreateRole", arn("iam", "role/fleet-dev-jobs"), {}),
             ("iam:CreateRole", arn("iam", "role/admin"), BOUNDED),

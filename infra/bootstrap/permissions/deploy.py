@@ -160,9 +160,14 @@ def _tagged(scope: Scope) -> list[Statement]:
         return [scope.home.arn(service, resource) for resource in TAGGED[service]]
 
     aliases = scope.owned("kms", "alias/{name}-*")
+    untagged = {**requested(scope.tags), "Null": {"aws:ResourceTag/stack": "true"}}
+    made = {"StringEquals": {"sagemaker:TaggingAction": ["CreateMlflowApp", "CreateMlflowTrackingServer"]}}
     autoscaling = {"StringEquals": {"application-autoscaling:service-namespace": ["dynamodb", "sagemaker"]}}
     return [
         allow("Make", _MADE_WITH_TAGS["Others"], condition=requested(scope.tags)),
+        # What is made with tags is tagged by a right of its own: nothing that bears another stack's tag is taken over.
+        allow("TagNew", ["backup:TagResource", "kms:TagResource"], [*of("backup"), *of("kms")], untagged),
+        allow("TagNewMlflow", ["sagemaker:AddTags"], of("sagemaker"), made),
         allow("OwnKeys", ["kms:*"], of("kms"), tagged(scope.tags)),
         allow("OwnAliases", ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"], aliases),
         allow("OwnBackupPlans", ["backup:*"], of("backup"), tagged(scope.tags)),
