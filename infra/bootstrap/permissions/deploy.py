@@ -6,7 +6,7 @@ from infra.bootstrap.permissions.state import write_state
 from infra.bootstrap.scope import Scope
 
 PASSED_TO = ("backup", "budgets", "events", "lambda", "sagemaker", "scheduler", "states")
-LINKED = ("sagemaker.application-autoscaling", "ops.apigateway", "backup")
+LINKED = ("backup", "dynamodb.application-autoscaling", "sagemaker.application-autoscaling")
 _MADE_WITH_TAGS = {
     "Others": (
         "backup:CreateBackupPlan",
