@@ -59,12 +59,22 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Say what is left to do in this repository, what is wrong, and which files of the engine you changed."""
+def doctor(
+    context: typer.Context,
+    as_json: Json = False,
+    cloud: Annotated[
+        bool | None,
+        typer.Option("--cloud/--no-cloud", help="Ask AWS too; by default where infra/bootstrap has a stack."),
+    ] = None,
+) -> None:
+    """Say what is left to do in this repository, what is wrong, and which files of the engine you changed.
+
+    On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
+    """
     from pipelines.doctor import State, examine
 
     platform: Platform = context.obj
-    findings = examine(platform.root, platform.settings.problem)
+    findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
     left = sum(finding.state is State.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from pipelines import doctor
 from pipelines.doctor import State, examine
+from pipelines.doctor import repository as checks
 from tests.conftest import PROBLEMS, ROOT
 
 
@@ -43,7 +43,7 @@ def left(root, package=PROBLEMS[0]):
 
 
 def of_engine(root):
-    return [(found.state.value, found.says) for found in doctor.engine(root)]
+    return [(found.state.value, found.says) for found in checks.engine(root)]
 
 
 def test_a_repository_in_order_has_nothing_left(repository):
@@ -53,7 +53,7 @@ def test_a_repository_in_order_has_nothing_left(repository):
 
 @pytest.mark.parametrize(("version", "state"), [((3, 10), "todo"), ((3, 11), "ok"), ((3, 13), "ok"), ((3, 14), "todo")])
 def test_the_python_must_be_one_of_the_project(repository, version, state):
-    assert doctor.python(repository, version).state.value == state
+    assert checks.python(repository, version).state.value == state
 
 
 def test_a_missing_lock_is_found(repository):
@@ -70,7 +70,7 @@ def test_a_stale_lock_is_found(repository):
 
 def test_without_uv_nobody_can_tell_whether_the_lock_is_current(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert doctor.lock(repository).state is State.NOTE
+    assert checks.lock(repository).state is State.NOTE
 
 
 def test_a_repository_without_a_commit_is_found(repository):

@@ -1,4 +1,4 @@
-"""Says what is left to do in a repository made from the template, what is wrong, and what of the engine was changed."""
+"""The repository: what is left to do in it, what is wrong, and what of the engine was changed."""
 
 import hashlib
 import re
@@ -7,29 +7,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 
-from pipelines.spec import Cloud, Problem, Strict, UserError, load_toml
+from pipelines.doctor.findings import Finding, State
+from pipelines.spec import Problem, Strict, UserError, load_toml
 
 PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
 PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
-
-
-class State(StrEnum):
-    """What a finding asks for: nothing, something, or only to be known."""
-
-    OK = "ok"
-    TODO = "todo"
-    NOTE = "note"
-
-
-class Finding(Strict):
-    """What one check found."""
-
-    check: str
-    state: State
-    says: str
 
 
 class Ownership(Strict):
@@ -53,8 +37,8 @@ class Template(Strict):
     files: dict[str, str]
 
 
-def examine(root: Path, package: str) -> list[Finding]:
-    """Return what every check finds, for the repository at ``root`` and the problem that ``package`` states."""
+def examine_repository(root: Path, package: str) -> list[Finding]:
+    """Return what every check of the repository finds, and of the problem that ``package`` states."""
     return [
         python(root, sys.version_info[:2]),
         lock(root),
@@ -62,7 +46,6 @@ def examine(root: Path, package: str) -> list[Finding]:
         *problem(package),
         releases(root),
         *placeholders(root),
-        *cloud(root),
         *engine(root),
     ]
 
@@ -128,20 +111,6 @@ def placeholders(root: Path) -> Iterator[Finding]:
         for found in dict.fromkeys(PLACEHOLDER.findall(text)):
             says = f"{place}: replace {found} by your own"
             yield Finding(check="placeholder", state=State.TODO, says=says)
-
-
-def cloud(root: Path) -> Iterator[Finding]:
-    """Check ``cloud.toml``, and say what becomes of it."""
-    try:
-        stated = load_toml(root / "cloud.toml", Cloud)
-    except UserError as error:
-        for line in str(error).splitlines():
-            yield Finding(check="AWS", state=State.TODO, says=line.removeprefix(f"{root}/"))
-    else:
-        says = f"planned, in {stated.region} for {stated.monthly_budget:g} USD a month: nothing to set up yet"
-        yield Finding(check="AWS", state=State.NOTE, says=says)
-    says = "environments and workflows are planned: nothing to set up yet, and no secret to paste"
-    yield Finding(check="GitHub", state=State.NOTE, says=says)
 
 
 def engine(root: Path) -> Iterator[Finding]:

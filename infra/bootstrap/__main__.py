@@ -1,0 +1,15 @@
+"""Run by ``pulumi up`` in this folder: reads the stack's configuration and registers what it asks for."""
+
+import pulumi
+from pulumi.runtime.config import CONFIG
+
+from infra.bootstrap.program import bootstrap, read_home
+from infra.bootstrap.settings import Settings
+from pipelines.spec import UserError
+
+try:
+    settings = Settings.parse(CONFIG.get(), f"Pulumi.{pulumi.get_stack()}.yaml")
+    for name, value in bootstrap(settings, read_home(settings)).items():
+        pulumi.export(name, value)
+except UserError as error:
+    raise pulumi.RunError(str(error)) from error

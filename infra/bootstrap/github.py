@@ -1,0 +1,129 @@
+"""The GitHub side: environments and their variables, the protected branch, the workflows' own token."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_github as github
+
+from infra.bootstrap.settings import GitHub, Plan
+
+MAIN = "main"
+REQUIRED_CHECK = "required checks"
+
+
+@dataclass(frozen=True)
+class GitHubSideArgs:
+    """What the repository is to know and to enforce.
+
+    Attributes:
+        github: the repository.
+        environments: of this account, in the order of promotion.
+        protected: environments that ask for reviewers, where there are any.
+        variables: of each environment, for its own workflows alone.
+        shared: of the repository, for plans of pull requests, which belong to no environment.
+        is_first: whether this account's stack keeps what the repository has once.
+    """
+
+    github: GitHub
+    environments: tuple[str, ...]
+    protected: tuple[str, ...]
+    variables: dict[str, dict[str, pulumi.Input[str]]]
+    shared: dict[str, pulumi.Input[str]]
+    is_first: bool
+
+
+class GitHubSide(pulumi.ComponentResource):
+    """What GitHub enforces, as far as its plan goes; :func:`not_enforced` says what that leaves out."""
+
+    def __init__(self, args: GitHubSideArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:bootstrap:GitHubSide", "github", None, opts)
+        self._args, self._slug = args, args.github.repository
+        provider = github.Provider("github", owner=args.github.owner, opts=pulumi.ResourceOptions(parent=self))
+        self._child = pulumi.ResourceOptions(parent=self, provider=provider)
+        if has_environments(args.github):
+            for environment in args.environments:
+                self._environment(environment)
+        for name, value in args.shared.items():
+            github.ActionsVariable(name, repository=self._slug, variable_name=name, value=value, opts=self._child)
+        if args.is_first:
+            self._repository()
+        self.register_outputs({})
+
+    def _environment(self, environment: str) -> None:
+        reviewed = environment in self._args.protected and self._args.github.reviewers
+        made = github.RepositoryEnvironment(
+            environment,
+            repository=self._slug,
+            environment=environment,
+            can_admins_bypass=False,
+            deployment_branch_policy={"protected_branches": False, "custom_branch_policies": True},
+            reviewers=[{"teams": list(self._args.github.reviewers)}] if reviewed else None,
+            prevent_self_review=True if reviewed else None,
+            opts=self._child,
+        )
+        github.RepositoryEnvironmentDeploymentPolicy(
+            environment, repository=self._slug, environment=made.environment, branch_pattern=MAIN, opts=self._child
+        )
+        for name, value in self._args.variables[environment].items():
+            github.ActionsEnvironmentVariable(
+                f"{environment}-{name}",
+                repository=self._slug,
+                environment=made.environment,
+                variable_name=name,
+                value=value,
+                opts=self._child,
+            )
+
+    def _repository(self) -> None:
+        # Workflows open the pull requests of promotions; no approval of theirs counts, as no bot is a code owner.
+        github.WorkflowRepositoryPermissions(
+            "token",
+            repository=self._slug,
+            default_workflow_permissions="read",
+            can_approve_pull_request_reviews=True,
+            opts=self._child,
+        )
+        if has_protected_branches(self._args.github):
+            github.BranchProtection(
+                MAIN,
+                repository_id=self._slug,
+                pattern=MAIN,
+                enforce_admins=True,
+                allows_force_pushes=False,
+                allows_deletions=False,
+                require_conversation_resolution=True,
+                required_status_checks=[{"strict": True, "contexts": [REQUIRED_CHECK]}],
+                required_pull_request_reviews=[
+                    {
+                        "require_code_owner_reviews": True,
+                        "required_approving_review_count": 1,
+                        "dismiss_stale_reviews": True,
+                        "require_last_push_approval": True,
+                    }
+                ],
+                opts=self._child,
+            )
+
+
+def has_environments(repository: GitHub) -> bool:
+    """Whether GitHub lets the repository configure environments."""
+    return not repository.private or repository.plan is not Plan.FREE
+
+
+def has_protected_branches(repository: GitHub) -> bool:
+    """Whether GitHub protects branches of the repository, and with them reviews by code owners."""
+    return not repository.private or repository.plan is not Plan.FREE
+
+
+def not_enforced(repository: GitHub) -> tuple[str, ...]:
+    """Return what the repository's plan leaves to the team, a line each; docs/github.md has the table and sources."""
+    if not repository.private or repository.plan is Plan.ENTERPRISE:
+        return ()
+    missing = ["required reviewers of an environment: the reviewed merge of releases/ is the only approval"]
+    missing += ["attestations of images: the delivery signs with the key in KMS alone"]
+    if repository.plan is Plan.FREE:
+        missing += [
+            "protection of main, and with it the review by code owners: whoever may push may release",
+            "environments and their branches: AWS alone holds deployments to the main branch",
+        ]
+    return tuple(missing)

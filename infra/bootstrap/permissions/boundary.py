@@ -1,0 +1,69 @@
+"""The most that any role of an environment may do, whatever its own policies say: use what the environment owns."""
+
+from infra.bootstrap.permissions.documents import Document, allow, deny, document, tagged
+from infra.bootstrap.permissions.services import SERVICES
+from infra.bootstrap.scope import Scope
+
+_JOBS = ("hyper-parameter-tuning-job", "processing-job", "training-job", "transform-job")
+_NETWORK_OF_JOBS = (
+    "ec2:*NetworkInterface*",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+)
+
+
+def boundary(scope: Scope) -> Document:
+    """Return the permissions boundary of an environment's roles.
+
+    It holds no right to make roles or to change what a role may do, except that the stop action of the budget may
+    attach a policy of the environment to a role of the environment: within this boundary all the same.
+    """
+    roles, policies = scope.owned("iam", "role/{name}-*"), scope.owned("iam", "policy/{name}-*")
+    jobs = [scope.home.arn("sagemaker", f"{kind}/*") for kind in _JOBS]
+    mlflow = [scope.home.arn("sagemaker", "mlflow-*")]
+    return document(
+        [
+            *(
+                allow(
+                    f"Use{service.name.title()}",
+                    [f"{service.name}:{action}" for action in service.use],
+                    scope.owned(service.name, *service.resources),
+                )
+                for service in SERVICES
+                if service.use
+            ),
+            allow("UseKeys", ["kms:*"], [scope.home.arn("kms", "key/*")], tagged(scope.tags)),
+            allow("RunJobs", ["sagemaker:*"], jobs),
+            allow("UseMlflow", ["sagemaker-mlflow:*", "sagemaker:*Mlflow*"], mlflow, tagged(scope.tags)),
+            allow("PassRoles", ["iam:GetRole", "iam:PassRole"], roles),
+            allow(
+                "StopSpending",
+                ["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+                roles,
+                {"ArnLike": {"iam:PolicyARN": policies}},
+            ),
+            allow("PullImages", ["ecr:Batch*", "ecr:GetDownloadUrlForLayer"], _repository(scope)),
+            allow(
+                "Log",
+                ["logs:Create*", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                [scope.home.arn("logs", "log-group:/aws/sagemaker/*")],
+            ),
+            allow(
+                "WithoutResources",
+                ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken", "tag:GetResources", *_NETWORK_OF_JOBS],
+            ),
+            allow("BackUp", ["dynamodb:*Backup*", "s3:GetBucket*", "s3:*InventoryConfiguration"], _backed_up(scope)),
+            allow("KeepBackups", ["backup:*"], scope.owned("backup", "backup-vault:{name}*", "recovery-point:*")),
+            deny("NoState", ["s3:*"], [scope.home.arn("s3", f"{scope.home.project}-state-*")]),
+        ]
+    )
+
+
+def _repository(scope: Scope) -> list[str]:
+    return [scope.home.arn("ecr", f"repository/{scope.home.project}")]
+
+
+def _backed_up(scope: Scope) -> list[str]:
+    return [*scope.owned("dynamodb", "table/{name}-*"), *scope.owned("s3", "{name}-*")]

@@ -1,0 +1,164 @@
+"""What an environment is made of: a row for each service, from which deployment, plans and steps get their rights."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service whose resources bear the environment's name in their ARNs.
+
+    Attributes:
+        name: the service, as ARNs and actions name it.
+        resources: its resources, as :meth:`infra.bootstrap.scope.Scope.owned` reads them.
+        look: what shows how a resource is set up, and none of the data in it.
+        use: what steps, the serving app and the tick do with it.
+        alter: what sets it up, changes it and takes it down.
+    """
+
+    name: str
+    resources: tuple[str, ...]
+    look: tuple[str, ...]
+    use: tuple[str, ...]
+    alter: tuple[str, ...] = ("*",)
+
+
+SERVICES = (
+    Service(
+        "s3",
+        ("{name}-*", "{name}-*/*"),
+        look=(
+            "GetAccelerateConfiguration",
+            "GetBucket*",
+            "GetEncryptionConfiguration",
+            "GetLifecycleConfiguration",
+            "GetReplicationConfiguration",
+            "ListBucket",
+        ),
+        use=("AbortMultipartUpload", "*Object*", "GetBucketLocation", "ListBucket*", "ListMultipartUploadParts"),
+    ),
+    Service(
+        "dynamodb",
+        ("table/{name}-*",),
+        look=("Describe*", "ListTagsOfResource"),
+        use=("BatchGetItem", "BatchWriteItem", "*Item", "ConditionCheckItem", "DescribeTable", "Query", "Scan"),
+    ),
+    Service(
+        "glue",
+        ("catalog", "database/{table}*", "table/{table}*/*"),
+        look=("GetDatabase*", "GetTable*", "GetTags"),
+        use=("*Partition*", "GetDatabase*", "*Table*"),
+    ),
+    Service(
+        "athena",
+        ("workgroup/{name}*",),
+        look=("GetWorkGroup", "ListTagsForResource"),
+        use=("GetQuery*", "GetWorkGroup", "StartQueryExecution", "StopQueryExecution"),
+    ),
+    Service(
+        "sagemaker",
+        (
+            "endpoint/{name}*",
+            "endpoint-config/{name}*",
+            "model/{name}*",
+            "model-package/{name}*",
+            "model-package-group/{name}*",
+            "pipeline/{name}*",
+        ),
+        look=("Describe*", "ListTags"),
+        use=("Describe*", "InvokeEndpoint*", "ListPipelineExecution*", "ListTags", "St*PipelineExecution"),
+    ),
+    Service(
+        "sqs",
+        ("{name}-*",),
+        look=("GetQueueAttributes", "GetQueueUrl", "ListQueueTags"),
+        use=("ChangeMessageVisibility", "*Message", "GetQueueAttributes", "GetQueueUrl"),
+    ),
+    Service("sns", ("{name}-*",), look=("Get*", "List*"), use=("Publish",)),
+    Service(
+        "events",
+        ("event-bus/{name}*", "rule/{name}*"),
+        look=("Describe*", "List*"),
+        use=("PutEvents",),
+    ),
+    Service("scheduler", ("schedule-group/{name}*", "schedule/*/{name}*"), look=("Get*", "List*"), use=()),
+    Service(
+        "lambda",
+        ("function:{name}-*",),
+        look=("GetFunction*", "GetPolicy", "List*"),
+        use=("InvokeFunction",),
+    ),
+    Service(
+        "logs",
+        ("log-group:/aws/*/{name}*", "log-group:/{path}*", "log-group:{name}*"),
+        look=("DescribeLogStreams", "ListTagsForResource", "ListTagsLogGroup"),
+        use=("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"),
+    ),
+    Service(
+        "cloudwatch",
+        ("alarm:{name}-*", "dashboard/{name}*"),
+        look=("DescribeAlarms", "GetDashboard", "ListTagsForResource"),
+        use=("DescribeAlarms",),
+    ),
+    Service("ssm", ("parameter/{path}/*",), look=("GetParameter*", "ListTagsForResource"), use=("GetParameter*",)),
+    Service(
+        "backup",
+        ("backup-vault:{name}*",),
+        look=("DescribeBackupVault", "GetBackupVault*", "ListTags"),
+        use=(),
+    ),
+    Service(
+        "budgets", ("budget/{name}*",), look=("ViewBudget", "DescribeBudgetAction*", "ListTagsForResource"), use=()
+    ),
+)
+
+# What these services name by numbers of their own: allowed by the environment's tags.
+TAGGED = {
+    "kms": ("key/*",),
+    "backup": ("backup-plan:*",),
+    "application-autoscaling": ("scalable-target/*",),
+    "sagemaker": ("mlflow-app/*", "mlflow-tracking-server/*"),
+    "sagemaker-mlflow": ("*",),
+    "ec2": (
+        "elastic-ip/*",
+        "internet-gateway/*",
+        "natgateway/*",
+        "network-acl/*",
+        "route-table/*",
+        "security-group/*",
+        "security-group-rule/*",
+        "subnet/*",
+        "vpc/*",
+        "vpc-endpoint/*",
+        "vpc-flow-log/*",
+    ),
+}
+
+# What has no resource to name, and shows no data: lists and descriptions.
+ACCOUNT_WIDE_LOOK = (
+    "application-autoscaling:Describe*",
+    "backup:ListBackupVaults",
+    "cloudwatch:DescribeAlarms",
+    "ec2:DescribeAddresses*",
+    "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeFlowLogs",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeManagedPrefixLists",
+    "ec2:DescribeNatGateways",
+    "ec2:DescribeNetworkAcls",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribePrefixLists",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroup*",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeTags",
+    "ec2:DescribeVpc*",
+    "ecr:GetAuthorizationToken",
+    "iam:ListPolicies",
+    "kms:ListAliases",
+    "logs:DescribeLogGroups",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:ListServiceQuotas",
+    "ssm:DescribeParameters",
+    "sts:GetCallerIdentity",
+    "tag:GetResources",
+)

@@ -1,0 +1,119 @@
+"""The program: everything that an account needs before a stack of an environment can be made in it."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.bootstrap.github import GitHubSide, GitHubSideArgs, not_enforced
+from infra.bootstrap.images import Images, ImagesArgs
+from infra.bootstrap.people import People, PeopleArgs
+from infra.bootstrap.scope import Home, Scope
+from infra.bootstrap.settings import Settings
+from infra.bootstrap.state import State, StateArgs
+from infra.bootstrap.workflows import Workflows, WorkflowsArgs
+from pipelines.spec import Cloud, UserError, load_toml
+from pipelines.spec.setup import setup_parameter
+
+ROOT = Path(__file__).parents[2]
+
+
+def bootstrap(settings: Settings, home: Home) -> dict[str, pulumi.Output[str]]:
+    """Register the account's resources; return what the stack exports."""
+    scopes = tuple(home.scope(environment) for environment in settings.environments)
+    provider = aws.Provider(
+        "aws",
+        region=home.region,
+        allowed_account_ids=[settings.account],
+        default_tags={"tags": {"project": home.project, "stack": f"{home.project}-bootstrap", "managed-by": "pulumi"}},
+    )
+    opts = pulumi.ResourceOptions(providers={"aws": provider})
+    state = State(StateArgs(home), opts)
+    images = Images(ImagesArgs(home, settings.image_readers), opts)
+    workflows = Workflows(WorkflowsArgs(settings.github, scopes, settings.protected), opts)
+    People(PeopleArgs(home, scopes, settings), opts)
+    _publish(home, scopes, state, images, workflows, provider)
+    _tell_github(settings, home, scopes, state, workflows)
+    for line in not_enforced(settings.github):
+        pulumi.log.warn(f"GitHub does not enforce {line}")
+    return {"state": backend(home, state), "secrets": secrets(home, state), "images": images.url}
+
+
+def backend(home: Home, state: State) -> pulumi.Output[str]:
+    """Return the address of the state, as ``pulumi login`` takes it."""
+    return pulumi.Output.concat("s3://", state.bucket, f"?region={home.region}")
+
+
+def secrets(home: Home, state: State) -> pulumi.Output[str]:
+    """Return the provider of secrets, as ``pulumi stack init --secrets-provider`` takes it."""
+    return pulumi.Output.concat("awskms://", state.alias, f"?region={home.region}")
+
+
+def read_home(settings: Settings, root: Path = ROOT) -> Home:
+    """Return the project's place: its name from ``pyproject.toml``, the region from ``cloud.toml``.
+
+    Raises:
+        UserError: for a region outside of AWS's public partition, and for names that reach into another project's.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    region = load_toml(root / "cloud.toml", Cloud).region
+    if region.startswith(("cn-", "us-gov-")):
+        raise UserError(
+            f"cloud.toml: region: {region} is in a partition of AWS of its own, for which nothing here is made"
+        )
+    home = Home(project, settings.account, region)
+    for environment in settings.environments:
+        home.scope(environment)
+    return home
+
+
+def _publish(
+    home: Home, scopes: tuple[Scope, ...], state: State, images: Images, workflows: Workflows, provider: aws.Provider
+) -> None:
+    """Write :class:`pipelines.spec.setup.Setup` where stacks and the doctor look for it."""
+    environments: Mapping[str, object] = {
+        scope.environment: {
+            "deploy": workflows.deploy[scope.environment],
+            "plan": workflows.plan[scope.environment],
+            "boundary": scope.boundary,
+        }
+        for scope in scopes
+    }
+    document = {
+        "project": home.project,
+        "account": home.account,
+        "region": home.region,
+        "state": backend(home, state),
+        "secrets": secrets(home, state),
+        "images": images.url,
+        "environments": environments,
+    }
+    aws.ssm.Parameter(
+        "bootstrap",
+        name=setup_parameter(home.project),
+        type="String",
+        value=pulumi.Output.json_dumps(document, sort_keys=True),
+        opts=pulumi.ResourceOptions(provider=provider),
+    )
+
+
+def _tell_github(settings: Settings, home: Home, scopes: tuple[Scope, ...], state: State, workflows: Workflows) -> None:
+    """Give each environment's workflows its role, and plans of pull requests theirs, under names of their own."""
+    common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}
+    shared: dict[str, pulumi.Input[str]] = {}
+    for scope in scopes:
+        suffix = scope.environment.upper()
+        shared[f"AWS_PLAN_ROLE_{suffix}"] = workflows.plan[scope.environment]
+        shared |= {f"{name}_{suffix}": value for name, value in common.items()}
+    GitHubSide(
+        GitHubSideArgs(
+            settings.github,
+            settings.environments,
+            settings.protected,
+            {name: {**common, "AWS_ROLE": role} for name, role in workflows.deploy.items()},
+            shared,
+            settings.is_first,
+        )
+    )

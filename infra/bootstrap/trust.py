@@ -1,0 +1,61 @@
+"""Whom a role trusts: tokens of one repository, by its numbers, and people.
+
+The claims that AWS can compare: IAM user guide, "Available keys for AWS OIDC federation" (GitHub's since January 2026).
+A repository's number is compared as well as its subject, so that the older form, names alone, is bound to it too.
+"""
+
+from typing import Any
+
+from infra.bootstrap.permissions.documents import Condition, Document, document
+from infra.bootstrap.settings import GitHub, Roles
+
+ISSUER = "token.actions.githubusercontent.com"
+AUDIENCE = "sts.amazonaws.com"
+MAIN = "refs/heads/main"
+
+
+def subject(repository: GitHub, what: str) -> str:
+    """Return the subject of a token for ``what``, such as ``environment:dev``; a colon in a name arrives as %3A."""
+    owner, name = repository.owner, repository.repository
+    if repository.immutable_subject:
+        owner, name = f"{owner}@{repository.owner_id}", f"{name}@{repository.repository_id}"
+    return f"repo:{owner}/{name}:{what}"
+
+
+def deploy_trust(provider: str, repository: GitHub, environment: str) -> Document:
+    """Trust the jobs of one GitHub environment, on the main branch alone."""
+    return _web_identity(provider, _claims(repository, sub=subject(repository, f"environment:{environment}"), ref=MAIN))
+
+
+def plan_trust(provider: str, repository: GitHub) -> Document:
+    """Trust jobs for pull requests, and those on the main branch: the nightly look for drift.
+
+    A pull request from a fork gets no token from GitHub, so these are of branches of the repository itself.
+    """
+    subjects = [subject(repository, "pull_request"), subject(repository, f"ref:{MAIN}")]
+    return _web_identity(provider, _claims(repository, sub=subjects))
+
+
+def people_trust(roles: Roles) -> Document:
+    """Trust people, by what they signed in as."""
+    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}} if roles.mfa else None
+    return _statement({"AWS": list(roles.trusted)}, "sts:AssumeRole", condition)
+
+
+def provider_arn(account: str) -> str:
+    """Return the ARN of GitHub's identity provider in an account."""
+    return f"arn:aws:iam::{account}:oidc-provider/{ISSUER}"
+
+
+def _claims(repository: GitHub, **claims: object) -> Condition:
+    given = {"aud": AUDIENCE, "repository_id": str(repository.repository_id), **claims}
+    return {"StringEquals": {f"{ISSUER}:{name}": value for name, value in given.items()}}
+
+
+def _web_identity(provider: str, condition: Condition) -> Document:
+    return _statement({"Federated": provider}, "sts:AssumeRoleWithWebIdentity", condition)
+
+
+def _statement(principal: dict[str, Any], action: str, condition: Condition | None) -> Document:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action}
+    return document([statement | ({"Condition": condition} if condition else {})])

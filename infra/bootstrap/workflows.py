@@ -1,0 +1,80 @@
+"""The roles of GitHub's workflows: an environment has one that deploys and one that plans; and its boundary."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.bootstrap.permissions.boundary import boundary
+from infra.bootstrap.permissions.deploy import deploy_statements
+from infra.bootstrap.permissions.documents import Document, Statement, pack, text
+from infra.bootstrap.permissions.plan import plan_statements
+from infra.bootstrap.scope import Scope
+from infra.bootstrap.settings import GitHub
+from infra.bootstrap.trust import AUDIENCE, ISSUER, deploy_trust, plan_trust, provider_arn
+
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class WorkflowsArgs:
+    """Which workflows may act, and where.
+
+    Attributes:
+        github: the repository.
+        scopes: the environments of the account; the first builds the images.
+        protected: environments whose data no workflow may delete.
+    """
+
+    github: GitHub
+    scopes: tuple[Scope, ...]
+    protected: tuple[str, ...]
+
+
+class Workflows(pulumi.ComponentResource):
+    """What trusts GitHub.
+
+    Attributes:
+        deploy: ARN of the role of each environment's workflows.
+        plan: ARN of the role of its plans.
+    """
+
+    def __init__(self, args: WorkflowsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:bootstrap:Workflows", "workflows", None, opts)
+        self._child = pulumi.ResourceOptions(parent=self)
+        provider = provider_arn(args.scopes[0].home.account)
+        trusted = pulumi.ResourceOptions(parent=self, depends_on=self._trust_github(args.github))
+        self.deploy: dict[str, pulumi.Output[str]] = {}
+        self.plan: dict[str, pulumi.Output[str]] = {}
+        for scope in args.scopes:
+            name = scope.environment
+            self._policy(scope.boundary.rpartition("/")[2], text(boundary(scope)))
+            may = deploy_statements(scope, builds=scope is args.scopes[0], protected=name in args.protected)
+            self.deploy[name] = self._role(
+                scope.role("deploy"), deploy_trust(provider, args.github, name), may, trusted
+            )
+            self.plan[name] = self._role(
+                scope.role("plan"), plan_trust(provider, args.github), plan_statements(scope), trusted
+            )
+        self.register_outputs({"deploy": self.deploy, "plan": self.plan})
+
+    def _trust_github(self, github: GitHub) -> list[pulumi.Resource]:
+        """Return the identity provider, unless the account has it; another project may use it when this one is gone."""
+        if github.adopt_provider:
+            return []
+        kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+        url = f"https://{ISSUER}"
+        return [aws.iam.OpenIdConnectProvider("github", url=url, client_id_lists=[AUDIENCE], opts=kept)]
+
+    def _role(
+        self, name: str, trust: Document, may: list[Statement], opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        role = aws.iam.Role(name, name=name, assume_role_policy=text(trust), max_session_duration=HOUR, opts=opts)
+        for number, policy in enumerate(pack(may), start=1):
+            made = self._policy(f"{name}-{number}", text(policy))
+            aws.iam.RolePolicyAttachment(f"{name}-{number}", role=role.name, policy_arn=made.arn, opts=self._child)
+        arn: pulumi.Output[str] = role.arn
+        return arn
+
+    def _policy(self, name: str, policy: str) -> aws.iam.Policy:
+        return aws.iam.Policy(name, name=name, policy=policy, opts=self._child)

@@ -1,0 +1,36 @@
+"""What checks find."""
+
+from enum import StrEnum
+
+from pipelines.spec import Strict
+
+
+class State(StrEnum):
+    """What a finding asks for: nothing, something, or only to be known."""
+
+    OK = "ok"
+    TODO = "todo"
+    NOTE = "note"
+
+
+class Finding(Strict):
+    """What one check found."""
+
+    check: str
+    state: State
+    says: str
+
+
+def ok(check: str, says: str) -> Finding:
+    """Return a finding that asks for nothing."""
+    return Finding(check=check, state=State.OK, says=says)
+
+
+def todo(check: str, says: str) -> Finding:
+    """Return a finding that asks for something, and says what."""
+    return Finding(check=check, state=State.TODO, says=says)
+
+
+def note(check: str, says: str) -> Finding:
+    """Return a finding that is only to be known."""
+    return Finding(check=check, state=State.NOTE, says=says)

@@ -1,0 +1,55 @@
+"""How many instances AWS lets an account run: the quotas that what the stacks state would need."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.doctor.findings import Finding, ok, todo
+
+
+def wanted(root: Path) -> dict[str, int]:
+    """Return the quotas that ``infra/Pulumi.<stack>.yaml`` ask for: names in Service Quotas, and instances at once."""
+    most: dict[str, int] = {}
+    for path in sorted((root / "infra").glob("Pulumi.*.yaml")):
+        stated = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config") or {}
+        for name, count in _of_stack(stated.get("infra:training") or {}, stated.get("infra:serving") or {}):
+            most[name] = max(count, most.get(name, 0))
+    return most
+
+
+def quotas(client: Any, needed: dict[str, int]) -> Iterator[Finding]:
+    """Check the quotas of SageMaker; what was never raised has the default.
+
+    Args:
+        client: of Service Quotas.
+        needed: as :func:`wanted` returns it.
+    """
+    given: dict[str, dict[str, Any]] = {}
+    for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
+        for page in client.get_paginator(operation).paginate(ServiceCode="sagemaker"):
+            given |= {quota["QuotaName"]: quota for quota in page["Quotas"]}
+    for name, count in sorted(needed.items()):
+        quota = given.get(name)
+        if quota is None:
+            yield todo("quota", f"{name}: AWS knows no such quota in this region; is the instance type offered there?")
+        elif quota["Value"] < count:
+            ask = (
+                "aws service-quotas request-service-quota-increase --service-code sagemaker "
+                f"--quota-code {quota['QuotaCode']} --desired-value {count}"
+            )
+            yield todo(
+                "quota", f"{name}: {quota['Value']:g}, and {count} are needed; '{ask}' asks for it (hours to days)"
+            )
+        else:
+            yield ok("quota", f"{name}: {quota['Value']:g}")
+
+
+def _of_stack(training: dict[str, Any], serving: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    kind = "spot training" if training.get("spot", True) else "training"
+    for key in ("instance", "gpu_instance"):
+        if instance := training.get(key):
+            yield f"{instance} for {kind} job usage", training.get("instances", 1)
+    if instance := serving.get("instance"):
+        yield f"{instance} for endpoint usage", 2 * serving.get("max_instances", 2)  # an update stands beside what was

@@ -1,0 +1,83 @@
+"""The GitHub side by plan: what is enforced, what is asked for in vain, and what is said about it."""
+
+import pytest
+
+from infra.bootstrap.github import not_enforced
+from tests.docs.named import ROOT
+from tests.infra.bootstrap_mocks import GITHUB, program, settings
+
+ENVIRONMENT = "github:index/repositoryEnvironment:RepositoryEnvironment"
+BRANCHES = "github:index/repositoryEnvironmentDeploymentPolicy:RepositoryEnvironmentDeploymentPolicy"
+VARIABLE = "github:index/actionsEnvironmentVariable:ActionsEnvironmentVariable"
+SHARED = "github:index/actionsVariable:ActionsVariable"
+PROTECTION = "github:index/branchProtection:BranchProtection"
+
+
+def plan(name, private=True, **more):
+    return {"github": {**GITHUB, "plan": name, "private": private, **more}}
+
+
+def test_each_environment_deploys_from_main_alone_and_admins_have_no_way_around(run_program):
+    found = run_program(program())
+    assert set(found.of(ENVIRONMENT)) == {"dev", "prod"}
+    for environment in found.of(ENVIRONMENT).values():
+        assert environment["deploymentBranchPolicy"] == {"protectedBranches": False, "customBranchPolicies": True}
+        assert environment["canAdminsBypass"] is False
+    assert {name: policy["branchPattern"] for name, policy in found.of(BRANCHES).items()} == {
+        "dev": "main",
+        "prod": "main",
+    }
+
+
+def test_each_environments_workflows_are_told_their_own_role_and_plans_theirs(run_program):
+    found = run_program(program())
+    told = {(one["environment"], one["variableName"]): one["value"] for one in found.of(VARIABLE).values()}
+    assert told["dev", "AWS_ROLE"].endswith("fleet-deploy-dev")
+    assert told["prod", "AWS_ROLE"].endswith("fleet-deploy-prod")
+    assert told["prod", "PULUMI_BACKEND_URL"] == "s3://fleet-state-123456789012?region=eu-west-1"
+    shared = {one["variableName"]: one["value"] for one in found.of(SHARED).values()}
+    assert shared["AWS_PLAN_ROLE_PROD"].endswith("fleet-plan-prod")
+    assert not any("deploy" in value for value in shared.values())
+
+
+def test_main_takes_only_what_its_owners_reviewed_and_its_checks_passed(run_program):
+    (main,) = run_program(program()).of(PROTECTION).values()
+    assert (main["pattern"], main["enforceAdmins"], main["allowsForcePushes"], main["allowsDeletions"]) == (
+        "main",
+        True,
+        False,
+        False,
+    )
+    assert main["requiredStatusChecks"] == [{"strict": True, "contexts": ["required checks"]}]
+    (reviews,) = main["requiredPullRequestReviews"]
+    assert reviews["requireCodeOwnerReviews"] and reviews["dismissStaleReviews"] and reviews["requireLastPushApproval"]
+
+
+def test_a_private_repository_on_the_free_plan_gets_what_that_plan_has(run_program):
+    found = run_program(program(**plan("free")))
+    assert found.of(ENVIRONMENT) == found.of(PROTECTION) == found.of(VARIABLE) == {}
+    assert found.of(SHARED), "plans of pull requests are told their roles all the same"
+
+
+def test_reviewers_release_each_run_of_a_protected_environment_where_the_plan_has_them(run_program):
+    found = run_program(program(**plan("enterprise", reviewers=[7])))
+    assert found.of(ENVIRONMENT)["prod"]["reviewers"] == [{"teams": [7]}]
+    assert found.of(ENVIRONMENT)["prod"]["preventSelfReview"] is True
+    assert "reviewers" not in found.of(ENVIRONMENT)["dev"]
+
+
+@pytest.mark.parametrize(
+    ("name", "private", "lines"), [("free", True, 4), ("team", True, 2), ("enterprise", True, 0), ("free", False, 0)]
+)
+def test_what_the_plan_leaves_to_the_team_is_said(name, private, lines, run_program, caplog):
+    left = not_enforced(settings(**plan(name, private)).github)
+    assert len(left) == lines
+    run_program(program(**plan(name, private)))
+    assert [record.message for record in caplog.records if "does not enforce" in record.message] == [
+        f"GitHub does not enforce {line}" for line in left
+    ]
+
+
+def test_the_docs_say_the_same():
+    page = " ".join((ROOT / "docs/github.md").read_text().split())
+    assert [line for line in not_enforced(settings(**plan("free")).github) if line not in page] == []
