@@ -163,10 +163,14 @@ class Environment(pulumi.ComponentResource):
 def _aws(wanted: Wanted) -> aws.Provider:
     """Return the provider of the environment's account and region, which tags all that it makes."""
     names, config = wanted.names, wanted.config
-    expiry = {"expires": str(config.expires)} if config.expires else {}
+    tags = {**names.tags, "owner": config.owner, "production": str(config.production).lower()}
+    if config.expires:
+        tags["expires"] = str(config.expires)
+    if config.adopt.budget:
+        tags["budget"] = config.adopt.budget
     return aws.Provider(
         "aws",
         region=names.region,
         allowed_account_ids=[names.account],
-        default_tags={"tags": {**names.tags, "owner": config.owner, **expiry}},
+        default_tags={"tags": tags},
     )

@@ -6,60 +6,51 @@ identifiers of the right form, made from the names.
 
 import asyncio
 import hashlib
+import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, cast
 
-from pulumi.runtime import mocks, settings, stack
+from pulumi.runtime import mocks, rpc, settings, stack
 
 from infra.environment import Environment, Wanted
+from infra.resource import Resource
 
 _LETTERS = "abcdef"
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A resource as it was registered.
-
-    Attributes:
-        type: the token of Pulumi, such as ``aws:s3/bucket:Bucket``; components begin with ``mlops:infra:``.
-        name: the logical name.
-        urn: of the resource, and of its parent.
-        props: what it was given, in Pulumi's spelling (camel case).
-        provider: what its provider was given.
-        protect, retain: what keeps it from being deleted, or the thing itself when it is.
-        needs: URNs of what was there before.
-    """
-
-    type: str
-    name: str
-    urn: str = ""
-    parent: str = ""
-    props: dict[str, Any] = field(default_factory=dict)
-    provider: dict[str, Any] = field(default_factory=dict)
-    protect: bool = False
-    retain: bool = False
-    needs: tuple[str, ...] = ()
-
-    @property
-    def custom(self) -> bool:
-        """Whether it is a thing of AWS, and neither a component nor a provider."""
-        return self.type.startswith("aws:")
 
 
 def record(wanted: Wanted, on: Callable[[Environment], None] = lambda _: None) -> list[Resource]:
     """Return what the program registers for an environment, in the order of its names; ``on`` may look at outputs."""
     recorder = _Recorder()
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # first: the next line registers a stack on it
-    mocks.set_mocks(recorder, "infra", wanted.names.environment, preview=False, monitor=_Monitor(recorder))
-    settings.set_root_resource(cast("Any", None))
-    try:
+    with _loop() as loop:  # first: set_mocks registers a stack on it
+        mocks.set_mocks(recorder, "infra", wanted.names.environment, preview=False, monitor=_Monitor(recorder))
+        settings.set_root_resource(cast(Any, None))
         loop.run_until_complete(stack.run_in_stack(lambda: on(Environment(wanted))))
-    finally:
-        loop.close()
     return sorted(recorder.resources, key=lambda one: (one.type, one.name))
+
+
+@contextmanager
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop whose threads have loops of their own, as Pulumi wants, and close them all."""
+    loops = [asyncio.new_event_loop()]
+    asyncio.set_event_loop(loops[0])
+
+    def own() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
+
+    try:
+        with ThreadPoolExecutor(initializer=own) as threads:
+            loops[0].set_default_executor(threads)
+            yield loops[0]
+    finally:
+        for one in loops:
+            one.close()
+        asyncio.set_event_loop(None)
+        settings.SETTINGS.outputs.clear()  # what a program that failed left behind
+        settings.SETTINGS.rpc_manager.clear()
 
 
 class _Recorder(mocks.Mocks):
@@ -78,7 +69,7 @@ class _Recorder(mocks.Mocks):
             name=args.name,
             urn=urn,
             parent=request.parent,
-            props=dict(args.inputs),
+            props=_plain(args.inputs),
             provider=providers.get((args.provider or "").rpartition("::")[0], {}),
             protect=request.protect,
             retain=request.retainOnDelete,
@@ -102,18 +93,28 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
+def _plain(value: Any) -> Any:
+    """Return properties without the wrapping of those that Pulumi keeps encrypted in its state."""
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
 def _identifier(resource: Resource) -> str:
     digest = hashlib.sha256(resource.urn.encode()).hexdigest()[:17]
     short = {"ec2/vpc:Vpc": "vpc", "ec2/subnet:Subnet": "subnet", "ec2/securityGroup:SecurityGroup": "sg"}
     kind = short.get(resource.type.partition(":")[2])
-    return f"{kind}-{digest}" if kind else str(resource.props.get("name", f"{resource.name}-{digest[:6]}"))
+    named = resource.props.get("bucket") or resource.props.get("name") or f"{resource.name}-{digest[:6]}"
+    return f"{kind}-{digest}" if kind else str(named)
 
 
 def _answers(resource: Resource) -> dict[str, str]:
     """Return stand-ins for what AWS would say of a resource: its ARN, and what is read of it elsewhere."""
     kind, digest = resource.type.rpartition("/")[2].partition(":")[0], hashlib.sha256(resource.urn.encode()).hexdigest()
     region = resource.provider.get("region", "")
-    account = (resource.provider.get("allowedAccountIds") or ["000000000000"])[0]
+    account = json.loads(resource.provider.get("allowedAccountIds", '[""]'))[0]
     name = resource.props.get("bucket") or resource.props.get("name") or digest[:12]
     arns = {
         "bucket": f"arn:aws:s3:::{name}",

@@ -1,0 +1,88 @@
+"""Environments to look at: the stacks of the repository, as recorded, with what a first adopter adds to them."""
+
+import functools
+import json
+
+import yaml
+
+from infra.program import ROOT, wanted
+from infra.recording import record
+from pipelines.spec.rendered import Rendered
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+STACKS = ("dev", "staging", "prod")
+RENDERED = Rendered.from_json(
+    json.dumps({
+        "pipelines": {
+            "training": {
+                "definition": {
+                    "Version": "2020-12-01",
+                    "Parameters": [],
+                    "Steps": [{
+                        "Name": "train", "Type": "Training",
+                        "Arguments": {
+                            "AlgorithmSpecification": {"TrainingImage": "{{image}}", "TrainingInputMode": "File"},
+                            "RoleArn": "{{role}}",
+                            "OutputDataConfig": {"S3OutputPath": "s3://{{bucket}}/runs", "KmsKeyId": "{{key}}"},
+                            "ResourceConfig": {"InstanceType": "{{instance}}", "InstanceCount": 1, "VolumeSizeInGB": 30},
+                            "VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{security_groups}}"},
+                            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+                        },
+                    }],
+                },
+            },
+            "continuous_training": {"definition": {"Version": "2020-12-01", "Steps": []}, "schedule": "rate(1 day)"},
+        },
+        "alarms": {
+            "drift": {
+                "metric": "drift", "statistic": "Maximum", "comparison": ">", "threshold": 0.2, "minutes": 60,
+                "dimensions": {"feature": "distance"}, "meaning": "A feature has drifted.",
+            },
+        },
+    })
+)  # fmt: skip
+
+
+def image(letter="a", project="thing", region=REGION, account=ACCOUNT):
+    return f"{account}.dkr.ecr.{region}.amazonaws.com/{project}@sha256:{letter * 64}"
+
+
+def given(stack, **changes):
+    """Return the configuration of a stack of the repository, with changes; None takes a key out."""
+    config = yaml.safe_load((ROOT / f"infra/Pulumi.{stack}.yaml").read_text())["config"]
+    config |= {f"infra:{key}": value for key, value in {"account": ACCOUNT, "image": image(), **changes}.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in config.items()
+        if value is not None
+    }
+
+
+def plan(stack, project="thing", live=None, **changes):
+    import dataclasses
+
+    return dataclasses.replace(wanted(stack, given(stack, **changes), live, project=project), rendered=RENDERED)
+
+
+@functools.cache
+def environment(stack, project="thing"):
+    """Return what a stack of the repository registers; recorded once."""
+    return record(plan(stack, project))
+
+
+def changed(stack, **changes):
+    """Return what a stack registers with changes."""
+    return record(plan(stack, **changes))
+
+
+def of(resources, token):
+    return [one for one in resources if one.type.endswith(f":{token}")]
+
+
+def one(resources, token, name):
+    (found,) = [each for each in of(resources, token) if each.name == name]
+    return found
+
+
+def document(resources):
+    return one(resources, "BucketObjectv2", "stack").props["content"]
