@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-slow test-infra infra-docs test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ test: $(STAMP) ## Run the tests, in parallel, with coverage
 
 test-slow: $(STAMP) ## Run the tests that make a whole project and run its loop, before a release (minutes)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
+
+test-infra: $(STAMP) ## Run the tests of the environments on AWS, without AWS (a minute or two)
+	@$(RUN) pytest -m infra --no-cov tests/infra $(ARGS)
+
+infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
+	@$(RUN) python -m infra.docs
 
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
 	@for python in $(PYTHONS); do \

@@ -131,7 +131,7 @@ class Permissions:
 
     def in_vpc(self, subnets: list[Text]) -> list[Statement]:
         """What a job, an endpoint or a function in a VPC needs besides: interfaces in its subnets."""
-        interfaces, subnet = self.names.arn("ec2", "network-interface/*"), self.names.arn("ec2", "subnet/")
+        interfaces = self.names.arn("ec2", "network-interface/*")
         look = [
             "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
             "ec2:DescribeSubnets", "ec2:DescribeVpcs",
@@ -140,9 +140,12 @@ class Permissions:
             statement(look, ["*"]),  # EC2 knows no narrower resource for these
             statement(
                 ["ec2:CreateNetworkInterface"],
-                [interfaces, self.names.arn("ec2", "security-group/*")],
+                [
+                    interfaces,
+                    self.names.arn("ec2", "security-group/*"),
+                    *(pulumi.Output.concat(self.names.arn("ec2", "subnet/"), one) for one in subnets),
+                ],
             ),
-            statement(["ec2:CreateNetworkInterface"], [pulumi.Output.concat(subnet, one) for one in subnets]),
             statement(
                 ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface",
                  "ec2:DeleteNetworkInterfacePermission"],
