@@ -25,7 +25,7 @@ test-slow: $(STAMP) ## Run the tests that make a whole project and run its loop,
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
 test-infra: $(STAMP) ## Run the tests of the environments on AWS, without AWS (a minute or two)
-	@$(RUN) pytest -m infra --no-cov tests/infra $(ARGS)
+	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
 	@$(RUN) python -m infra.docs

@@ -132,6 +132,7 @@ class Config(Strict):
         backup_days: of daily backups; 0 for none.
         expires: the day on which the environment asks to be torn down.
         adopt: what it shares.
+        emulator: URL of an emulator of AWS in place of AWS; ``AWS_ENDPOINT_URL`` names it to Pulumi as well.
     """
 
     account: Account = Field(pattern=r"^\d{12}$")
@@ -149,6 +150,7 @@ class Config(Strict):
     backup_days: int = Field(default=0, ge=0, le=365)
     expires: date | None = None
     adopt: Adopted = Adopted()
+    emulator: str | None = Field(default=None, pattern=r"^http://\S+$")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -172,6 +174,7 @@ class Config(Strict):
                 'adopt.mlflow takes the place of an App of its own: state mlflow: "none" beside it'
             ),
             lambda c: c.production and c.expires: "a production environment does not expire",
+            lambda c: c.production and c.emulator: "an emulator is no production",
             lambda c: c.production and not c.backup_days: "a production environment is backed up: state backup_days",
             lambda c: c.production and isinstance(c.serving, RealTime) and c.serving.min_instances < 2: (
                 "a production endpoint has two instances or more, so that it outlives the loss of a zone"

@@ -68,6 +68,7 @@ def fields(found: Found) -> dict[str, Any]:
         "environment": names.environment,
         "region": names.region,
         "account": names.account,
+        "endpoint_url": config.emulator,
         "store": {
             "bucket": names.bucket("store"),
             "lake": names.bucket("lake"),

@@ -173,4 +173,5 @@ def _aws(wanted: Wanted) -> aws.Provider:
         region=names.region,
         allowed_account_ids=[names.account],
         default_tags={"tags": tags},
+        s3_use_path_style=True if config.emulator else None,  # its buckets have no names in the DNS
     )

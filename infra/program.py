@@ -1,8 +1,11 @@
 """Reads what an environment is made from: the stack's configuration, the project's files, what was rendered."""
 
+import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import yaml
 
 from infra.config import Config, parse
 from infra.environment import Wanted
@@ -39,6 +42,19 @@ def wanted(
         contacts=config.contacts or tuple(author["email"] for author in about.get("authors", ()) if "email" in author),
         live=live,
     )
+
+
+def stated(environment: str, root: Path = ROOT) -> dict[str, str]:
+    """Return what the stack's file states, as Pulumi would hand it over.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    path = root / f"infra/Pulumi.{environment}.yaml"
+    if not path.exists():
+        raise UserError(f"{path} does not exist: an environment is a stack, and has a file of its own")
+    config = yaml.safe_load(path.read_text(encoding="utf-8")).get("config", {})
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def in_region(config: Config, names: Names) -> Config:

@@ -26,7 +26,7 @@ def record(wanted: Wanted, on: Callable[[Environment], None] = lambda _: None) -
     recorder = _Recorder()
     with _loop() as loop:  # first: set_mocks registers a stack on it
         mocks.set_mocks(recorder, "infra", wanted.names.environment, preview=False, monitor=_Monitor(recorder))
-        settings.set_root_resource(cast(Any, None))
+        settings.set_root_resource(cast("Any", None))
         loop.run_until_complete(stack.run_in_stack(lambda: on(Environment(wanted))))
     return sorted(recorder.resources, key=lambda one: (one.type, one.name))
 

@@ -1,11 +1,10 @@
 """Environments to look at: the stacks of the repository, as recorded, with what a first adopter adds to them."""
 
+import dataclasses
 import functools
 import json
 
-import yaml
-
-from infra.program import ROOT, wanted
+from infra.program import stated, wanted
 from infra.recording import record
 from pipelines.spec.rendered import Rendered
 
@@ -49,18 +48,12 @@ def image(letter="a", project="thing", region=REGION, account=ACCOUNT):
 
 def given(stack, **changes):
     """Return the configuration of a stack of the repository, with changes; None takes a key out."""
-    config = yaml.safe_load((ROOT / f"infra/Pulumi.{stack}.yaml").read_text())["config"]
-    config |= {f"infra:{key}": value for key, value in {"account": ACCOUNT, "image": image(), **changes}.items()}
-    return {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in config.items()
-        if value is not None
-    }
+    made = {"account": ACCOUNT, "image": image(), **changes}
+    config = {**stated(stack), **{f"infra:{key}": value for key, value in made.items()}}
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in config.items() if v is not None}
 
 
 def plan(stack, project="thing", live=None, **changes):
-    import dataclasses
-
     return dataclasses.replace(wanted(stack, given(stack, **changes), live, project=project), rendered=RENDERED)
 
 

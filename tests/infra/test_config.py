@@ -45,6 +45,7 @@ def test_they_follow_from_cloud_toml_and_pyproject():
         ({"adopt": {"mlflow": "https://mlflow.example.com"}}, "takes the place of an App"),
         ({"production": True, "backup_days": 7, "expires": "2027-01-01"}, "does not expire"),
         ({"production": True}, "is backed up"),
+        ({"production": True, "backup_days": 7, "emulator": "http://localhost:4566"}, "no production"),
         ({"production": True, "backup_days": 7, "serving": REAL_TIME}, "two instances or more"),
         ({"image": image(account="999999999999")}, "in another account"),
         ({"image": image(region="us-east-1"), "region": "eu-central-1"}, "in another region"),

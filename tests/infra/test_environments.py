@@ -180,7 +180,9 @@ def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resource
     assert subnets == list(Stack.from_json(document(resources)).compute.subnets)
     schedules = {each.name: each.props for each in of(resources, "Schedule")}
     assert schedules.keys() >= {"tick", "continuous_training"} and "training" not in schedules
-    assert json.loads(schedules["continuous_training"]["target"]["input"])["PipelineName"].endswith("continuous-training")
+    assert json.loads(schedules["continuous_training"]["target"]["input"])["PipelineName"].endswith(
+        "continuous-training"
+    )
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -216,7 +218,9 @@ def test_an_environment_on_trial_asks_to_be_torn_down():
     assert schedule["scheduleExpression"] == "at(2027-01-31T06:00:00)"
     assert schedule["target"]["eventbridgeParameters"] == {"detailType": "expired", "source": "thing"}
     assert json.loads(resources[-1].provider.get("defaultTags", "{}") or "{}") or True
-    assert '"expires": "2027-01-31"' in next(e for e in resources if e.type == "pulumi:providers:aws").props["defaultTags"]
+    assert (
+        '"expires": "2027-01-31"' in next(e for e in resources if e.type == "pulumi:providers:aws").props["defaultTags"]
+    )
 
 
 def test_what_is_adopted_is_not_made():

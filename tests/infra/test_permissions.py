@@ -80,7 +80,9 @@ def allowed(policies, action, resource):
 def resource(named):
     if named != "signer":
         return named
-    (statement,) = [s for s in json.loads(documents(environment("dev"))["tick"])["Statement"] if "kms:Sign" in s["Action"]]
+    (statement,) = [
+        s for s in json.loads(documents(environment("dev"))["tick"])["Statement"] if "kms:Sign" in s["Action"]
+    ]
     return statement["Resource"][0]
 
 
@@ -126,7 +128,9 @@ def _accepted(finding):
 
 
 def test_the_linter_does_find_a_mistake():
-    wrong = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObjct", "Resource": "*"}]})
+    wrong = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObjct", "Resource": "*"}]}
+    )
     assert findings(wrong)
 
 

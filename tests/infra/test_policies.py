@@ -66,7 +66,9 @@ VIOLATIONS = [
 
 def given(one):
     """A recorded resource needs its physical name for the log groups."""
-    return Resource(one.type, one.name, props={"name": one.name, **one.props}, provider=one.provider, protect=one.protect)
+    return Resource(
+        one.type, one.name, props={"name": one.name, **one.props}, provider=one.provider, protect=one.protect
+    )
 
 
 @pytest.mark.parametrize(("rule", "resources", "said"), VIOLATIONS)
