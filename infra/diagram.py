@@ -38,4 +38,4 @@ def _component(one: Resource, by_urn: dict[str, Resource]) -> str | None:
 
 
 def _told(kinds: Counter[str]) -> str:
-    return "<br/>".join(f"{count} × {kind}" if count > 1 else kind for kind, count in sorted(kinds.items()))
+    return "<br/>".join(f"{count} {kind}s" if count > 1 else kind for kind, count in sorted(kinds.items()))

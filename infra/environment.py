@@ -123,6 +123,9 @@ class Environment(pulumi.ComponentResource):
             "key": self.keys.data.arn,
             "instance": training.instance,
             "gpu_instance": training.gpu_instance or training.instance,
+            "instances": training.instances,
+            "spot": training.spot,
+            "max_seconds": training.max_hours * 3600,
             "subnets": self._subnets,
             "security_groups": self._groups,
         }

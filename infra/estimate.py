@@ -95,4 +95,5 @@ def _instances(resources: Sequence[Resource], hour: dict[str, float]) -> float:
         for variant in one.props["productionVariants"]
         if "instanceType" in variant
     ]
-    return sum(hour[one["instanceType"]] * one["initialInstanceCount"] for one in variants)
+    total: float = sum(hour[one["instanceType"]] * one["initialInstanceCount"] for one in variants)
+    return total

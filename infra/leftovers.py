@@ -1,4 +1,4 @@
-"""What is left of an environment after ``pulumi destroy``, found by its tags: ``python -m infra.leftovers dev --delete``.
+"""What is left of an environment after ``pulumi destroy``: ``python -m infra.leftovers dev --delete``.
 
 Endpoint configurations and the models they name are kept by every update, so that a rollback finds them; here they
 are deleted. AWS itself keeps deleted KMS keys for 7 days, which are listed and no fault.

@@ -14,6 +14,7 @@ Text = pulumi.Input[str]
 MODELS = ("models/*", "versions/*")
 RELEASES = "releases/*"
 LAKE_TABLES = "tables/*"
+_LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
 
 
 def statement(actions: list[str], resources: list[Text], **conditions: dict[str, Any]) -> Statement:
@@ -50,10 +51,10 @@ class Permissions:
         """Training, processing and pipelines: all data, all tables, new candidates; never a release."""
         return [
             *self._objects("store", read=["*"], write=["models/*", "versions/*", "runs/*", "decisions/*"]),
-            *self._objects("store", write=["monitoring/*", "mlflow/*", "reports/*", "checkpoints/*", "batch/*"]),
-            *self._objects("lake", read=["*"], write=[LAKE_TABLES, "athena/*"], delete=[LAKE_TABLES, "athena/*"]),
+            *self._objects("store", write=["monitoring/*", "mlflow/*", "jobs/*", "checkpoints/*"]),
+            *self._objects("lake", read=["*"], write=_LAKE, delete=_LAKE),
             self._use_key(),
-            self._tables(["glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"]),
+            self._tables(["glue:CreateDatabase", "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"]),
             self._queries(),
             self._online([
                 "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:DescribeTable", "dynamodb:GetItem",
@@ -101,10 +102,11 @@ class Permissions:
         ]
 
     def tick(self) -> list[Statement]:
-        """The release tick: everything a verdict looks at, and the release log to write and to sign."""
+        """The function: all that a verdict looks at, the release log to write and sign, and runs that are asked for."""
         return [
-            *self._objects("store", read=["*"], write=[RELEASES]),
+            *self._objects("store", read=["*"], write=[RELEASES, "runs/*"]),
             *self._objects("lake", read=[LAKE_TABLES]),
+            self._start_pipelines(),
             self._use_key(),
             self._verify("kms:Sign"),
             self._tables([]),

@@ -2,7 +2,7 @@
 
 from infra.names import Names
 
-TICK = ("pipelines.adapters.aws.function.handler",)
+TICK = ("pipelines.function.handler",)
 TICK_ENTRY = ("python", "-m", "awslambdaric")
 
 

@@ -43,7 +43,7 @@ class Lake(pulumi.ComponentResource):
         names, child = args.names, pulumi.ResourceOptions(parent=self)
         brief = {"runs/": 90, "checkpoints/": 7, "predictions/": args.retention_days}
         self.store = self._bucket("store", args, {} if args.production else brief, child)
-        self.tables = self._bucket("lake", args, {"athena/": 7}, child)
+        self.tables = self._bucket("lake", args, {"athena/": 7, "queries/": 7}, child)
         for schema in SCHEMAS:
             database = f"{names.catalog}_{schema}"
             location = f"s3://{names.bucket('lake')}/tables/{schema}"

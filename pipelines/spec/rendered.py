@@ -2,7 +2,8 @@
 
 The texts of a definition may name what only the stack knows, in double braces: ``{{project}}``, ``{{environment}}``,
 ``{{account}}``, ``{{region}}``, ``{{image}}``, ``{{role}}``, ``{{bucket}}``, ``{{lake}}``, ``{{key}}``, the settings
-of training ``{{instance}}``, ``{{gpu_instance}}``, and the lists ``{{subnets}}`` and ``{{security_groups}}``.
+of training ``{{instance}}``, ``{{gpu_instance}}``, ``{{instances}}``, ``{{spot}}`` and ``{{max_seconds}}``, and the
+lists ``{{subnets}}`` and ``{{security_groups}}``: a network without subnets is left out.
 """
 
 import re

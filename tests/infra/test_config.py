@@ -11,6 +11,8 @@ from infra.quotas import quotas
 from pipelines.spec import UserError
 from tests.infra.environments import ACCOUNT, STACKS, given, image, plan
 
+pytestmark = pytest.mark.infra
+
 SERVERLESS = {"kind": "serverless"}
 REAL_TIME = {"kind": "real-time", "instance": "ml.m5.large"}
 VPC = {"id": "vpc-0a", "subnets": ["subnet-1", "subnet-2"], "security_groups": ["sg-1"]}

@@ -6,6 +6,8 @@ from infra.docs import PAGE, page, written
 from infra.estimate import Assumed, idle, million_predictions, training_run
 from tests.infra.environments import STACKS, changed, environment, plan
 
+pytestmark = pytest.mark.infra
+
 MONTHLY_BUDGET = 1200  # of the template's default answers
 
 
@@ -35,7 +37,7 @@ def test_use_is_counted():
     assert training_run(prod) > training_run(dev) > 0
     assert million_predictions(dev) > million_predictions(prod) > 0
     assert million_predictions(dev, Assumed(request_seconds=0.5)) > 2 * million_predictions(dev)
-    with pytest.raises(KeyError, match="ml.r5.large"):
+    with pytest.raises(KeyError, match=r"ml\.r5\.large"):
         training_run(plan("dev", training={"instance": "ml.r5.large"}).config)
 
 

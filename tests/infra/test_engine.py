@@ -23,7 +23,10 @@ from infra.names import Names
 from infra.program import ROOT, wanted
 from tests.infra.environments import ACCOUNT, REGION
 
-pytestmark = pytest.mark.skipif(not shutil.which("pulumi"), reason="pulumi is not on the path")
+pytestmark = [
+    pytest.mark.infra,
+    pytest.mark.skipif(not shutil.which("pulumi"), reason="pulumi is not on the path"),
+]
 REAL = os.environ.get("RATCHET_REAL_AWS") == "1"
 EMULATOR = Path(__file__).with_name("emulator.txt")
 

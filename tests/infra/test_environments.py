@@ -9,6 +9,8 @@ from infra.recording import record
 from pipelines.spec import Stack, UserError
 from tests.infra.environments import ACCOUNT, STACKS, changed, document, environment, image, of, one, plan
 
+pytestmark = pytest.mark.infra
+
 ENDPOINT_PARTS = {"Model", "EndpointConfiguration", "Endpoint"}
 
 
@@ -143,7 +145,7 @@ def test_old_configurations_stay_and_new_ones_have_new_names(resources):
 
 
 def test_an_update_that_sagemaker_rolled_back_fails_loudly():
-    with pytest.raises(RuntimeError, match="serves with thing-dev-old, not with thing-dev-.*rolled the update back"):
+    with pytest.raises(RuntimeError, match=r"serves with thing-dev-old, not with thing-dev-.*rolled the update back"):
         record(plan("dev", live=lambda region, endpoint: f"{endpoint}-old"))
 
 
@@ -176,8 +178,8 @@ def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resource
     pipeline = one(resources, "Pipeline", "training").props
     text = pipeline["pipelineDefinition"]
     assert "{{" not in text and image() in text
-    subnets = json.loads(text)["Steps"][0]["Arguments"]["VpcConfig"]["Subnets"]
-    assert subnets == list(Stack.from_json(document(resources)).compute.subnets)
+    network = json.loads(text)["Steps"][0]["Arguments"].get("VpcConfig", {})  # SageMaker takes none without subnets
+    assert network.get("Subnets", []) == list(Stack.from_json(document(resources)).compute.subnets)
     schedules = {each.name: each.props for each in of(resources, "Schedule")}
     assert schedules.keys() >= {"tick", "continuous_training"} and "training" not in schedules
     assert json.loads(schedules["continuous_training"]["target"]["input"])["PipelineName"].endswith(
@@ -217,7 +219,6 @@ def test_an_environment_on_trial_asks_to_be_torn_down():
     schedule = one(resources, "Schedule", "expiry").props
     assert schedule["scheduleExpression"] == "at(2027-01-31T06:00:00)"
     assert schedule["target"]["eventbridgeParameters"] == {"detailType": "expired", "source": "thing"}
-    assert json.loads(resources[-1].provider.get("defaultTags", "{}") or "{}") or True
     assert (
         '"expires": "2027-01-31"' in next(e for e in resources if e.type == "pulumi:providers:aws").props["defaultTags"]
     )
@@ -238,7 +239,7 @@ def test_what_is_adopted_is_not_made():
 def test_a_place_that_nothing_fills_is_named():
     from pipelines.spec.rendered import filled
 
-    with pytest.raises(UserError, match="names {{imgae}}; did you mean 'image'"):
+    with pytest.raises(UserError, match=r"names {{imgae}}; did you mean 'image'"):
         filled({"Image": "{{imgae}}"}, {"image": "x"})
 
 

@@ -9,6 +9,8 @@ from infra.names import Names
 from pipelines.spec import Refused
 from tests.infra.environments import ACCOUNT, REGION
 
+pytestmark = pytest.mark.infra
+
 NAMES = Names("thing", "dev", ACCOUNT, REGION)
 
 

@@ -8,7 +8,9 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from infra.components.cost import stop_policy
 from infra.permissions import trust
-from tests.infra.environments import ACCOUNT, REGION, STACKS, environment, of, one
+from tests.infra.environments import ACCOUNT, REGION, STACKS, environment, of
+
+pytestmark = pytest.mark.infra
 
 STORE, LAKE = f"arn:aws:s3:::thing-dev-store-{ACCOUNT}", f"arn:aws:s3:::thing-dev-lake-{ACCOUNT}"
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/thing-dev-online"
@@ -17,7 +19,6 @@ TICK = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:thing-dev-tick"
 PIPELINE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/thing-dev-training"
 JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/pipelines-abc-train-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/thing-dev-"
-SIGNER = one(environment("dev"), "Key", "signer").urn
 
 CASES = [
     # role, action, resource, whether it may
@@ -52,7 +53,7 @@ CASES = [
     ("tick", "kms:Sign", "signer", True),
     ("tick", "s3:PutObject", f"{STORE}/releases/dev/000002.json", True),
     ("tick", "s3:PutObject", f"{STORE}/models/ab/model.onnx", False),
-    ("tick", "sagemaker:StartPipelineExecution", PIPELINE, False),
+    ("tick", "sagemaker:StartPipelineExecution", PIPELINE, True),
     ("scheduler", "sagemaker:StartPipelineExecution", PIPELINE, True),
     ("scheduler", "sagemaker:StartPipelineExecution", PIPELINE.replace("thing-dev", "thing-prod"), False),
     ("scheduler", "lambda:InvokeFunction", TICK, True),

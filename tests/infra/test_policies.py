@@ -9,6 +9,8 @@ from infra.policies import rules
 from infra.resource import Resource
 from tests.infra.environments import STACKS, changed, environment
 
+pytestmark = pytest.mark.infra
+
 PUBLIC = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}]}
 WILD = {"Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"}]}
 TAGS = {"defaultTags": json.dumps({"tags": dict.fromkeys([*rules.TAGS, "production"], "true")})}
