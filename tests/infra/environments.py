@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import json
 
-from infra.program import stated, wanted
+from infra.program import ROOT, stated, wanted
 from infra.recording import record
+from pipelines.spec import Cloud, load_toml
 from pipelines.spec.rendered import Rendered
 
-ACCOUNT, REGION = "123456789012", "eu-central-1"
+ACCOUNT, REGION = "123456789012", load_toml(ROOT / "cloud.toml", Cloud).region
+ANOTHER = "eu-north-1" if REGION != "eu-north-1" else "eu-west-3"
 STACKS = ("dev", "staging", "prod")
 RENDERED = Rendered.from_json(
     json.dumps({

@@ -9,7 +9,7 @@ from infra.names import Names
 from infra.program import wanted
 from infra.quotas import quotas
 from pipelines.spec import UserError
-from tests.infra.environments import ACCOUNT, STACKS, given, image, plan
+from tests.infra.environments import ACCOUNT, ANOTHER, REGION, STACKS, given, image, plan
 
 pytestmark = pytest.mark.infra
 
@@ -50,7 +50,7 @@ def test_they_follow_from_cloud_toml_and_pyproject():
         ({"production": True, "backup_days": 7, "emulator": "http://localhost:4566"}, "no production"),
         ({"production": True, "backup_days": 7, "serving": REAL_TIME}, "two instances or more"),
         ({"image": image(account="999999999999")}, "in another account"),
-        ({"image": image(region="us-east-1"), "region": "eu-central-1"}, "in another region"),
+        ({"image": image(region=ANOTHER), "region": REGION}, "in another region"),
         ({"region": "cn-north-1"}, "China and GovCloud"),
         ({"training": {"spot": True, "warm_minutes": 10}}, "no spot instances warm"),
         ({"training": {"gpu_instance": "ml.m5.large"}}, "has no GPU"),
@@ -71,8 +71,8 @@ def test_what_cannot_be_is_refused_with_the_reason(changes, reason):
 
 
 def test_an_image_of_another_region_than_cloud_toml_is_refused():
-    with pytest.raises(UserError, match="is not in eu-central-1"):
-        plan("dev", image=image(region="us-east-1"))
+    with pytest.raises(UserError, match=f"is not in {REGION}"):
+        plan("dev", image=image(region=ANOTHER))
 
 
 def test_an_account_that_pulumi_wrote_as_a_number_keeps_its_zeros():
@@ -82,7 +82,7 @@ def test_an_account_that_pulumi_wrote_as_a_number_keeps_its_zeros():
 @pytest.mark.parametrize(("project", "reason"), [("a" * 40, "shorten"), ("fleet-prod", "rename")])
 def test_a_name_that_would_break_others_is_refused(project, reason):
     with pytest.raises(UserError, match=reason):
-        Names(project, "dev", ACCOUNT, "eu-central-1")
+        Names(project, "dev", ACCOUNT, REGION)
 
 
 def test_quotas_are_what_jobs_and_an_update_of_the_endpoint_need():

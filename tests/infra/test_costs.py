@@ -8,7 +8,7 @@ from tests.infra.environments import STACKS, changed, environment, plan
 
 pytestmark = pytest.mark.infra
 
-MONTHLY_BUDGET = 1200  # of the template's default answers
+USD_A_MONTH = 1200  # of the template's default answers
 
 
 def usd(stack):
@@ -21,7 +21,7 @@ def test_dev_is_idle_for_25_usd_a_month():
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_an_idle_environment_is_within_its_part_of_the_budget(stack):
-    assert usd(stack) < MONTHLY_BUDGET * plan(stack).config.budget_percent / 100
+    assert usd(stack) < USD_A_MONTH * plan(stack).config.budget_percent / 100
 
 
 def test_what_is_added_is_counted():

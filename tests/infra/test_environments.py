@@ -7,7 +7,7 @@ import pytest
 from infra.names import Names
 from infra.recording import record
 from pipelines.spec import Stack, UserError
-from tests.infra.environments import ACCOUNT, STACKS, changed, document, environment, image, of, one, plan
+from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra
 
@@ -226,7 +226,7 @@ def test_an_environment_on_trial_asks_to_be_torn_down():
 
 def test_what_is_adopted_is_not_made():
     vpc = {"id": "vpc-0a", "subnets": ["subnet-1", "subnet-2"], "security_groups": ["sg-1"]}
-    topic, budget = f"arn:aws:sns:eu-central-1:{ACCOUNT}:shared", "everybodys"
+    topic, budget = f"arn:aws:sns:{REGION}:{ACCOUNT}:shared", "everybodys"
     adopt = {"vpc": vpc, "topic": topic, "budget": budget, "mlflow": "https://mlflow.example.com"}
     resources = changed("staging", network="none", mlflow="none", adopt=adopt)
     assert not [each for each in resources if each.type.startswith("aws:ec2/")]
@@ -244,5 +244,5 @@ def test_a_place_that_nothing_fills_is_named():
 
 
 def test_names_are_within_the_limits_of_aws():
-    longest = Names("a" * 29, "staging", ACCOUNT, "eu-central-1")
+    longest = Names("a" * 29, "staging", ACCOUNT, REGION)
     assert len(longest.bucket("store")) <= 63 and len(longest.of("continuous-training")) <= 64
