@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from infra.program import ROOT
@@ -29,14 +30,18 @@ def applied(program, stack):
             print(done.stdout, done.stderr, sep="\n")
             return False
         resources = json.loads(report.read_text())["resources"]
-    print(stack, dict(Counter(one["status"] for one in resources)))
-    for one in resources:
-        if one["status"] in {"failed", "not checked"}:
-            print("  ", one["status"], one["token"], one["name"], one["detail"])
+    lines = [
+        f"  {one['status']} {one['token']} {one['name']}: {one['detail']}"
+        for one in resources
+        if one["status"] in {"failed", "not checked"}
+    ]
+    print("\n".join([f"{stack} {dict(Counter(one['status'] for one in resources))}", *lines]))
     return done.returncode == 0
 
 
 if __name__ == "__main__":
     _, program, *stacks = sys.argv
-    left = [stack for stack in stacks if not any(applied(program, stack) for _ in range(ATTEMPTS))]
+    with ThreadPoolExecutor() as pool:  # most of the time is the provider's own waiting
+        done = pool.map(lambda stack: any(applied(program, stack) for _ in range(ATTEMPTS)), stacks)
+        left = [stack for stack, well in zip(stacks, done, strict=True) if not well]
     sys.exit(f"not applied: {', '.join(left)}" if left else 0)
