@@ -13,7 +13,7 @@ def mermaid(resources: Sequence[Resource]) -> str:
     """Return a flowchart: a box for each component with the kinds of its parts, an arrow to each that it builds on."""
     by_urn = {one.urn: one for one in resources}
     parts: dict[str, Counter[str]] = defaultdict(Counter)
-    arrows = set()
+    arrows: set[tuple[str, str]] = set()
     for one in resources:
         if not one.custom or (home := _component(one, by_urn)) is None:
             continue
@@ -23,7 +23,17 @@ def mermaid(resources: Sequence[Resource]) -> str:
             if other and other != home:
                 arrows.add((home, other))
     boxes = [f'  {name}["<b>{name}</b><br/>{_told(kinds)}"]' for name, kinds in sorted(parts.items())]
-    return "\n".join(["flowchart LR", *boxes, *(f"  {one} --> {other}" for one, other in sorted(arrows))])
+    return "\n".join(["flowchart LR", *boxes, *(f"  {one} --> {other}" for one, other in sorted(_direct(arrows)))])
+
+
+def _direct(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the arrows without those that others make together: what is needed by way of something is not drawn."""
+    beyond = set(arrows)
+    while longer := {(one, last) for one, by in beyond for other, last in arrows if other == by} - beyond:
+        beyond |= longer
+    return {
+        (one, last) for one, last in arrows if not any((one, by) in arrows and (by, last) in beyond for _, by in arrows)
+    }
 
 
 def _component(one: Resource, by_urn: dict[str, Resource]) -> str | None:
@@ -38,4 +48,4 @@ def _component(one: Resource, by_urn: dict[str, Resource]) -> str | None:
 
 
 def _told(kinds: Counter[str]) -> str:
-    return "<br/>".join(f"{count} {kind}s" if count > 1 else kind for kind, count in sorted(kinds.items()))
+    return "<br/>".join(f"{kind} ({count})" if count > 1 else kind for kind, count in sorted(kinds.items()))
