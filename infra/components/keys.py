@@ -7,7 +7,7 @@ import pulumi_aws as aws
 
 from infra.names import Names
 
-_WRITERS = ("cloudwatch", "events", "budgets", "sns", "s3", "backup", "scheduler")
+_WRITERS = ("backup", "budgets", "cloudwatch", "s3", "scheduler", "sns")
 """Services that put what they say into encrypted topics, queues and buckets themselves."""
 
 
@@ -78,6 +78,15 @@ def data_key_policy(names: Names) -> dict[str, object]:
                 "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {"aws:SourceAccount": names.account}},
+            },
+            {
+                # Without a condition: EventBridge sends none with what it delivers to an encrypted queue, and would
+                # drop every event in silence (SQS developer guide, "Configure KMS permissions for AWS services").
+                "Sid": "Events",
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"],
+                "Resource": "*",
             },
             {
                 "Sid": "Logs",

@@ -189,6 +189,33 @@ def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resource
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_services_may_use_the_key_for_this_account_and_events_arrive_in_encrypted_queues(stack):
+    policy = {
+        each["Sid"]: each for each in json.loads(one(environment(stack), "Key", "data").props["policy"])["Statement"]
+    }
+    assert policy["Services"]["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert "events.amazonaws.com" not in policy["Services"]["Principal"]["Service"]
+    assert policy["Events"]["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in policy["Events"]  # EventBridge sends none, and would drop events in silence
+    signer = one(environment(stack), "Key", "signer").props
+    assert (signer["customerMasterKeySpec"], signer["keyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_keeps_data_is_encrypted_with_the_environments_key(stack):
+    resources = environment(stack)
+    key = Stack.from_json(document(resources)).store.key
+    assert one(resources, "Table", "online").props["serverSideEncryption"] == {"enabled": True, "kmsKeyArn": key}
+    for name in ("store", "lake"):
+        (rule,) = one(resources, "BucketServerSideEncryptionConfiguration", name).props["rules"]
+        assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key}
+    for name in ("events", "operations", "dead"):
+        assert one(resources, "Queue", name).props["kmsMasterKeyId"] == key
+    assert [each.props["kmsKeyId"] for each in of(resources, "LogGroup")] == [key, key]
+    assert of(resources, "Topic")[0].props["kmsMasterKeyId"] == key
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_only_production_is_kept(stack):
     kept = {each.type.rpartition(":")[2] for each in environment(stack) if each.protect}
     assert kept == ({"Bucket", "CatalogDatabase", "Key", "Table", "Vault"} if stack == "prod" else set())
