@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-roles test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ test-slow: $(STAMP) ## Run the tests that take minutes each, before a release: w
 
 test-roles: $(STAMP) ## Ask a simulator of IAM, fetched by npm, what each role on AWS may do (half a minute)
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
+
+test-infra: $(STAMP) ## Run the tests of the environments on AWS, without AWS (a minute or two)
+	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
+
+infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
+	@$(RUN) python -m infra.docs
 
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
 	@for python in $(PYTHONS); do \

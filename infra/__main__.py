@@ -1,0 +1,28 @@
+"""What ``pulumi up`` runs: the environment that the stack is named after."""
+
+import pulumi
+from pulumi.runtime.config import CONFIG
+
+from infra.environment import Environment
+from infra.live import configuration
+from infra.program import wanted
+from pipelines.spec import UserError
+
+
+def main() -> None:
+    """Register everything, or say what to change."""
+    stack = pulumi.get_stack()
+    try:
+        plan = wanted(stack, CONFIG.get(), configuration)
+    except UserError as error:
+        raise pulumi.RunError(str(error)) from error
+    environment = Environment(plan)
+    pulumi.export("document", environment.document)
+    if environment.serving:
+        pulumi.export("endpoint", environment.serving.endpoint)
+        pulumi.export("configuration", environment.serving.configuration)
+    else:
+        pulumi.log.info("There is no endpoint yet: push an image and name it, docs/aws.md says how.")
+
+
+main()

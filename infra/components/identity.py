@@ -1,0 +1,66 @@
+"""Identity: a role for each thing that acts, with the least it needs, within the boundary that the bootstrap made."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.names import Names
+from infra.permissions import Permissions, Statement, Text, document, trust
+
+SAGEMAKER, LAMBDA, SCHEDULER = "sagemaker.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class IdentityArgs:
+    """Who acts.
+
+    Attributes:
+        names: the environment.
+        data_key: ARN of the key of data at rest.
+        signer: ARN of the key that signs the release log.
+        subnets: of jobs, endpoint and tick; empty outside of a VPC.
+    """
+
+    names: Names
+    data_key: Text
+    signer: Text
+    subnets: list[Text]
+
+
+class Identity(pulumi.ComponentResource):
+    """The roles of an environment.
+
+    Attributes:
+        jobs: training, processing and pipelines.
+        serving: the endpoint.
+        tick: the release tick.
+        scheduler: what starts them by the clock.
+        mlflow: the managed MLflow.
+    """
+
+    def __init__(self, args: IdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:infra:Identity", "identity", None, opts)
+        self._names, self._child = args.names, pulumi.ResourceOptions(parent=self)
+        may = Permissions(args.names, args.data_key, args.signer)
+        net = may.in_vpc(args.subnets) if args.subnets else []
+        self.jobs = self.role("jobs", SAGEMAKER, [*may.jobs(), *net])
+        self.serving = self.role("serving", SAGEMAKER, [*may.serving(), *net])
+        self.tick = self.role("tick", LAMBDA, [*may.tick(), *net])
+        self.scheduler = self.role("scheduler", SCHEDULER, may.scheduler())
+        self.mlflow = self.role("mlflow", SAGEMAKER, may.mlflow())
+        self.register_outputs({"jobs": self.jobs.arn, "serving": self.serving.arn})
+
+    def role(self, part: str, service: str, statements: list[Statement]) -> aws.iam.Role:
+        """Return a role that a service takes, within the boundary."""
+        role = aws.iam.Role(
+            part,
+            name=self._names.of(part),
+            assume_role_policy=trust(service, self._names.account),
+            permissions_boundary=self._names.boundary_arn,
+            max_session_duration=3600,
+            opts=self._child,
+        )
+        if statements:
+            aws.iam.RolePolicy(part, name=part, role=role.id, policy=document(statements), opts=self._child)
+        return role

@@ -1,0 +1,52 @@
+"""The registry that people browse: a managed MLflow. No release depends on it; models are in the store, by SHA-256."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.names import Names
+
+
+@dataclass(frozen=True)
+class RegistryArgs:
+    """Which MLflow.
+
+    Attributes:
+        names: the environment.
+        mlflow: an App of its own, or none.
+        adopted: ARN or URL of one that is there already.
+        role: ARN of the App's role.
+        ready: what the App's bucket needs first.
+    """
+
+    names: Names
+    mlflow: Literal["app", "none"]
+    adopted: str | None
+    role: pulumi.Input[str]
+    ready: list[pulumi.Resource]
+
+
+class Registry(pulumi.ComponentResource):
+    """The registry.
+
+    Attributes:
+        address: ARN or URL of MLflow; None where there is none.
+    """
+
+    address: pulumi.Input[str] | None
+
+    def __init__(self, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:infra:Registry", "registry", None, opts)
+        self.address = args.adopted
+        if args.mlflow == "app":
+            self.address = aws.sagemaker.MlflowApp(
+                "mlflow",
+                name=args.names.prefix,
+                artifact_store_uri=f"s3://{args.names.bucket('store')}/mlflow",
+                role_arn=args.role,
+                model_registration_mode="AutoModelRegistrationDisabled",  # the model store numbers versions
+                opts=pulumi.ResourceOptions(parent=self, depends_on=args.ready),
+            ).arn
+        self.register_outputs({"address": self.address})

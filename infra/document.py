@@ -1,0 +1,99 @@
+"""Writes the document by which the pipelines find the environment, checked before anything is made from it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.config import Config
+from infra.names import Names
+from infra.quotas import quotas
+from pipelines.spec import Stack
+from pipelines.spec.stack import parameter_name
+
+KEY = "stack.json"
+LOCKED_DAYS = 365  # of a production environment's audit records
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the document tells of; see :class:`pipelines.spec.Stack`."""
+
+    names: Names
+    config: Config
+    key: pulumi.Input[str]
+    signer: pulumi.Input[str]
+    jobs: pulumi.Input[str]
+    subnets: list[pulumi.Input[str]]
+    security_groups: list[pulumi.Input[str]]
+    queue: pulumi.Input[str]
+    operations: pulumi.Input[str]
+    topic: pulumi.Input[str]
+    mlflow: pulumi.Input[str] | None
+    endpoint: pulumi.Input[str] | None
+    ready: list[pulumi.Resource]
+
+
+def write(found: Found, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Put the document into the store and its address into the parameter; return the address."""
+    names = found.names
+    content = pulumi.Output.json_dumps(fields(found)).apply(lambda text: Stack.from_json(text).to_json().decode())
+    written = aws.s3.BucketObjectv2(
+        "stack",
+        bucket=names.bucket("store"),
+        key=KEY,
+        content=content,
+        content_type="application/json",
+        server_side_encryption="aws:kms",
+        kms_key_id=found.key,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=found.ready)),
+    )
+    address: str = f"s3://{names.bucket('store')}/{KEY}"
+    value: pulumi.Output[str] = aws.ssm.Parameter(
+        "stack",
+        name=parameter_name(names.project, names.environment),
+        type="String",
+        value=address,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[written])),
+    ).value
+    return value
+
+
+def fields(found: Found) -> dict[str, Any]:
+    """Return the fields of the document."""
+    names, config = found.names, found.config
+    return {
+        "project": names.project,
+        "environment": names.environment,
+        "region": names.region,
+        "account": names.account,
+        "endpoint_url": config.emulator,
+        "store": {
+            "bucket": names.bucket("store"),
+            "lake": names.bucket("lake"),
+            "key": found.key,
+            "locked_days": LOCKED_DAYS if config.production else 0,
+        },
+        "features": {
+            "catalog": names.catalog,
+            "workgroup": names.prefix,
+            "online": names.of("online"),
+        },
+        "compute": {
+            "image": config.image,
+            "role": found.jobs,
+            "subnets": found.subnets,
+            "security_groups": found.security_groups,
+            "training": config.training.model_dump(mode="json"),
+            "quotas": quotas(config),
+        },
+        "signer": found.signer,
+        "queue": found.queue,
+        "operations": found.operations,
+        "bus": names.prefix,
+        "metrics": names.metrics,
+        "alarms": found.topic,
+        "mlflow": found.mlflow,
+        "endpoint": found.endpoint,
+    }

@@ -1,0 +1,34 @@
+"""A resource of an environment, as the program registers it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource as it was registered.
+
+    Attributes:
+        type: the token of Pulumi, such as ``aws:s3/bucket:Bucket``; components begin with ``mlops:infra:``.
+        name: the logical name.
+        urn: of the resource, and of its parent.
+        props: what it was given, in Pulumi's spelling (camel case).
+        provider: what its provider was given.
+        protect, retain: what keeps it from being deleted, or the thing itself when it is.
+        needs: URNs of what was there before.
+    """
+
+    type: str
+    name: str
+    urn: str = ""
+    parent: str = ""
+    props: dict[str, Any] = field(default_factory=dict)
+    provider: dict[str, Any] = field(default_factory=dict)
+    protect: bool = False
+    retain: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def custom(self) -> bool:
+        """Whether it is a thing of AWS, and neither a component nor a provider."""
+        return self.type.startswith("aws:")
