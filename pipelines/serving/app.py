@@ -25,7 +25,8 @@ from pipelines.spec import UserError
 _INLINE_BYTES = 8192
 """A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
 
-_THREADS = 2
+_THREADS, _REMOTE_THREADS = 2, 32
+"""How many requests are computed beside the event loop; more where each waits for a remote store."""
 
 _FAILURES = (HTTPException, HTTPProblem, NoRelease, UserError, Unavailable, Exception)
 
@@ -36,7 +37,8 @@ class App:
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service, self._gate = service, Gate(settings)
         self._contract = msgspec.json.encode(document(service.problem.statement, settings))
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+        threads = _REMOTE_THREADS if service.remote else _THREADS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
     async def ping(self, _: Request) -> Response:
         """Say that the app lives, and which release it serves."""
@@ -56,10 +58,14 @@ class App:
                 in_time(deadline)
                 return formats.encode(self._service.predict(body, content_type, explained), answer_type)
 
-            inline = len(body) <= _INLINE_BYTES and not explained and not self._service.log.full
-            content = answer() if inline else await self._in_thread(answer)
+            content = answer() if self._at_once(body, explained) else await self._in_thread(answer)
         closing = {"Connection": "close"} if request.app.state.draining else None
         return Response(content, media_type=answer_type, headers=closing)
+
+    def _at_once(self, body: bytes, explained: bool) -> bool:
+        """Say whether an answer waits for nothing and is computed sooner than a thread takes it over."""
+        waits = self._service.remote or self._service.log.full
+        return len(body) <= _INLINE_BYTES and not explained and not waits
 
     async def _in_thread(self, answer: Callable[[], bytes]) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._threads, answer)

@@ -1,0 +1,43 @@
+"""The Iceberg catalog in AWS Glue, with commits whose answer was lost told as such."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.exceptions import CommitStateUnknownException
+
+_CHANGES = ("create_table", "update_table")
+_ANSWERS = {"AlreadyExistsException", "ConcurrentModificationException", "EntityNotFoundException"}
+
+
+def glue_catalog(glue: Any, glue_once: Any, warehouse: str, s3: dict[str, str]) -> GlueCatalog:
+    """Return the catalog; ``glue_once`` is a client that tries nothing twice.
+
+    A commit that is sent again after its answer was lost is refused as a conflict with itself, and pyiceberg then
+    deletes the files that the table now consists of. So commits are sent once, and what is not known to have failed
+    is told as unknown; :meth:`pipelines.tables.Tables.overwrite` then looks at what is there.
+    """
+    return GlueCatalog("default", client=_CommitsOnce(glue, glue_once), warehouse=warehouse, **s3)  # type: ignore[arg-type]
+
+
+class _CommitsOnce:
+    """The client that pyiceberg sees."""
+
+    def __init__(self, glue: Any, glue_once: Any) -> None:
+        self._glue, self._glue_once = glue, glue_once
+
+    def __getattr__(self, name: str) -> Any:
+        return self._once(name) if name in _CHANGES else getattr(self._glue, name)
+
+    def _once(self, name: str) -> Any:
+        def send(**given: Any) -> Any:
+            try:
+                return getattr(self._glue_once, name)(**given)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _ANSWERS:
+                    raise
+                raise CommitStateUnknownException(str(error)) from error
+            except BotoCoreError as error:
+                raise CommitStateUnknownException(str(error)) from error
+
+        return send
