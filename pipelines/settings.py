@@ -22,6 +22,8 @@ class Settings(Strict):
         environment: the environment that commands act on.
         profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned.
         project: the name of that stack; None is the name in pyproject.toml.
+        attempts: how often a request to AWS is tried: 14 last about a minute; the serving app, which may not make
+            its callers wait, tries three times.
         problem: the importable package that states the problem.
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
@@ -39,6 +41,7 @@ class Settings(Strict):
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
     profile: Literal["embedded", "aws"] = "embedded"
     project: str | None = None
+    attempts: int = Field(default=14, gt=0)
     problem: str = "model"
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)

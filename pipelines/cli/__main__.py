@@ -22,9 +22,10 @@ def main() -> None:
 
 def _tell(error: Exception) -> int:
     """Print an error that a person can put right and return its exit code; let any other show its traceback."""
+    from pipelines.ports import Unavailable
     from pipelines.spec import Refused, UserError
 
-    if not isinstance(error, UserError):
+    if not isinstance(error, UserError | Unavailable):
         raise error
     errors = Console(stderr=True, highlight=False)
     errors.print("[red]error:[/]", end=" ")

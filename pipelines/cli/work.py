@@ -145,7 +145,7 @@ def _serving_app(settings: "Settings") -> "Starlette":
     from pipelines.serving.log import LogWriter
     from pipelines.serving.service import Service
 
-    platform = Platform(settings)
+    platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     return create_app(service, settings)

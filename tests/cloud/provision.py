@@ -34,7 +34,13 @@ class Made:
         s3.create_bucket(Bucket=name, CreateBucketConfiguration=region, ObjectLockEnabledForBucket=locked)
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
         s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
-        if not locked:
+        if locked:
+            retention = {"Mode": "COMPLIANCE", "Days": 1}
+            s3.put_object_lock_configuration(
+                Bucket=name,
+                ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
+            )
+        else:
             self.removing.callback(_empty, self.session, self.endpoint_url, name)
         return name
 

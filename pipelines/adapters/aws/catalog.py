@@ -1,10 +1,13 @@
 """The Iceberg catalog in AWS Glue, with commits whose answer was lost told as such."""
 
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import CommitStateUnknownException
+
+from pipelines.adapters.aws.clients import asking
 
 _CHANGES = ("create_table", "update_table")
 _ANSWERS = {"AlreadyExistsException", "ConcurrentModificationException", "EntityNotFoundException"}
@@ -27,7 +30,10 @@ class _CommitsOnce:
         self._glue, self._glue_once = glue, glue_once
 
     def __getattr__(self, name: str) -> Any:
-        return self._once(name) if name in _CHANGES else getattr(self._glue, name)
+        if name in _CHANGES:
+            return self._once(name)
+        found = getattr(self._glue, name)
+        return _told(found) if callable(found) else found
 
     def _once(self, name: str) -> Any:
         def send(**given: Any) -> Any:
@@ -41,3 +47,11 @@ class _CommitsOnce:
                 raise CommitStateUnknownException(str(error)) from error
 
         return send
+
+
+def _told(method: Callable[..., Any]) -> Callable[..., Any]:
+    def ask(*args: Any, **given: Any) -> Any:
+        with asking("Glue"):
+            return method(*args, **given)
+
+    return ask

@@ -96,8 +96,9 @@ class Aws:
         uri = self.stack.mlflow
         return Tracking(uri, f"s3://{self.stack.store.bucket}/mlflow") if uri else NoTracking()
 
-    def client(self, service: str, *, attempts: int = 6, seconds: float = 20) -> Any:
+    def client(self, service: str, *, attempts: int | None = None, seconds: float = 20) -> Any:
         """Return a client of a service; see :func:`pipelines.adapters.aws.clients.client`."""
+        attempts = attempts or self._settings.attempts
         return client(self._session, service, self.stack.endpoint_url, attempts=attempts, seconds=seconds)
 
     @cached_property
