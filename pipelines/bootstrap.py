@@ -10,6 +10,7 @@ from pipelines.settings import Settings
 from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
+    from pipelines.adapters.aws.executions import Executions
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
@@ -42,6 +43,10 @@ class Platform:
     def __init__(self, settings: Settings, root: Path = Path()) -> None:
         self.settings, self.root = settings, root.resolve()
         self.home = settings.home.resolve()
+
+    def changed(self, given: dict[str, object]) -> "Platform":
+        """Return another platform with other values for some settings."""
+        return Platform(self.settings.changed(given), self.root)
 
     @cached_property
     def problem(self) -> Problem:
@@ -119,6 +124,13 @@ class Platform:
         from pipelines.runner import Runner
 
         return Runner(self.objects, self.resource)
+
+    @cached_property
+    def executions(self) -> "Executions":
+        """Runs on SageMaker."""
+        if not hasattr(self.profile, "executions"):
+            raise UserError("runs on SageMaker need RATCHET_PROFILE=aws and an environment that is provisioned there")
+        return self.profile.executions
 
     @cached_property
     def launch(self) -> "Launch":

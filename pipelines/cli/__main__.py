@@ -5,8 +5,9 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import problem, releases, show, use, work  # noqa: F401  (each adds its commands)
+from pipelines.cli import cloud, problem, releases, show, use, work  # noqa: F401  (each adds its commands)
 from pipelines.cli.app import REFUSED, app
+from pipelines.container import report_failure
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        report_failure(error)
         raise SystemExit(_tell(error)) from None
 
 

@@ -21,11 +21,13 @@ class Store(Strict):
         bucket: runs, models, release log, decisions, reports, predictions; object lock where it is production.
         lake: Iceberg tables, below ``s3://<lake>/tables``.
         key: ARN of the KMS key that encrypts both.
+        locked_days: for how long nobody can delete what is written with an object lock; 0 where there is none.
     """
 
     bucket: str
     lake: str
     key: str
+    locked_days: int = 0
 
 
 class Features(Strict):
@@ -42,6 +44,25 @@ class Features(Strict):
     online: str
 
 
+class Training(Strict):
+    """What training jobs are started with.
+
+    Attributes:
+        instance, gpu_instance: types; None where no GPU is to be had.
+        instances: of one job.
+        spot: whether they may be taken away, and the job goes on from its checkpoint.
+        max_hours: after which a job is stopped.
+        warm_minutes: how long instances stay for the next job.
+    """
+
+    instance: str = "ml.m5.xlarge"
+    gpu_instance: str | None = None
+    instances: int = 1
+    spot: bool = True
+    max_hours: int = 4
+    warm_minutes: int = 0
+
+
 class Compute(Strict):
     """Where steps run.
 
@@ -50,12 +71,16 @@ class Compute(Strict):
         role: ARN of the role of training, processing and pipelines.
         subnets: of jobs; empty outside of a VPC.
         security_groups: of jobs.
+        training: what training jobs are started with.
+        quotas: instances that the account must allow, by the name of the quota in Service Quotas.
     """
 
     image: str | None
     role: str
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    training: Training = Training()
+    quotas: dict[str, int] = Field(default_factory=dict)
 
 
 class Stack(Strict):
@@ -69,6 +94,7 @@ class Stack(Strict):
         endpoint_url: of an emulator; None for AWS itself.
         signer: ARN of the KMS key that signs the release log (ECC_NIST_P256).
         queue: URL of the queue of events.
+        operations: URL of the queue of what happened: runs that ended, changes of the endpoint, alarms, an expiry.
         bus: name of the event bus that feeds it.
         metrics: the CloudWatch namespace.
         alarms: ARN of the SNS topic that people subscribe to.
@@ -86,6 +112,7 @@ class Stack(Strict):
     compute: Compute
     signer: str
     queue: str
+    operations: str | None = None
     bus: str
     metrics: str
     alarms: str

@@ -30,7 +30,11 @@ def running_emulator() -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "tests.cloud.server", str(port)]
     with subprocess.Popen(
-        command, env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100"}, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}"

@@ -34,13 +34,7 @@ class Made:
         s3.create_bucket(Bucket=name, CreateBucketConfiguration=region, ObjectLockEnabledForBucket=locked)
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
         s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
-        if locked:
-            retention = {"Mode": "COMPLIANCE", "Days": 1}
-            s3.put_object_lock_configuration(
-                Bucket=name,
-                ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
-            )
-        else:
+        if not locked:
             self.removing.callback(_empty, self.session, self.endpoint_url, name)
         return name
 
@@ -65,9 +59,7 @@ class Made:
             BillingMode="PAY_PER_REQUEST",
         )
         dynamo.get_waiter("table_exists").wait(TableName=name)
-        dynamo.update_time_to_live(
-            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES}
-        )
+        dynamo.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES})
         self.remove(dynamo.delete_table, TableName=name)
         return name
 
@@ -111,7 +103,12 @@ class Made:
             region=self.session.region_name,
             account=self.client("sts").get_caller_identity()["Account"],
             endpoint_url=self.endpoint_url,
-            store=Store(bucket=self.bucket(encryption, locked), lake=self.bucket(encryption), key=encryption),
+            store=Store(
+                bucket=self.bucket(encryption, locked),
+                lake=self.bucket(encryption),
+                key=encryption,
+                locked_days=1 if locked else 0,
+            ),
             features=Features(catalog=project, workgroup="primary", online=self.table()),
             compute=Compute(image=None, role="arn:aws:iam::123456789012:role/pipelines"),
             signer=self.audit_key(),

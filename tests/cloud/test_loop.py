@@ -19,7 +19,7 @@ from pipelines.model_store import ModelStore
 from pipelines.monitor import MonitorParams
 from pipelines.serving.log import LogWriter
 from pipelines.serving.service import Service
-from pipelines.spec import CanaryStrategy, Phase, UserError, Variant
+from pipelines.spec import CanaryStrategy, UserError, Variant
 from pipelines.tables import TIMESTAMP
 from tests.conftest import HISTORY, NOW, learn, release
 from tests.problems import parcels
@@ -93,7 +93,7 @@ def canary_and_back(platform, candidate):
     platform.run("deployment", DeploymentParams(release=file, as_of=at, who="tester"))
     judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", at + DAY))
     assert judged.verdict.outcome.value == "insufficient"
-    assert platform.releases.state().phase is Phase.ROLLING
+    assert platform.releases.state().live
 
 
 def test_what_lies_in_the_stores_is_encrypted_by_the_stack_s_key(new_cloud):

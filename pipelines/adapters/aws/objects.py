@@ -1,6 +1,7 @@
 """The object store as an S3 bucket."""
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,8 +18,8 @@ class S3Objects:
     The SHA-256 travels with each write, and S3 refuses what arrives otherwise; boto3 checks what is read.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str) -> None:
-        self._client, self.bucket = client, bucket
+    def __init__(self, client: Any, bucket: str, key: str, locked_days: int = 0) -> None:
+        self._client, self.bucket, self._locked = client, bucket, timedelta(days=locked_days)
         self._encrypted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key, "BucketKeyEnabled": True}
 
     def read(self, key: str) -> bytes | None:
@@ -45,13 +46,14 @@ class S3Objects:
         """See the port: a write on the condition that there is none.
 
         A request whose answer is lost is sent again, and then finds the object that it made itself; so each object
-        says which call made it.
+        says which call made it. What is created is a record that is never replaced, so where the bucket has an object
+        lock nobody can delete it for ``locked_days``.
         """
         call = secrets.token_hex(16)
         with asking("S3"):
             while True:
                 try:
-                    self._put(key, data, IfNoneMatch="*", Metadata={"call": call})
+                    self._put(key, data, IfNoneMatch="*", Metadata={"call": call}, **self._lock())
                     return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
@@ -73,6 +75,10 @@ class S3Objects:
     def _pages(self, **given: str) -> list[dict[str, Any]]:
         with asking("S3"):
             return list(self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **given))
+
+    def _lock(self) -> dict[str, Any]:
+        until = datetime.now(UTC) + self._locked
+        return {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until} if self._locked else {}
 
     def _put(self, key: str, data: bytes, **given: Any) -> None:
         self._client.put_object(

@@ -15,6 +15,7 @@ from pipelines.settings import Settings
 from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 
 if TYPE_CHECKING:
+    from pipelines.adapters.aws.executions import Executions
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
@@ -48,7 +49,8 @@ class Aws:
     @cached_property
     def objects(self) -> S3Objects:
         """S3."""
-        return S3Objects(self.client("s3"), self.stack.store.bucket, self.stack.store.key)
+        store = self.stack.store
+        return S3Objects(self.client("s3"), store.bucket, store.key, store.locked_days)
 
     @cached_property
     def tables(self) -> "Tables":
@@ -87,6 +89,14 @@ class Aws:
         from pipelines.adapters.aws.signer import KmsSigner
 
         return KmsSigner(self.client("kms"), self.stack.signer)
+
+    @cached_property
+    def executions(self) -> "Executions":
+        """SageMaker Pipelines."""
+        from pipelines.adapters.aws.executions import Executions
+
+        prefix = f"{self.stack.project}-{self.stack.environment}"
+        return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
 
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":
