@@ -11,8 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path("/opt/ml")
-_SHOWN = 1024
+from pipelines.cli.__main__ import ROOT, main, report_failure
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ def train() -> None:
 
 def serve() -> None:
     """Serve on the port that SageMaker asks, by one process for each core."""
-    from pipelines.cli.__main__ import main
-
     port, workers = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"), str(os.cpu_count() or 1)
     sys.argv = ["mlops", "serve", "--host", "0.0.0.0", "--port", port, "--workers", workers]  # noqa: S104
     main()
@@ -60,11 +57,3 @@ def run_step(root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in record.outputs:
         (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")
-
-
-def report_failure(error: BaseException, root: Path = ROOT) -> None:
-    """Tell SageMaker, where we run on it, why the job fails."""
-    if root.exists():
-        (root / "output").mkdir(exist_ok=True)
-        for name in ("failure", "message"):
-            (root / "output" / name).write_text(str(error)[:_SHOWN], encoding="utf-8")
