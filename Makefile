@@ -8,7 +8,7 @@ STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-slow test-cloud test-athena test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test: $(ALL) ## Run the tests, in parallel, with coverage
 
 test-slow: $(ALL) ## Run the tests that make a whole project and run its loop, before a release (minutes)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
+
+test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
+	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
+	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)
 
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
 	@for python in $(PYTHONS); do \

@@ -29,10 +29,10 @@ class ObjectStore(Protocol):
         """Write the object if there is none under this key, and say whether this call did; one of many callers wins."""
 
     def keys(self, prefix: str) -> list[str]:
-        """Return the keys that begin with ``prefix``, sorted: all of them, so give a prefix that bounds their number."""
+        """Return the keys that begin with ``prefix``, sorted; all of them, so it should bound their number."""
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names, sorted, that stand between ``prefix``, which ends in ``/`` or is empty, and the next ``/``."""
+        """Return the names, sorted, between ``prefix``, which is empty or ends in ``/``, and the next ``/``."""
 
 
 class OnlineRow(NamedTuple):

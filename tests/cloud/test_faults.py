@@ -17,6 +17,8 @@ from pipelines.ports import OnlineRow, Unavailable
 from pipelines.tables import TIMESTAMP, Tables
 from tests.cloud.emulator import Fault, misbehave, misbehaved
 
+pytestmark = pytest.mark.cloud
+
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 THROTTLED = {"kind": "refuses", "code": "ThrottlingException"}

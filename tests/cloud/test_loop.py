@@ -24,6 +24,8 @@ from pipelines.tables import TIMESTAMP
 from tests.conftest import HISTORY, NOW, learn, release
 from tests.problems import parcels
 
+pytestmark = pytest.mark.cloud
+
 DAY = timedelta(days=1)
 SINCE_STRIKE = parcels.STRIKE + 6 * DAY
 CANARY = CanaryStrategy(steps=(0.5,), bake=DAY)
@@ -61,7 +63,6 @@ def loop(platform):
     return first, logged, report, outcome
 
 
-@pytest.mark.slow
 def test_the_loop_on_aws_ends_with_the_very_model_of_the_embedded_one(new_cloud, new_platform):
     cloud, embedded = new_cloud(), new_platform()
     first, logged, report, outcome = loop(cloud)

@@ -1,83 +1,26 @@
 """Pipelines on SageMaker: their definitions, how they are started, and what counts as done."""
 
 import json
-import re
 from datetime import timedelta
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from botocore.validate import ParamValidator
 
 from pipelines import PIPELINES
-from pipelines.adapters.aws.definition import definition
 from pipelines.adapters.aws.executions import Executions, Outcome
 from pipelines.bootstrap import pipeline
 from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
 from pipelines.spec import UserError
-from pipelines.spec.rendered import Rendered, filled
-from tests.cloud.emulator import ROOT
+from pipelines.spec.rendered import filled
 from tests.conftest import HISTORY
+from tests.unit.test_rendered import PLACES, RENDERED
 
-RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
-REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
-PLACES = {
-    "project": "parcels",
-    "environment": "dev",
-    "image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/parcels@sha256:" + "a" * 64,
-    "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
-    "bucket": "parcels-dev-store",
-    "key": "arn:aws:kms:eu-central-1:123456789012:key/1",
-    "instance": "ml.m5.xlarge",
-    "subnets": ["subnet-1"],
-    "security_groups": ["sg-1"],
-}
+pytestmark = pytest.mark.cloud
+
 DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
 FAILED = {"PipelineExecutionStatus": "Failed", "FailureReason": "a step failed"}
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_what_is_committed_is_what_the_pipelines_are(name):
-    assert RENDERED.pipelines[name].definition == definition(pipeline(name)), "run 'mlops render' and commit"
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_a_step_comes_after_all_that_it_takes(name):
-    steps = {step["Name"]: step for step in RENDERED.pipelines[name].definition["Steps"]}
-    assert list(steps) == list(pipeline(name).steps)
-    for step in pipeline(name).steps.values():
-        assert set(step.needs.values()) <= set(steps[step.name].get("DependsOn", []))
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_a_step_is_a_request_that_botocore_takes(name):
-    for step in RENDERED.pipelines[name].definition["Steps"]:
-        assert problems(step) == []
-
-
-def test_a_request_that_is_wrong_is_found():
-    step = json.loads(json.dumps(RENDERED.pipelines["training"].definition["Steps"][0]))
-    del step["Arguments"]["ProcessingResources"]
-    step["Arguments"]["Memory"] = 1
-    assert len(problems(step)) == 2
-
-
-def problems(step):
-    """What botocore's model of SageMaker finds wrong with a step's request, and places that nothing fills."""
-    operation = REQUESTS[step["Type"]]
-    model = boto3.session.Session(region_name="eu-central-1").client("sagemaker").meta.service_model
-    given = {**resolved(filled(step["Arguments"], PLACES)), operation.removeprefix("Create") + "Name": "job"}
-    report = ParamValidator().validate(given, model.operation_model(operation).input_shape)
-    errors = [line for line in report.generate_report().splitlines() if line]
-    return errors + re.findall(r"\{\{.*?\}\}", json.dumps(given))
-
-
-def resolved(document):
-    """A request with texts for what SageMaker fills in when it runs."""
-    if isinstance(document, dict):
-        return "text" if document.keys() & {"Get", "Std:Join"} else {k: resolved(v) for k, v in document.items()}
-    return [resolved(item) for item in document] if isinstance(document, list) else document
 
 
 # ---- runs
@@ -113,9 +56,11 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     assert "was changed" in cloud.executions.outcome(cloud.runner, feature, run_id).reason
 
 
-def test_a_pipeline_that_was_not_provisioned_is_told(new_cloud):
-    with pytest.raises(UserError, match=r"SageMaker has no pipeline .*-dev-feature; 'mlops render'"):
-        new_cloud().executions.start(pipeline("feature"), "run")
+def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
+    executions, sagemaker, _ = stubbed
+    sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
+    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; 'mlops render'"):
+        executions.start(pipeline("feature"), "days")
 
 
 def test_a_run_that_was_not_started_there_is_told(cloud):
@@ -138,8 +83,8 @@ def stubbed(cloud):
 
 def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
     executions, sagemaker, _ = stubbed
-    monkeypatch.setitem(cloud.problem.__dict__, "source", lambda *_: 1 / 0)
-    with pytest.raises(Exception):  # noqa: B017, PT011  (whatever a broken source raises)
+    monkeypatch.setattr("tests.problems.parcels._tables", dict)  # a source that has lost its tables
+    with pytest.raises(KeyError):
         cloud.runner.step(pipeline("feature"), "extract", "days")
     sagemaker.add_response("describe_pipeline_execution", FAILED)
     steps = [{"StepName": "extract", "StepStatus": "Failed", "FailureReason": "ClientError: exit code 1"}]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from pipelines.cli.__main__ import report_failure
 from pipelines.feature import FeatureParams
 from pipelines.starting import scheduled
 from tests.cloud.emulator import ROOT, free_port
-from tests.conftest import HISTORY, PROBLEMS
+from tests.conftest import HISTORY
 
 FEATURE = pipeline("feature")
 DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
@@ -99,12 +100,8 @@ def test_serve_listens_where_sagemaker_says_and_stops_without_an_error(platform,
 
 
 def test_the_installed_commands_are_these():
-    import tomllib
-
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert {name: value for name, value in scripts.items() if name != "mlops"} == {
         "train": "pipelines.container:train",
         "serve": "pipelines.container:serve",
     }
-    assert callable(container.train) and callable(container.serve)
-    assert PROBLEMS

@@ -1,4 +1,4 @@
-"""Runs on SageMaker Pipelines: started and left to themselves, and told by what they made rather than by what is said."""
+"""Runs on SageMaker Pipelines: started and left to themselves, and believed by what they made."""
 
 import hashlib
 import json

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,17 +66,15 @@ class DynamoOnline:
         return _time(found[0]["time"]) if found else None
 
     def _put(self, item: dict[str, Any]) -> None:
-        with asking("DynamoDB"):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression=_NOT_OLDER,
-                    ExpressionAttributeNames={"#time": "time"},
-                    ExpressionAttributeValues={":time": item["time"]},
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                pass  # what is there is newer
+        newer = self._client.exceptions.ConditionalCheckFailedException
+        with asking("DynamoDB"), suppress(newer):
+            self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression=_NOT_OLDER,
+                ExpressionAttributeNames={"#time": "time"},
+                ExpressionAttributeValues={":time": item["time"]},
+            )
 
     def _items(self, keys: list[str]) -> Iterator[dict[str, Any]]:
         """Return the items of these keys, asking again for those that DynamoDB leaves out when it is busy."""
