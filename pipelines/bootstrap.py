@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
+    from pipelines.feature.offline import Lookup
     from pipelines.model_store import ModelStore
     from pipelines.ports import ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
@@ -91,6 +92,11 @@ class Platform:
     def signer(self) -> "Signer":
         """The audit key; its private half stays out of the object store."""
         return self.profile.signer
+
+    @cached_property
+    def lookup(self) -> "Lookup":
+        """What joins features to requests where their tables are; None for DuckDB on this machine."""
+        return self.profile.lookup
 
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":

@@ -24,6 +24,7 @@ class Settings(Strict):
         project: the name of that stack; None is the name in pyproject.toml.
         attempts: how often a request to AWS is tried: 14 last about a minute; the serving app, which may not make
             its callers wait, tries three times.
+        join: what joins features to training requests: duckdb on this machine, or athena, for more than it can hold.
         problem: the importable package that states the problem.
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
@@ -41,6 +42,7 @@ class Settings(Strict):
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
     profile: Literal["embedded", "aws"] = "embedded"
     project: str | None = None
+    join: Literal["duckdb", "athena"] = "duckdb"
     attempts: int = Field(default=14, gt=0)
     problem: str = "model"
     poll_seconds: float = Field(default=1.0, gt=0)

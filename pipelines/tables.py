@@ -1,8 +1,8 @@
 """Iceberg tables: raw rows and feature views, versioned by snapshot, the same code on every profile."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from time import sleep
@@ -66,9 +66,9 @@ class Tables:
             if not rows.num_rows:
                 return None
             table = self._create(name, rows.schema, time)
-        span, waits = _between(time, start, end), iter(_WAITS)
+        span, another_look = _between(time, start, end), _AnotherLook()
         while not _same_rows(present := _plain(table.scan(row_filter=span).to_arrow()), rows):
-            with _looking_again(waits):
+            with another_look:
                 if present.num_rows:
                     table.overwrite(rows.sort_by(time), overwrite_filter=span)
                 else:
@@ -108,9 +108,9 @@ class Tables:
     def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
         """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
         for name, snapshot in snapshots.items():
-            table, waits = self._table(name), iter(_WAITS)
+            table, another_look = self._table(name), _AnotherLook()
             while table is not None and tag not in table.refs():
-                with _looking_again(waits):
+                with another_look:
                     table.manage_snapshots().create_tag(snapshot, tag).commit()
                 table.refresh()
 
@@ -149,24 +149,28 @@ class Tables:
         return made
 
 
-@contextmanager
-def _looking_again(waits: Iterator[float]) -> Iterator[None]:
-    """Let a commit that came second to another process's, or whose outcome is not known, be followed by another look.
+class _AnotherLook:
+    """Lets a commit that came second to another process's, or whose outcome is not known, be followed by another look.
 
     Raises:
         Unavailable: when the outcome is not known and there is no wait left.
     """
-    from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
 
-    try:
-        yield
-    except (CommitFailedException, ValidationException):
-        pass
-    except CommitStateUnknownException as error:
-        wait = next(waits, None)
+    def __init__(self) -> None:
+        self._waits = iter(_WAITS)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
+
+        if not isinstance(error, CommitStateUnknownException):
+            return isinstance(error, CommitFailedException | ValidationException)
+        wait = next(self._waits, None)
         if wait is None:
             raise Unavailable(f"the table catalog does not answer ({error}); ask again later") from error
         sleep(random.uniform(0, wait))  # noqa: S311  (jitter keeps no secret)
+        return True
 
 
 def _current(table: "Table") -> int | None:

@@ -160,7 +160,7 @@ def _serving_app(settings: "Settings") -> "Starlette":
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return create_app(service, settings)
+    return create_app(service, settings, platform.profile.watch(service.metrics.registry))
 
 
 def _tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:

@@ -86,8 +86,8 @@ class App:
         return response(told)
 
 
-def create_app(service: Service, settings: Settings) -> Starlette:
-    """Return the app; it looks for a new release every ``poll_seconds`` while it runs."""
+def create_app(service: Service, settings: Settings, stop: Callable[[], None] = lambda: None) -> Starlette:
+    """Return the app; while it runs it looks for a new release every ``poll_seconds``, and at its end calls ``stop``."""
     app = App(service, settings)
 
     @contextlib.asynccontextmanager
@@ -97,6 +97,7 @@ def create_app(service: Service, settings: Settings) -> Starlette:
         yield
         polling.cancel()
         await asyncio.to_thread(service.close)
+        await asyncio.to_thread(stop)
 
     made = Starlette(
         routes=[

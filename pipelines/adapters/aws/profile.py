@@ -1,6 +1,7 @@
 """The profile on AWS: every store is one that the environment's stack provisioned, found by its document."""
 
 import tomllib
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,10 +16,13 @@ from pipelines.settings import Settings
 from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from pipelines.adapters.aws.executions import Executions
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
+    from pipelines.feature.offline import Lookup
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
 
@@ -91,6 +95,16 @@ class Aws:
         return KmsSigner(self.client("kms"), self.stack.signer)
 
     @cached_property
+    def lookup(self) -> "Lookup":
+        """Athena where the settings say so, else none: DuckDB joins on this machine."""
+        from pipelines.adapters.aws.athena import Athena
+
+        if self._settings.join == "duckdb":
+            return None
+        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
+        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables).lookup
+
+    @cached_property
     def executions(self) -> "Executions":
         """SageMaker Pipelines."""
         from pipelines.adapters.aws.executions import Executions
@@ -105,6 +119,12 @@ class Aws:
 
         uri = self.stack.mlflow
         return Tracking(uri, f"s3://{self.stack.store.bucket}/mlflow") if uri else NoTracking()
+
+    def watch(self, registry: "CollectorRegistry") -> Callable[[], None]:
+        """Send what the serving app counts to CloudWatch until the function that is returned is called."""
+        from pipelines.adapters.aws.metrics import CloudWatchMetrics
+
+        return CloudWatchMetrics(self.client("cloudwatch"), self.stack.metrics, registry).close
 
     def client(self, service: str, *, attempts: int | None = None, seconds: float = 20) -> Any:
         """Return a client of a service; see :func:`pipelines.adapters.aws.clients.client`."""

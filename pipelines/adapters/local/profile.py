@@ -1,5 +1,6 @@
 """The embedded profile: every store in files below one folder."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,14 @@ class Local:
         from pipelines.adapters.local.signer import FileSigner
 
         return FileSigner(self.home / "keys")
+
+    @cached_property
+    def lookup(self) -> None:
+        """None: DuckDB joins on this machine."""
+
+    def watch(self, _registry: object) -> Callable[[], None]:
+        """Do nothing: Prometheus asks for what the serving app counts."""
+        return lambda: None
 
     @cached_property
     def tracking(self) -> "Tracking":
