@@ -87,7 +87,7 @@ class App:
 
 
 def create_app(service: Service, settings: Settings, stop: Callable[[], None] = lambda: None) -> Starlette:
-    """Return the app; while it runs it looks for a new release every ``poll_seconds``, and at its end calls ``stop``."""
+    """Return the app; while it runs it looks for new releases every ``poll_seconds``; at its end it calls ``stop``."""
     app = App(service, settings)
 
     @contextlib.asynccontextmanager
