@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.monitor import MonitorReport
     from pipelines.settings import Settings
+    from pipelines.spec import Pipeline
 
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
@@ -64,10 +65,7 @@ def run(
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
         run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
     if on == "aws":
-        execution = platform.executions.start(chosen, run_id)
-        print_json({"run_id": run_id, "execution": execution}) if as_json else console.print(
-            f"[green]✔[/] started {run_id} on SageMaker\n  [dim]next: mlops follow {name} --run-id {run_id}[/]"
-        )
+        _start_on_aws(platform, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -82,6 +80,15 @@ def run(
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
     _tell(platform, run_id, output, as_json)
+
+
+def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    execution = platform.executions.start(chosen, run_id)
+    if as_json:
+        print_json({"run_id": run_id, "execution": execution})
+        return
+    console.print(f"[green]✔[/] started {run_id} on SageMaker", soft_wrap=True)
+    console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
 
 
 @app.command()

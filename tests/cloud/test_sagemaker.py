@@ -1,15 +1,18 @@
 """Pipelines on SageMaker: their definitions, how they are started, and what counts as done."""
 
 import json
+import re
 from datetime import timedelta
 
 import boto3
 import pytest
 from botocore.stub import Stubber
+from typer.testing import CliRunner
 
 from pipelines import PIPELINES
 from pipelines.adapters.aws.executions import Executions, Outcome
 from pipelines.bootstrap import pipeline
+from pipelines.cli.__main__ import app
 from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
 from pipelines.spec import UserError
@@ -144,3 +147,30 @@ def test_an_event_starts_a_pipeline_once(function, cloud):
 def test_what_fails_is_raised_so_that_lambda_counts_it(function):
     with pytest.raises(UserError, match="there is no pipeline 'training2'"):
         function({"run": "training2"}, None)
+
+
+# ---- the commands
+
+
+def test_a_run_is_started_from_a_laptop_followed_and_its_data_pulled(function, cloud, tmp_path):
+    invoke = CliRunner().invoke
+    started = invoke(app, ["run", "feature", "--on", "aws", "--set", "start=2024-01-01", "--set", "end=2024-01-04"])
+    assert started.exit_code == 0, started.output
+    (run_id,) = re.findall(r"started (feature-\S+) on SageMaker", started.output)
+    followed = invoke(app, ["follow", "feature", "--run-id", run_id])
+    assert followed.exit_code == 3
+    assert "SageMaker says Succeeded, but step feature/extract" in followed.output
+    cloud.runner.run(pipeline("feature"), run_id)
+    followed = invoke(app, ["follow", "feature", "--run-id", run_id, "--json"])
+    assert json.loads(followed.output)["status"] == "succeeded"
+    home = tmp_path / "here"
+    days = ["--start", "2024-01-01", "--end", "2024-01-04", "--sample", "0.5", "--into", str(home)]
+    pulled = invoke(app, ["data", "pull", *days])
+    assert pulled.exit_code == 0, pulled.output
+    here = cloud.changed({"profile": "embedded", "home": home})
+    assert 0 < here.tables.read("raw.parcels").num_rows < cloud.tables.read("raw.parcels").num_rows
+
+
+def test_what_is_no_place_to_run_is_told(function):
+    result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
+    assert str(result.exception) == "--on mars: write here or aws"
