@@ -67,9 +67,9 @@ def follow(
     if as_json:
         print_json(outcome._asdict())
     else:
-        console.print(f"{run_id}: {outcome.status}{f', {outcome.reason}' if outcome.reason else ''}", markup=False)
-        for line in outcome.log:
-            console.print(f"  {line}", markup=False)
+        because = f", {outcome.reason}" if outcome.reason else ""
+        for line in (f"{run_id}: {outcome.status}{because}", *outcome.log):
+            console.print(line, markup=False, soft_wrap=True)
     if outcome.status == "failed":
         raise typer.Exit(REFUSED)
 
