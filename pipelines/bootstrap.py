@@ -10,7 +10,6 @@ from pipelines.settings import Settings
 from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
-    from pipelines.adapters.aws.executions import Executions
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
@@ -65,7 +64,10 @@ class Platform:
     def profile(self) -> "Local | Aws":
         """Where the stores are."""
         package, _, name = PROFILES[self.settings.profile].partition(":")
-        module = importlib.import_module(f"pipelines.adapters.{package}.profile")
+        try:
+            module = importlib.import_module(f"pipelines.adapters.{package}.profile")
+        except ModuleNotFoundError as error:
+            raise UserError(f"the profile {package!r} needs {error.name}: run 'uv sync --extra {package}'") from error
         return getattr(module, name)(self.settings, self.root)  # type: ignore[no-any-return]
 
     @cached_property
@@ -132,11 +134,11 @@ class Platform:
         return Runner(self.objects, self.resource)
 
     @cached_property
-    def executions(self) -> "Executions":
-        """Runs on SageMaker."""
-        if not hasattr(self.profile, "executions"):
-            raise UserError("runs on SageMaker need RATCHET_PROFILE=aws and an environment that is provisioned there")
-        return self.profile.executions
+    def aws(self) -> "Aws":
+        """What there is on AWS alone: executions on SageMaker, and an endpoint."""
+        if self.settings.profile != "aws":
+            raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
+        return self.profile  # type: ignore[return-value]
 
     @cached_property
     def launch(self) -> "Launch":

@@ -22,7 +22,7 @@ class Settings(Strict):
         environment: the environment that commands act on.
         profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned.
         project: the name of that stack; None is the name in pyproject.toml.
-        attempts: how often a request to AWS is tried: 14 last about a minute; the serving app, which may not make
+        attempts: how often a request to AWS is tried: 18 outlast a minute; the serving app, which may not make
             its callers wait, tries three times.
         join: what joins features to training requests: duckdb on this machine, or athena, for more than it can hold.
         problem: the importable package that states the problem.
@@ -43,7 +43,7 @@ class Settings(Strict):
     profile: Literal["embedded", "aws"] = "embedded"
     project: str | None = None
     join: Literal["duckdb", "athena"] = "duckdb"
-    attempts: int = Field(default=14, gt=0)
+    attempts: int = Field(default=18, gt=0)
     problem: str = "model"
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)

@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +42,23 @@ _WAITS = (0.5, 1, 2, 4)
 """Seconds, drawn from at random, before another look when it is not known whether a commit succeeded."""
 
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+def _told(method: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Have a method raise Unavailable where the files of a table cannot be read or written."""
+
+    @wraps(method)
+    def ask(*args: Given.args, **given: Given.kwargs) -> Returned:
+        try:
+            return method(*args, **given)
+        except OSError as error:
+            raise Unavailable(f"the tables' files cannot be read or written: {error}") from error
+
+    return ask
+
+
 class Tables:
     """Tables of rows with a time column, partitioned by its month, in an Iceberg catalog.
 
@@ -51,6 +68,7 @@ class Tables:
     def __init__(self, load: "Callable[[], Catalog]", prefix: str = "") -> None:
         self._load, self._prefix = load, prefix
 
+    @_told
     def overwrite(self, name: str, rows: pa.Table, time: str, start: datetime, end: datetime) -> int | None:
         """Make ``rows`` the content of ``[start, end)`` of a table, in one commit, and return the current snapshot.
 
@@ -77,6 +95,7 @@ class Tables:
             table.refresh()
         return _current(table)
 
+    @_told
     def read(
         self,
         name: str,
@@ -91,6 +110,7 @@ class Tables:
 
         Raises:
             UserError: when the table does not exist.
+            Unavailable: when its files cannot be read.
         """
         table = self._table(name)
         if table is None:

@@ -26,12 +26,14 @@ def render(
     """Write what infrastructure provisions of the pipelines: their definitions on SageMaker, and their schedules."""
     from pipelines.adapters.aws.definition import definition
     from pipelines.bootstrap import pipeline
+    from pipelines.spec import UserError
     from pipelines.spec.rendered import Rendered, RenderedPipeline
 
-    made = {
-        name: RenderedPipeline(definition=definition(pipeline(name)), schedule=_SCHEDULES.get(name))
-        for name in PIPELINES
-    }
+    try:
+        definitions = {name: definition(pipeline(name)) for name in PIPELINES}
+    except ModuleNotFoundError as error:
+        raise UserError(f"'mlops render' needs {error.name}: run 'uv sync --extra render'") from error
+    made = {name: RenderedPipeline(definition=one, schedule=_SCHEDULES.get(name)) for name, one in definitions.items()}
     output.mkdir(parents=True, exist_ok=True)
     (output / "pipelines.json").write_text(Rendered(pipelines=made).model_dump_json(indent=1) + "\n", encoding="utf-8")
     console.print(f"[green]✔[/] {len(made)} pipelines in {output / 'pipelines.json'}")
@@ -63,7 +65,7 @@ def follow(
     from pipelines.bootstrap import pipeline
 
     platform: Platform = context.obj
-    outcome = platform.executions.outcome(platform.runner, pipeline(name), run_id)
+    outcome = platform.aws.executions.outcome(platform.runner, pipeline(name), run_id)
     if as_json:
         print_json(outcome._asdict())
     else:

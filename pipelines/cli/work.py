@@ -83,7 +83,7 @@ def run(
 
 
 def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    execution = platform.executions.start(chosen, run_id)
+    execution = platform.aws.executions.start(chosen, run_id)
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return

@@ -263,6 +263,13 @@ def test_a_snapshot_is_pinned_although_the_catalog_is_busy(tables, faults):
     assert "run-1" in tables._table("raw.t").refs()
 
 
+def test_files_of_a_table_that_cannot_be_read_are_told(tables, faults):
+    write(tables, 0, 1.0)
+    faults(Fault("refuses", "/contract", code="AccessDenied", status=403, times=1000))
+    with pytest.raises(Unavailable, match=r"the tables' files cannot be read or written.*ACCESS_DENIED"):
+        tables.read("raw.t")
+
+
 def test_a_request_that_is_wrong_is_no_outage(objects):
     objects.bucket = "no bucket's name"
     with pytest.raises(ParamValidationError, match="Invalid bucket name"):

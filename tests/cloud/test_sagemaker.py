@@ -1,15 +1,18 @@
 """Pipelines on SageMaker: their definitions, how they are started, and what counts as done."""
 
+import io
 import json
 import re
 from datetime import timedelta
 
 import boto3
 import pytest
+from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from typer.testing import CliRunner
 
 from pipelines import PIPELINES
+from pipelines.adapters.aws.endpoint import Endpoint
 from pipelines.adapters.aws.executions import Executions, Outcome
 from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
@@ -17,7 +20,7 @@ from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
 from pipelines.spec import UserError
 from pipelines.spec.rendered import filled
-from tests.conftest import HISTORY
+from tests.conftest import HISTORY, make_platform
 from tests.unit.test_rendered import PLACES, RENDERED
 
 pytestmark = pytest.mark.cloud
@@ -48,15 +51,15 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     """The emulator calls every execution a success at once, which is what must not be believed."""
     feature = pipeline("feature")
     run_id = cloud.runner.start(feature, DAYS, "days")
-    arn = cloud.executions.start(feature, run_id)
+    arn = cloud.aws.executions.start(feature, run_id)
     assert arn.startswith("arn:aws:sagemaker:")
-    outcome = cloud.executions.outcome(cloud.runner, feature, run_id)
+    outcome = cloud.aws.executions.outcome(cloud.runner, feature, run_id)
     assert outcome.status == "failed"
     assert outcome.reason.startswith("SageMaker says Succeeded, but step feature/extract of run 'days' is not done")
     cloud.runner.run(feature, run_id)
-    assert cloud.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
+    assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
     cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
-    assert "was changed" in cloud.executions.outcome(cloud.runner, feature, run_id).reason
+    assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
 
 
 def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
@@ -68,7 +71,7 @@ def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
 
 def test_a_run_that_was_not_started_there_is_told(cloud):
     with pytest.raises(UserError, match="'days' was not started on SageMaker"):
-        cloud.executions.outcome(cloud.runner, pipeline("feature"), "days")
+        cloud.aws.executions.outcome(cloud.runner, pipeline("feature"), "days")
 
 
 @pytest.fixture
@@ -174,3 +177,44 @@ def test_a_run_is_started_from_a_laptop_followed_and_its_data_pulled(function, c
 def test_what_is_no_place_to_run_is_told(function):
     result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
     assert str(result.exception) == "--on mars: write here or aws"
+
+
+# ---- the endpoint
+
+
+@pytest.fixture
+def endpoint():
+    """A client of an endpoint whose answers are made to botocore's model: the emulator's are the same for any request."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    runtime = boto3.Session(region_name="eu-central-1", **keys).client("sagemaker-runtime")
+    with Stubber(runtime) as stub:
+        yield Endpoint(runtime, "parcels-dev"), stub
+
+
+def test_an_endpoint_is_asked_as_the_app_is(endpoint):
+    client, stub = endpoint
+    content = b'{"predictions": [{"prediction": 0.5}]}'
+    asked = {"EndpointName": "parcels-dev", "Body": b'{"instances":[{"n":1}]}', "ContentType": "application/json"}
+    answer = {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentType": "application/json"}
+    stub.add_response("invoke_endpoint", answer, asked)
+    assert client.predict([{"n": 1}]) == [{"prediction": 0.5}]
+    assert (client.requests, client.failed) == (1, 0)
+
+
+def test_what_an_endpoint_refuses_counts_as_failed_with_the_app_s_own_words(endpoint):
+    client, stub = endpoint
+    stub.add_client_error(
+        "invoke_endpoint",
+        "ModelError",
+        http_status_code=424,
+        modeled_fields={"OriginalStatusCode": 503, "OriginalMessage": "no release yet"},
+    )
+    assert client.predict([{"n": 1}]) == []
+    assert (client.failed, client.failure) == (1, "status 503: no release yet")
+
+
+def test_an_environment_without_an_endpoint_says_so(new_cloud, tmp_path):
+    with pytest.raises(UserError, match="has no SageMaker endpoint"):
+        _ = new_cloud().aws.endpoint
+    with pytest.raises(UserError, match="needs RATCHET_PROFILE=aws"):
+        _ = make_platform(tmp_path).aws

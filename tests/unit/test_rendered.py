@@ -1,7 +1,10 @@
 """What infrastructure provisions of the pipelines is committed, current, and a request that SageMaker's model takes."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -69,3 +72,20 @@ def resolved(document):
     if isinstance(document, dict):
         return "text" if document.keys() & {"Get", "Std:Join"} else {k: resolved(v) for k, v in document.items()}
     return [resolved(item) for item in document] if isinstance(document, list) else document
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        ("boto3", ["status"], "the profile 'aws' needs boto3: run 'uv sync --extra aws'"),
+        ("sagemaker", ["render"], "'mlops render' needs sagemaker.core: run 'uv sync --extra render'"),
+    ],
+)
+def test_packages_that_are_not_installed_are_told(monkeypatch, module, arguments, told):
+    """In a process of its own, for what is imported once stays."""
+    hidden = f"import sys; sys.modules[{module!r}] = None; from pipelines.cli.__main__ import main; main()"
+    environment = {**os.environ, "RATCHET_PROFILE": "aws"}
+    command = [sys.executable, "-c", hidden, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())

@@ -27,12 +27,12 @@ _BUSY |= {"LimitExceededException", "PriorRequestNotComplete", "KMSInternalExcep
 
 
 def client(
-    session: boto3.Session, service: str, endpoint_url: str | None, *, attempts: int = 14, seconds: float = 20
+    session: boto3.Session, service: str, endpoint_url: str | None, *, attempts: int = 18, seconds: float = 20
 ) -> Any:
     """Return a client that tries up to ``attempts`` times and waits ``seconds`` for each answer.
 
     What is tried again is what botocore's standard mode knows to be passing: throttling, timeouts, lost connections
-    and server errors, after waits that double, up to 20 s, and are drawn at random: 14 attempts last about a minute.
+    and server errors, after waits that double, up to 20 s, and are drawn at random: 18 attempts last for 90 s on average.
     """
     config = Config(
         connect_timeout=min(3.0, seconds),

@@ -18,6 +18,7 @@ from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from pipelines.adapters.aws.endpoint import Endpoint
     from pipelines.adapters.aws.executions import Executions
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
@@ -103,6 +104,15 @@ class Aws:
             return None
         clients, features = (self.client("athena"), self.client("s3")), self.stack.features
         return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables).lookup
+
+    @cached_property
+    def endpoint(self) -> "Endpoint":
+        """The environment's SageMaker endpoint."""
+        from pipelines.adapters.aws.endpoint import Endpoint
+
+        if self.stack.endpoint is None:
+            raise UserError(f"{self.stack.environment!r} has no SageMaker endpoint; give the app's --url")
+        return Endpoint(self.client("sagemaker-runtime", attempts=1, seconds=60), self.stack.endpoint)
 
     @cached_property
     def executions(self) -> "Executions":
