@@ -5,9 +5,10 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
+ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-all-pythons check format fuzz soak bench bench-plot lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,28 +19,34 @@ demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--f
 doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 	@$(RUN) mlops doctor $(ARGS)
 
-test: $(STAMP) ## Run the tests, in parallel, with coverage
+test: $(ALL) ## Run the tests, in parallel, with coverage
 	@$(RUN) pytest $(ARGS)
 
-test-slow: $(STAMP) ## Run the tests that take minutes each, before a release: whole projects, kills at every point
+test-slow: $(ALL) ## Run the tests that take minutes each, before a release: whole projects, kills at every point
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
-test-roles: $(STAMP) ## Ask a simulator of IAM, fetched by npm, what each role on AWS may do (half a minute)
+test-roles: $(ALL) ## Ask a simulator of IAM, fetched by npm, what each role on AWS may do (half a minute)
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
 
-test-infra: $(STAMP) ## Run the tests of the environments on AWS, without AWS (a minute or two)
+test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a minute or two)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
 	@$(RUN) python -m infra.docs
 
+test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
+	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
+	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)
+
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
 	@for python in $(PYTHONS); do \
 		echo "== Python $$python"; \
-		UV_PROJECT_ENVIRONMENT=.venv-$$python $(UV) run --frozen --python $$python pytest $(ARGS) || exit 1; \
+		UV_PROJECT_ENVIRONMENT=.venv-$$python $(UV) run --frozen --all-extras --python $$python pytest $(ARGS) || exit 1; \
 	done
 
-check: $(STAMP) ## Lint, check formatting, types, layers and dependencies
+check: $(ALL) ## Lint, check formatting, types, layers and dependencies
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
@@ -50,16 +57,16 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
-fuzz: $(STAMP) ## Send the serving app many thousand requests made from its contract
+fuzz: $(ALL) ## Send the serving app many thousand requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
 
-soak: $(STAMP) ## Load the serving app for minutes and look for leaks (ARGS=--soak-seconds=300)
+soak: $(ALL) ## Load the serving app for minutes and look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)
 
-bench: $(STAMP) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, rollback, serving
+bench: $(ALL) ## Measure: join, ingest, online reads, drift, pipeline overhead, CLI start-up, rollback, serving
 	@$(RUN) python -m tests.bench
 
-bench-plot: $(STAMP) ## Measure the serving app against others and draw docs/images/serving.png
+bench-plot: $(ALL) ## Measure the serving app against others and draw docs/images/serving.png
 	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
 
 lock: | $(UV) ## Update the locked dependencies
@@ -73,7 +80,12 @@ clean: ## Remove what can be made again: environments, caches, the demo's data
 
 # Compiling the packages belongs to installing them: without it the first demo would pay for it.
 $(STAMP): pyproject.toml uv.lock | $(UV)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --inexact --quiet
+	@touch $@
+
+# What the other profiles need, which the demo does not.
+$(ALL): $(STAMP)
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --quiet
 	@touch $@
 
 .uv/bin/uv:

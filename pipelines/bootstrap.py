@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
-from pipelines.adapters.local.objects import FileObjects
 from pipelines.settings import Settings
 from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
+    from pipelines.adapters.aws.profile import Aws
+    from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
+    from pipelines.feature.offline import Lookup
     from pipelines.model_store import ModelStore
     from pipelines.ports import ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
     from pipelines.serving.log import LogReader
     from pipelines.spec import Code, Strict
     from pipelines.tables import Tables
-    from pipelines.tracking import Tracking
+    from pipelines.tracking import NoTracking, Tracking
+
+PROFILES = {
+    # name: class              objects, tables, online store, events, audit key, tracking
+    "embedded": "local:Local",  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
+    "aws": "aws:Aws",  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
+}
 
 
 def pipeline(name: str) -> Pipeline:
@@ -36,6 +44,10 @@ class Platform:
         self.settings, self.root = settings, root.resolve()
         self.home = settings.home.resolve()
 
+    def changed(self, given: dict[str, object]) -> "Platform":
+        """Return another platform with other values for some settings."""
+        return Platform(self.settings.changed(given), self.root)
+
     @cached_property
     def problem(self) -> Problem:
         """The problem that the settings name."""
@@ -49,32 +61,49 @@ class Platform:
         return code(self.problem, self.root)
 
     @cached_property
+    def profile(self) -> "Local | Aws":
+        """Where the stores are."""
+        package, _, name = PROFILES[self.settings.profile].partition(":")
+        try:
+            module = importlib.import_module(f"pipelines.adapters.{package}.profile")
+        except ModuleNotFoundError as error:
+            raise UserError(f"the profile {package!r} needs {error.name}: run 'uv sync --extra {package}'") from error
+        return getattr(module, name)(self.settings, self.root)  # type: ignore[no-any-return]
+
+    @cached_property
     def objects(self) -> "ObjectStore":
         """Runs, models, release logs, decisions and reports."""
-        return FileObjects(self.home / "store")
+        return self.profile.objects
 
     @cached_property
     def tables(self) -> "Tables":
         """Raw and feature tables."""
-        from pipelines.tables import Tables
-
-        (self.home / "tables").mkdir(parents=True, exist_ok=True)
-        catalog = f"sqlite:///{self.home}/tables/catalog.db"
-        return Tables({"type": "sql", "uri": catalog, "warehouse": (self.home / "tables").as_uri()})
+        return self.profile.tables
 
     @cached_property
     def online(self) -> "OnlineStore":
         """The online feature store."""
-        from pipelines.adapters.local.online import SqliteOnline
-
-        return SqliteOnline(self.home / "online.db")
+        return self.profile.online
 
     @cached_property
     def events(self) -> "Queue":
         """What asks for continuous training: alarms, and people."""
-        from pipelines.adapters.local.queue import SqliteQueue
+        return self.profile.events
 
-        return SqliteQueue(self.home / "events.db")
+    @cached_property
+    def signer(self) -> "Signer":
+        """The audit key; its private half stays out of the object store."""
+        return self.profile.signer
+
+    @cached_property
+    def lookup(self) -> "Lookup":
+        """What joins features to requests where their tables are; None for DuckDB on this machine."""
+        return self.profile.lookup
+
+    @cached_property
+    def tracking(self) -> "Tracking | NoTracking":
+        """MLflow."""
+        return self.profile.tracking
 
     @cached_property
     def models(self) -> "ModelStore":
@@ -82,13 +111,6 @@ class Platform:
         from pipelines.model_store import ModelStore
 
         return ModelStore(self.objects)
-
-    @cached_property
-    def signer(self) -> "Signer":
-        """The audit key; its private half stays out of the object store."""
-        from pipelines.adapters.local.signer import FileSigner
-
-        return FileSigner(self.home / "keys")
 
     @cached_property
     def releases(self) -> "ReleaseLog":
@@ -105,19 +127,18 @@ class Platform:
         return LogReader(self.objects, self.settings.environment)
 
     @cached_property
-    def tracking(self) -> "Tracking":
-        """MLflow."""
-        from pipelines.tracking import Tracking
-
-        (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
-        return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())
-
-    @cached_property
     def runner(self) -> "Runner":
         """The pipeline runner."""
         from pipelines.runner import Runner
 
         return Runner(self.objects, self.resource)
+
+    @cached_property
+    def aws(self) -> "Aws":
+        """What there is on AWS alone: executions on SageMaker, and an endpoint."""
+        if self.settings.profile != "aws":
+            raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
+        return self.profile  # type: ignore[return-value]
 
     @cached_property
     def launch(self) -> "Launch":

@@ -35,9 +35,9 @@ class ReleaseSummary(Strict):
 
 def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
     """Return the runs that were started last, the latest last."""
-    started = [key.removesuffix("/run.json") for key in objects.keys("runs/") if key.endswith("/run.json")]
-    documents = {folder: json.loads(objects.read(f"{folder}/run.json") or b"{}") for folder in started}
-    latest = sorted(started, key=lambda folder: str(documents[folder]["created"]))[-limit:]
+    folders = [f"runs/{name}" for name in objects.folders("runs/")]
+    documents = {folder: json.loads(data) for folder in folders if (data := objects.read(f"{folder}/run.json"))}
+    latest = sorted(documents, key=lambda folder: str(documents[folder]["created"]))[-limit:]
     return [_run(objects, documents[folder], folder) for folder in latest]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pipelines.ports import ObjectStore
 from pipelines.spec import Manifest, UserError
 
-ONNX, CARD, REFERENCE = "model.onnx", "card.md", "reference.json"
+ONNX, CARD, REFERENCE, INDEXED = "model.onnx", "card.md", "reference.json", "indexed"
 
 
 class ModelStore:
@@ -63,6 +63,22 @@ class ModelStore:
         """Return a candidate's ONNX file, verified."""
         return self.file(digest, ONNX)
 
+    def adopt(self, source: "ModelStore", digest: str, version: int) -> None:
+        """Copy a candidate from another environment's store under its version there, and verify what lies here then.
+
+        Raises:
+            UserError: when the version is another model's here, or a file is not what its manifest says.
+        """
+        manifest = source.manifest(digest)
+        self.attach(digest, CARD, source.attached(digest, CARD).encode())
+        for name in manifest.files:
+            self._objects.write(f"models/{digest}/{name}", source.file(digest, name))
+        self._objects.write(f"models/{digest}/manifest.json", manifest.to_json())
+        for name in self.manifest(digest).files:
+            self.file(digest, name)
+        if not self._take(version, digest) and self.versions()[version] != digest:
+            raise UserError(f"v{version} is another model here; models must all come from one environment's training")
+
     def versions(self) -> dict[int, str]:
         """Return the digest of each version."""
         found = {}
@@ -95,9 +111,12 @@ class ModelStore:
         if known:
             return known[0]
         number = max(versions, default=0) + 1
-        while not self._objects.create(f"versions/{number:06d}.json", json.dumps({"model": digest}).encode()):
+        while not self._take(number, digest):
             number += 1
         return number
+
+    def _take(self, number: int, digest: str) -> bool:
+        return self._objects.create(f"versions/{number:06d}.json", json.dumps({"model": digest}).encode())
 
 
 def _check(data: bytes, sha256: str, name: str, digest: str) -> None:

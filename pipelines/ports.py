@@ -1,7 +1,7 @@
 """The ports: what the pipelines ask of the place they run in, where places differ.
 
-A port exists only where two implementations do or will: files and SQLite here (``adapters/local``), S3, DynamoDB,
-SQS and KMS on AWS (planned). MLflow, Iceberg and ONNX are the same everywhere and have none.
+A port exists only where two implementations do: files and SQLite (``adapters/local``), and S3, DynamoDB, SQS and KMS
+(``adapters/aws``). MLflow, Iceberg and ONNX are the same everywhere and have none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,14 @@ from typing import NamedTuple, Protocol
 
 
 class Unavailable(Exception):
-    """A store does not answer; the text says which, and trying again later may help."""
+    """A store does not answer, or not us; the text says which and why. Nothing that was asked of it is half done."""
 
 
 class ObjectStore(Protocol):
-    """Small and large objects by key, each written whole or not at all. Keys use ``/`` and no ``..``."""
+    """Small and large objects by key, each written whole or not at all. Keys use ``/`` and no ``..``.
+
+    Every method raises :class:`Unavailable`, or OSError where the store is a disk, when the store does not answer.
+    """
 
     def read(self, key: str) -> bytes | None:
         """Return the object, or None when there is none."""
@@ -26,7 +29,10 @@ class ObjectStore(Protocol):
         """Write the object if there is none under this key, and say whether this call did; one of many callers wins."""
 
     def keys(self, prefix: str) -> list[str]:
-        """Return the keys that begin with ``prefix``, sorted."""
+        """Return the keys that begin with ``prefix``, sorted; all of them, so it should bound their number."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names, sorted, between ``prefix``, which is empty or ends in ``/``, and the next ``/``."""
 
 
 class OnlineRow(NamedTuple):
@@ -37,12 +43,17 @@ class OnlineRow(NamedTuple):
 
 
 class OnlineStore(Protocol):
-    """The latest feature values of each entity, by view and entity key."""
+    """The latest feature values of each entity, by view and entity key.
+
+    ``remote`` says whether a read waits for a network, so that it is no work for an event loop.
+    """
+
+    remote: bool
 
     def write(self, rows: Mapping[tuple[str, str], OnlineRow], as_of: Mapping[str, datetime]) -> None:
-        """Store rows by (view, entity key), and up to which moment each view is complete, in one transaction.
+        """Store rows by (view, entity key), each whole, and then up to which moment each view is complete.
 
-        An older row never replaces a newer one, and no ``as_of`` moves back.
+        An older row never replaces a newer one, and no ``as_of`` moves back. What fails half way can be done again.
         """
 
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
@@ -64,13 +75,16 @@ class Message(NamedTuple):
 
 
 class Queue(Protocol):
-    """Messages that stay until they are deleted, oldest first; a message may be received more than once."""
+    """JSON objects that stay until they are deleted, about the oldest first.
+
+    A message may be received more than once, so what it asks for must be safe to do twice.
+    """
 
     def send(self, body: bytes) -> None:
-        """Add a message."""
+        """Add a message; it may come back with other white space."""
 
     def receive(self, limit: int = 100) -> Sequence[Message]:
-        """Return up to ``limit`` messages without deleting them."""
+        """Return up to ``limit`` messages without deleting them; they may be hidden for a while from who asks next."""
 
     def delete(self, receipts: Iterable[str]) -> None:
         """Delete messages; those already gone are no error."""

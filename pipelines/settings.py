@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
@@ -20,6 +20,11 @@ class Settings(Strict):
         home: the folder of the embedded profile: tables, models, releases, logs.
         releases: the folder of the release files that people review.
         environment: the environment that commands act on.
+        profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned.
+        project: the name of that stack; None is the name in pyproject.toml.
+        attempts: how often a request to AWS is tried: 18 outlast a minute; the serving app, which may not make
+            its callers wait, tries three times.
+        join: what joins features to training requests: duckdb on this machine, or athena, for more than it can hold.
         problem: the importable package that states the problem.
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
@@ -35,6 +40,10 @@ class Settings(Strict):
     home: Path = Path(".ratchet")
     releases: Path = Path("releases")
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
+    profile: Literal["embedded", "aws"] = "embedded"
+    project: str | None = None
+    join: Literal["duckdb", "athena"] = "duckdb"
+    attempts: int = Field(default=18, gt=0)
     problem: str = "model"
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)
@@ -70,4 +79,4 @@ class Settings(Strict):
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}

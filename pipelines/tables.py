@@ -1,14 +1,17 @@
 """Iceberg tables: raw rows and feature views, versioned by snapshot, the same code on every profile."""
 
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, wraps
+from time import sleep
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.ports import Unavailable
 from pipelines.spec.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,38 +38,64 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "5",
 }
 
+_WAITS = (0.5, 1, 2, 4)
+"""Seconds, drawn from at random, before another look when it is not known whether a commit succeeded."""
+
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+def _told(method: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Have a method raise Unavailable where the files of a table cannot be read or written."""
+
+    @wraps(method)
+    def ask(*args: Given.args, **given: Given.kwargs) -> Returned:
+        try:
+            return method(*args, **given)
+        except OSError as error:
+            raise Unavailable(f"the tables' files cannot be read or written: {error}") from error
+
+    return ask
+
 
 class Tables:
-    """Tables of rows with a time column, partitioned by its month, in an Iceberg catalog."""
+    """Tables of rows with a time column, partitioned by its month, in an Iceberg catalog.
 
-    def __init__(self, catalog_properties: Mapping[str, str]) -> None:
-        self._properties = catalog_properties
+    ``load`` opens the catalog; ``prefix`` is what its namespaces begin with, where others share it.
+    """
 
+    def __init__(self, load: "Callable[[], Catalog]", prefix: str = "") -> None:
+        self._load, self._prefix = load, prefix
+
+    @_told
     def overwrite(self, name: str, rows: pa.Table, time: str, start: datetime, end: datetime) -> int | None:
         """Make ``rows`` the content of ``[start, end)`` of a table, in one commit, and return the current snapshot.
 
         Rows that are there already make no new snapshot, so writing the same days twice leaves the data version as
-        it was. When another process writes meanwhile, what it wrote is looked at again.
-        """
-        from pyiceberg.exceptions import CommitFailedException, ValidationException
+        it was. When another process writes meanwhile, or it is not known whether a write succeeded, what is there
+        is looked at again.
 
+        Raises:
+            Unavailable: when the catalog does not say, time and again, whether a write succeeded.
+        """
         table = self._table(name)
         if table is None:
             if not rows.num_rows:
                 return None
             table = self._create(name, rows.schema, time)
-        span = _between(time, start, end)
+        span, another_look = _between(time, start, end), _AnotherLook()
         while not _same_rows(present := _plain(table.scan(row_filter=span).to_arrow()), rows):
-            try:
+            with another_look:
                 if present.num_rows:
                     table.overwrite(rows.sort_by(time), overwrite_filter=span)
                 else:
                     table.append(rows.sort_by(time))
                 break
-            except (CommitFailedException, ValidationException):
-                table.refresh()
+            table.refresh()
         return _current(table)
 
+    @_told
     def read(
         self,
         name: str,
@@ -81,6 +110,7 @@ class Tables:
 
         Raises:
             UserError: when the table does not exist.
+            Unavailable: when its files cannot be read.
         """
         table = self._table(name)
         if table is None:
@@ -97,41 +127,70 @@ class Tables:
 
     def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
         """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
-        from pyiceberg.exceptions import CommitFailedException
-
         for name, snapshot in snapshots.items():
-            table = self._table(name)
+            table, another_look = self._table(name), _AnotherLook()
             while table is not None and tag not in table.refs():
-                with suppress(CommitFailedException):  # another process wrote meanwhile
+                with another_look:
                     table.manage_snapshots().create_tag(snapshot, tag).commit()
                 table.refresh()
 
+    def address(self, name: str) -> tuple[str, str]:
+        """Return the names under which the catalog has the table: its namespace's, and its own."""
+        namespace, _, table = name.partition(".")
+        return self._prefix + namespace, table
+
     @cached_property
     def _catalog(self) -> "Catalog":
-        from pyiceberg.catalog import load_catalog
-
-        return load_catalog("default", **self._properties)
+        return self._load()
 
     def _table(self, name: str) -> "Table | None":
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
-            return self._catalog.load_table(name)
+            return self._catalog.load_table(self.address(name))
         except NoSuchTableError:
             return None
 
     def _create(self, name: str, schema: pa.Schema, time: str) -> "Table":
-        from pyiceberg.exceptions import TableAlreadyExistsError
+        from pyiceberg.exceptions import CommitStateUnknownException, TableAlreadyExistsError
         from pyiceberg.transforms import MonthTransform
 
-        self._catalog.create_namespace_if_not_exists(name.partition(".")[0])
+        address = self.address(name)
+        self._catalog.create_namespace_if_not_exists(address[0])
         with (
-            suppress(TableAlreadyExistsError),  # another process was first
-            self._catalog.create_table_transaction(name, schema=schema, properties=_PROPERTIES) as creation,
+            suppress(TableAlreadyExistsError, CommitStateUnknownException),  # another process, or we, were first
+            self._catalog.create_table_transaction(address, schema=schema, properties=_PROPERTIES) as creation,
             creation.update_spec() as spec,
         ):
             spec.add_field(time, MonthTransform(), "month")
-        return self._catalog.load_table(name)
+        made = self._table(name)
+        if made is None:
+            raise Unavailable(f"the catalog did not make table {name!r}; ask again later")
+        return made
+
+
+class _AnotherLook:
+    """Lets a commit that came second to another process's, or whose outcome is not known, be followed by another look.
+
+    Raises:
+        Unavailable: when the outcome is not known and there is no wait left.
+    """
+
+    def __init__(self) -> None:
+        self._waits = iter(_WAITS)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
+
+        if not isinstance(error, CommitStateUnknownException):
+            return isinstance(error, CommitFailedException | ValidationException)
+        wait = next(self._waits, None)
+        if wait is None:
+            raise Unavailable(f"the table catalog does not answer ({error}); ask again later") from error
+        sleep(random.uniform(0, wait))  # noqa: S311  (jitter keeps no secret)
+        return True
 
 
 def _current(table: "Table") -> int | None:

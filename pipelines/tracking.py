@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 _RUN_TAG = "run_id"
 
 
+class NoTracking:
+    """Where there is no MLflow: the model store knows everything."""
+
+    def prepare(self) -> None:
+        """Do nothing."""
+
+    def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
+        """Do nothing."""
+
+
 class Tracking:
     """Records candidates in an MLflow tracking server or database."""
 
@@ -83,6 +93,8 @@ class Tracking:
     @cached_property
     def _client(self) -> "MlflowClient":
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds; a training must not wait for an index
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow.tracking import MlflowClient
 
         for chatty in ("alembic", "mlflow.store.db.utils"):  # making a new database is no news

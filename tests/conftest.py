@@ -27,6 +27,7 @@ from pipelines.spec import (
     Variant,
 )
 from pipelines.training import Candidate, TrainingParams
+from tests.cloud.emulator import VARIABLES, running_emulator
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")
@@ -82,6 +83,21 @@ def manifest() -> Manifest:
         example=Example(features={"weight": 1.0}, prediction=0.5),
         files={},
     )
+
+
+@pytest.fixture(scope="session")
+def emulator_url() -> Iterator[str]:
+    """The URL of an emulator of AWS, one for each process of the tests."""
+    with running_emulator() as url:
+        yield url
+
+
+@pytest.fixture
+def emulator(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an emulator that the AWS SDKs of this process and of those that it starts ask."""
+    for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": emulator_url}.items():
+        monkeypatch.setenv(name, value)
+    return emulator_url
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,17 @@
 
 import logging
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.cli import problem, releases, show, use, work  # noqa: F401  (each adds its commands)
+from pipelines.cli import cloud, problem, releases, show, use, work  # noqa: F401  (each adds its commands)
 from pipelines.cli.app import REFUSED, app
+
+ROOT = Path("/opt/ml")
+"""Where SageMaker puts what a job takes, and looks for what it leaves."""
+
+_SHOWN = 1024  # characters of a failure
 
 
 def main() -> None:
@@ -17,14 +23,24 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        report_failure(error)
         raise SystemExit(_tell(error)) from None
+
+
+def report_failure(error: BaseException, root: Path = ROOT) -> None:
+    """Tell SageMaker, where we run on it, why a training or a processing job fails."""
+    if root.exists():
+        (root / "output").mkdir(exist_ok=True)
+        for name in ("failure", "message"):
+            (root / "output" / name).write_text(str(error)[:_SHOWN], encoding="utf-8")
 
 
 def _tell(error: Exception) -> int:
     """Print an error that a person can put right and return its exit code; let any other show its traceback."""
+    from pipelines.ports import Unavailable
     from pipelines.spec import Refused, UserError
 
-    if not isinstance(error, UserError):
+    if not isinstance(error, UserError | Unavailable):
         raise error
     errors = Console(stderr=True, highlight=False)
     errors.print("[red]error:[/]", end=" ")

@@ -77,9 +77,12 @@ def export(
 @app.command()
 def replay(
     context: typer.Context,
-    url: Annotated[str, typer.Option(help="The running app, such as http://localhost:8080.")],
     start: Annotated[datetime, typer.Option(formats=MOMENTS, help="The first moment, in UTC.")],
     end: Annotated[datetime, typer.Option(formats=MOMENTS, help="The moment to end before, in UTC.")],
+    url: Annotated[
+        str | None,
+        typer.Option(help="The running app, such as http://localhost:8080. Default: the endpoint on SageMaker."),
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second at most. Default: no limit.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows in each request.")] = 1,
     as_json: Json = False,
@@ -92,7 +95,7 @@ def replay(
 
     platform: Platform = context.obj
     rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
-    client = App(url)
+    client = App(url) if url else platform.aws.endpoint
     with _progress("Replaying", rows.num_rows) as advance:
         done = replay_rows(client, rows, batch, rate, advance)
     if as_json:

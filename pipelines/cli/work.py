@@ -1,7 +1,5 @@
 """The commands that do work: demo, run, step, monitor, serve."""
 
-import getpass
-import json
 import math
 import time
 from functools import partial
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.monitor import MonitorReport
     from pipelines.serving.app import App
     from pipelines.settings import Settings
-    from pipelines.spec import Strict
+    from pipelines.spec import Pipeline
 
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
@@ -45,6 +43,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
+    on: Annotated[str, typer.Option(help="here, or aws: start it on SageMaker and return at once.")] = "here",
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -53,11 +52,20 @@ def run(
     continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
     """
     from pipelines.bootstrap import pipeline
+    from pipelines.spec import UserError
+    from pipelines.starting import parameters
 
     platform: Platform = context.obj
     chosen = pipeline(name)
+    if on not in ("here", "aws"):
+        raise UserError(f"--on {on}: write here or aws")
+    if on == "aws":
+        platform = platform.changed({"profile": "aws"})
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(chosen, _params(chosen.params, settings or []), run_id)
+        run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
+    if on == "aws":
+        _start_on_aws(platform, chosen, run_id, as_json)
+        return
     times: dict[str, float] = {}
 
     def observe(step: str, event: str) -> None:
@@ -73,6 +81,15 @@ def run(
     _tell(platform, run_id, output, as_json)
 
 
+def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    execution = platform.aws.executions.start(chosen, run_id)
+    if as_json:
+        print_json({"run_id": run_id, "execution": execution})
+        return
+    console.print(f"[green]✔[/] started {run_id} on SageMaker", soft_wrap=True)
+    console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
+
+
 @app.command()
 def step(
     context: typer.Context,
@@ -81,16 +98,18 @@ def step(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, to start a new run.")
     ] = None,
+    execution: Annotated[
+        str | None, typer.Option(help="Who asks on SageMaker; with --run-id scheduled it names the run.")
+    ] = None,
 ) -> None:
     """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call."""
-    from pipelines.bootstrap import pipeline
+    from pipelines.starting import parameters, scheduled, step_of
 
     platform: Platform = context.obj
-    name, _, step_name = which.partition("/")
-    chosen = pipeline(name)
-    chosen[step_name]  # an unknown step is an error before anything starts
+    chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
-        platform.runner.start(chosen, _params(chosen.params, settings), run_id)
+        platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
+    run_id = scheduled(platform, chosen, run_id, execution)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
     console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
@@ -144,42 +163,10 @@ def _serving_app(settings: "Settings") -> "App":
     from pipelines.serving.log import LogWriter
     from pipelines.serving.service import Service
 
-    platform = Platform(settings)
+    platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return App(service, settings)
-
-
-def _params(kind: "type[Strict]", settings: list[str]) -> "Strict":
-    """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
-    from pydantic import ValidationError
-
-    from pipelines.spec import UserError, nearest
-    from pipelines.spec.strict import explain
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, separator, value = setting.partition("=")
-        if not separator:
-            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
-        values[name] = _value(value)
-    if "as_of" in kind.model_fields and "as_of" not in values:
-        values["as_of"] = moment(None).isoformat()
-    if "reason" in kind.model_fields and "reason" not in values:
-        values["reason"] = f"started by {getpass.getuser()}"
-    try:
-        return kind.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
-
-
-def _value(text: str) -> Any:
-    if len(text) == 10 and text[4] == text[7] == "-":
-        return f"{text}T00:00:00Z"
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    return App(service, settings, platform.profile.watch(service.metrics.registry))
 
 
 def _tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Offline features: what training and batch inference feed the model, joined as of each request's own moment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,16 +11,24 @@ from pipelines.feature.request import from_table, request_features
 from pipelines.spec import FeatureView, Problem
 from pipelines.tables import TIMESTAMP, Tables
 
+Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table] | None
+"""Joins the views' features to requests of the request table where the tables are; None joins them here."""
 
-def with_features(problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table) -> pa.Table:
+
+def with_features(
+    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup = None
+) -> pa.Table:
     """Return requests as a frame: their key, event time, label if they have one, and their offline features.
 
     ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
     """
     statement = problem.statement
     asked = requests[statement.event_time].cast(TIMESTAMP)
-    views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
-    looked_up = point_in_time.join(requests, statement.event_time, views)
+    if lookup and requests.num_rows:
+        looked_up = lookup(problem, snapshots, requests)
+    else:
+        views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
+        looked_up = point_in_time.join(requests, statement.event_time, views)
     computed = request_features(problem.request_features, from_table(requests, statement.request_columns))
     frame = {"key": requests[statement.key], "event_time": asked}
     frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -24,10 +24,10 @@ _INVOCATIONS = "/invocations"
 
 
 class App:
-    """The app of one service; it looks for a new release every ``poll_seconds`` while it runs."""
+    """The app of one service; it looks for a new release every ``poll_seconds`` while it runs; ``stop`` is its end."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
-        self._service, self._settings = service, settings
+    def __init__(self, service: Service, settings: Settings, stop: Callable[[], None] = lambda: None) -> None:
+        self._service, self._settings, self._stop = service, settings, stop
         self._contract = msgspec.json.encode(document(service.problem.statement, settings))
         self._invocations = Invocations(service, settings)
         self._starlette = Starlette(
@@ -81,6 +81,7 @@ class App:
         yield
         polling.cancel()
         await asyncio.to_thread(self._service.close)
+        await asyncio.to_thread(self._stop)
 
     async def _poll(self) -> None:
         while True:

@@ -23,14 +23,13 @@ class App:
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Ask for predictions of several rows in one request; a failed request counts and answers nothing."""
         self.requests += 1
-        body = msgspec.json.encode({"instances": rows})
         try:
-            reply = self._pool.request("POST", f"{self.url}/invocations", body=body)
-        except urllib3.exceptions.HTTPError as error:
+            status, answer = self._send(msgspec.json.encode({"instances": rows}))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             return self._fail(str(error))
-        if reply.status != 200:
-            return self._fail(f"status {reply.status}: {reply.data.decode(errors='replace')[:500]}")
-        return msgspec.json.decode(reply.data)["predictions"]  # type: ignore[no-any-return]
+        if status != 200:
+            return self._fail(f"status {status}: {answer.decode(errors='replace')[:500]}")
+        return msgspec.json.decode(answer)["predictions"]  # type: ignore[no-any-return]
 
     def wait_for(self, transition: int) -> None:
         """Wait until the app serves this transition of the release log."""
@@ -51,6 +50,10 @@ class App:
             return True
 
         self._until(answers, "answer")
+
+    def _send(self, body: bytes) -> tuple[int, bytes]:
+        reply = self._pool.request("POST", f"{self.url}/invocations", body=body)
+        return reply.status, reply.data
 
     def _fail(self, reason: str) -> list[dict[str, Any]]:
         self.failed += 1

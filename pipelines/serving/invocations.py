@@ -16,7 +16,8 @@ from pipelines.settings import Settings
 _INLINE_BYTES = 8192
 """A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
 
-_THREADS = 2
+_THREADS, _REMOTE_THREADS = 2, 32
+"""How many requests are computed beside the event loop; more where each waits for a remote store."""
 
 
 class Invocations:
@@ -29,7 +30,8 @@ class Invocations:
         self.draining = False
         self._service, self._gate = service, Gate(settings)
         self._together = Together(service)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+        threads = _REMOTE_THREADS if service.remote else _THREADS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         """Answer a POST, as ASGI has it."""
@@ -55,7 +57,7 @@ class Invocations:
             content_type = headers.get(b"content-type", JSON.encode()).decode("latin-1")
             content_type = content_type.partition(";")[0].strip().lower()
             body = await self._gate.body(headers, receive)
-            if len(body) <= _INLINE_BYTES and not explained and not self._service.log.full:
+            if self._at_once(body, explained):
                 answer = await self._together.predict(body, content_type, deadline)
                 return formats.encode(answer, answer_type), answer_type
             await asyncio.sleep(0)  # all that have arrived are counted before the first of them is computed
@@ -65,6 +67,11 @@ class Invocations:
                 return formats.encode(self._service.predict(body, content_type, explained), answer_type)
 
             return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type
+
+    def _at_once(self, body: bytes, explained: bool) -> bool:
+        """Say whether an answer waits for nothing and is computed sooner than a thread takes it over."""
+        waits = self._service.remote or self._service.log.full
+        return len(body) <= _INLINE_BYTES and not explained and not waits
 
 
 def _explained(query: bytes, answer_type: str) -> bool:

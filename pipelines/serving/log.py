@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ from pipelines.tables import TIMESTAMP
 log = logging.getLogger(__name__)
 
 Strings = list[str | None]
+
+_TOGETHER = 16  # files that are read at once
 
 
 class Predictions(NamedTuple):
@@ -115,8 +118,9 @@ class LogWriter:
         if self.full:
             try:
                 self.flush()
-            except OSError as error:
-                told = f"The prediction log cannot be written ({error.strerror}) and {self._rows:,} predictions wait"
+            except (OSError, Unavailable) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                told = f"The prediction log cannot be written ({reason}) and {self._rows:,} predictions wait"
                 raise Unavailable(f"{told}; ask again later.") from error
 
     def append(self, predictions: Predictions) -> None:
@@ -195,7 +199,9 @@ class LogReader:
         keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
         if not keys:
             return None
-        table = pa.concat_tables([self._file(key, columns) for key in keys], promote_options="default")
+        with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
+            contents = list(pool.map(self._objects.read, keys))
+        table = pa.concat_tables([_parquet(data, columns) for data in contents], promote_options="default")
         asked = table["event_time"]
         inside = pc.and_(
             pc.greater_equal(asked, pa.scalar(start, TIMESTAMP)), pc.less(asked, pa.scalar(end, TIMESTAMP))
@@ -204,8 +210,8 @@ class LogReader:
 
     def days(self) -> tuple[datetime, datetime] | None:
         """Return the first midnight and the one after the last day that the log covers, or None when it is empty."""
-        keys = self._objects.keys(f"predictions/{self._environment}/")
-        found = sorted({date.fromisoformat(key.split("day=")[1][:10]) for key in keys})
+        folders = self._objects.folders(f"predictions/{self._environment}/")
+        found = [date.fromisoformat(name.removeprefix("day=")) for name in folders]
         if not found:
             return None
         first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (found[0], found[-1]))
@@ -213,16 +219,19 @@ class LogReader:
 
     def find(self, prediction_id: str) -> dict[str, Any] | None:
         """Return the row of one prediction, looking at the latest days first, or None."""
-        for key in reversed(self._objects.keys(f"predictions/{self._environment}/")):
-            row = pc.index(self._file(key, ["prediction_id"])["prediction_id"], prediction_id).as_py()
-            if row >= 0:
-                return self._file(key).slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
+        for folder in reversed(self._objects.folders(f"predictions/{self._environment}/")):
+            for key in reversed(self._objects.keys(f"predictions/{self._environment}/{folder}/")):
+                data = self._objects.read(key)
+                row = pc.index(_parquet(data, ["prediction_id"])["prediction_id"], prediction_id).as_py()
+                if row >= 0:
+                    return _parquet(data).slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
         return None
 
-    def _file(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        # In this thread: a command that ends while Arrow's pool still winds up is aborted by the C++ runtime.
-        file = pq.ParquetFile(pa.BufferReader(self._objects.read(key)), pre_buffer=False)
-        return file.read(columns=columns, use_threads=False)
+
+def _parquet(data: bytes | None, columns: list[str] | None = None) -> pa.Table:
+    # In this thread: a command that ends while Arrow's pool still winds up is aborted by the C++ runtime.
+    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    return file.read(columns=columns, use_threads=False)
 
 
 def _folder(environment: str, day: date) -> str:

@@ -50,7 +50,7 @@ class Service:
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
         self._settings = settings
-        self.metrics = Metrics()
+        self.metrics, self.remote = Metrics(), online.remote
         self._mirror = Mirror(log_writer)
         self.release: Release | None = None
         statement = problem.statement

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipelines.feature.offline import with_features
+from pipelines.feature.offline import Lookup, with_features
 from pipelines.labels import known_labels
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import Problem, RunInfo, UserError, nearest
@@ -30,7 +30,7 @@ def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: Rele
     return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
 
 
-def extract(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pinned) -> pa.Table:
+def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup, pinned: Pinned) -> pa.Table:
     """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature."""
     statement = problem.statement
     start = params.as_of - statement.training.history if statement.training.history else None
@@ -44,4 +44,4 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pi
         query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON "{statement.key}" = labels.key
             ORDER BY "{statement.event_time}", labels.key"""
         labelled = connection.sql(query).to_arrow_table()
-    return with_features(problem, tables, pinned.snapshots, labelled)
+    return with_features(problem, tables, pinned.snapshots, labelled, lookup)

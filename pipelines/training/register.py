@@ -11,9 +11,10 @@ from pipelines.feature.request import without_nan
 from pipelines.model_store import CARD, ONNX, REFERENCE, ModelStore
 from pipelines.scoring import Scorer, columns
 from pipelines.spec import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem, RunInfo
-from pipelines.tracking import Tracking
+from pipelines.tracking import NoTracking, Tracking
 from pipelines.training import Candidate, Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
 from pipelines.training.card import card
+from pipelines.training.index import index
 from pipelines.training.prepare import part
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def register(
     problem: Problem,
     code: Code,
     models: ModelStore,
-    tracking: Tracking,
+    tracking: Tracking | NoTracking,
     pinned: Pinned,
     frame: pa.Table,
     split: Split,
@@ -69,7 +70,7 @@ def register(
     text = card(manifest, statement).encode()
     digest, version = models.put(manifest, files)
     models.attach(digest, CARD, text)
-    tracking.record(manifest, digest, version, {**files, CARD: text})
+    index(models, tracking)
     log.info("registered version=%d model=%s accepted=%s", version, digest[:12], manifest.accepted)
     return Candidate(model=digest, version=version, accepted=manifest.accepted)
 

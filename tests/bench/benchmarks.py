@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from monitoring.drift import describe, psi
 from pipelines.adapters.local.online import SqliteOnline, select
+from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.demo.app import running_app
 from pipelines.demo.plants import plant_failing_model
@@ -93,7 +94,7 @@ def measure_ingest() -> Iterator[Row]:
 
         def tables() -> Tables:
             home = tempfile.mkdtemp(dir=folder)
-            return Tables({"type": "sql", "uri": f"sqlite:///{home}/catalog.db", "warehouse": Path(home).as_uri()})
+            return Tables(lambda: sqlite_catalog(Path(home)))
 
         theirs = median(lambda: pq.write_table(rows, f"{folder}/rows.parquet"))
         ours = median(lambda: tables().overwrite("raw.t", rows, "asked", START, end), 3)

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipelines.spec import UserError
+from tests.contract.conftest import PLACES
 
 
 def test_an_object_is_read_as_it_was_written(objects):
@@ -48,6 +49,24 @@ def test_keys_are_listed_by_prefix_in_order(objects):
     assert objects.keys("x/") == ["x/.hidden", "x/1", "x/10/a", "x/2"]
     assert objects.keys("x/1") == ["x/1", "x/10/a"]
     assert objects.keys("") == ["x/.hidden", "x/1", "x/10/a", "x/2", "xx/1", "y/1"]
+
+
+def test_folders_are_the_next_parts_of_the_keys(objects):
+    for key in ("runs/b/run.json", "runs/a/step/x", "runs/a/run.json", "runs/file", "other/c/d"):
+        objects.write(key, b"")
+    assert objects.folders("runs/") == ["a", "b"]
+    assert objects.folders("") == ["other", "runs"]
+    assert objects.folders("nothing/") == []
+
+
+COUNT = 1100 if "aws" in PLACES else 110  # an answer of S3 has room for 1000 keys, one of the emulator here for 100
+
+
+def test_more_keys_than_one_answer_has_room_for_are_listed(objects):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: objects.write(f"many/{n:04d}/x", b""), range(COUNT)))
+    assert objects.keys("many/") == [f"many/{n:04d}/x" for n in range(COUNT)]
+    assert objects.folders("many/") == [f"{n:04d}" for n in range(COUNT)]
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/passwd"])

@@ -47,8 +47,8 @@ def test_a_row_of_the_same_time_is_corrected(online):
     assert online.read([("v", "a")])["v", "a"].values == (2.0,)
 
 
-def test_many_rows_are_read_in_one_go(online):
-    rows = {("v", str(n)): OnlineRow(at(n), (float(n),)) for n in range(3000)}
+def test_more_rows_than_one_request_has_room_for_are_read(online):
+    rows = {("v", str(n)): OnlineRow(at(n), (float(n),)) for n in range(350)}
     online.write(rows, {"v": at(0)})
     assert online.read(rows) == rows
 
@@ -60,17 +60,8 @@ def test_readers_and_writers_do_not_hinder_each_other(online):
         online.write({("v", "a"): OnlineRow(at(n), (float(n), float(n)))}, {})
 
     with ThreadPoolExecutor(3) as pool:
-        writing = [pool.submit(write, n) for n in range(60)]
+        writing = [pool.submit(write, n) for n in range(30)]
         while not all(one.done() for one in writing):
             first, second = online.read([("v", "a")])["v", "a"].values
             assert first == second
-    assert [one.result() for one in writing] == [None] * 60
-
-
-def test_more_entities_than_a_statement_has_room_for_are_read(online):
-    online.write(
-        {("view", f"entity {number}"): OnlineRow(START, (float(number),)) for number in range(0, 40_000, 4)}, {}
-    )
-    found = online.read(("view", f"entity {number}") for number in range(40_000))
-    assert len(found) == 10_000
-    assert found["view", "entity 39996"].values == (39996.0,)
+    assert [one.result() for one in writing] == [None] * 30

@@ -3,11 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.feature.point_in_time import join, last_effective, latest
+from pipelines.feature import point_in_time
+from pipelines.feature.point_in_time import last_effective, latest
+from pipelines.feature.window import window_join
 from pipelines.spec import CATEGORICAL, NUMERIC, FeatureView
+from pipelines.sql import session
 from pipelines.tables import TIMESTAMP
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -21,6 +25,19 @@ def view(name: str, entity: tuple[str, ...], *features: str) -> FeatureView:
         name=name, description="", entity=entity, table="t", features=kinds, every=every, ttl=TTL, sql="SELECT 1"
     )
 
+
+def window(requests, event_time, views):
+    """The join in the form for other engines, on DuckDB."""
+    keyed = requests.append_column("id", pa.array(range(requests.num_rows), pa.int64()))
+    tables = {f"view_{number}": rows for number, (_, rows) in enumerate(views)}
+    sql = window_join("given", "id", event_time, [(view, f"view_{n}") for n, (view, _) in enumerate(views)])
+    with session(given=keyed, **tables) as connection:
+        joined = connection.sql(sql).to_arrow_table()
+    assert joined.num_rows == requests.num_rows
+    return joined.sort_by("key").drop_columns(["key"])
+
+
+both_forms = pytest.mark.parametrize("join", [point_in_time.join, window])
 
 ONE, TWO = view("one", ("city",), "a", "text_a"), view("two", ("city", "street"), "b")
 seconds = st.integers(0, 100).map(lambda second: START + timedelta(seconds=second))
@@ -50,8 +67,9 @@ def unique(rows, of):
     return list({of(row): row for row in rows}.values())
 
 
-@given(requests, rows_of_one, rows_of_two)
-def test_every_request_gets_what_was_known_then_and_nothing_else(requests, one, two):
+@both_forms
+@given(requests=requests, one=rows_of_one, two=rows_of_two)
+def test_every_request_gets_what_was_known_then_and_nothing_else(join, requests, one, two):
     one = unique(one, lambda row: (row[0], row[1]))
     two = unique(two, lambda row: (row[0], row[1], row[2]))
     one = [row for row in one if monotone(one, row, 1)]
@@ -100,7 +118,8 @@ def table(view, rows):
     return pa.table(columns)
 
 
-def test_a_null_of_the_latest_row_is_not_filled_from_an_older_one():
+@both_forms
+def test_a_null_of_the_latest_row_is_not_filled_from_an_older_one(join):
     rows = table(
         ONE, [("x", START, timedelta(), 1.0, "t"), ("x", START + timedelta(seconds=1), timedelta(), None, None)]
     )
@@ -108,7 +127,8 @@ def test_a_null_of_the_latest_row_is_not_filled_from_an_older_one():
     assert join(asked, "when", [(ONE, rows)]).to_pylist() == [{"a": None, "text_a": None}]
 
 
-def test_a_value_counts_from_its_effective_second_to_the_last_of_its_life():
+@both_forms
+def test_a_value_counts_from_its_effective_second_to_the_last_of_its_life(join):
     rows = table(ONE, [("x", START, timedelta(seconds=10), 1.0, "t")])
     offsets = [9, 10, 40, 41]
     asked = pa.table(

@@ -44,3 +44,11 @@ def test_a_store_that_is_locked_whole_is_told_within_seconds(tmp_path):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unavailable, match="database is locked"):
             store.read([KEY])
+
+
+def test_more_entities_than_a_statement_has_room_for_are_read(tmp_path):
+    online = SqliteOnline(tmp_path / "online.db")
+    online.write({("view", f"entity {number}"): OnlineRow(NOW, (float(number),)) for number in range(0, 40_000, 4)}, {})
+    found = online.read(("view", f"entity {number}") for number in range(40_000))
+    assert len(found) == 10_000
+    assert found["view", "entity 39996"].values == (39996.0,)

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipelines.spec.errors import UserError
+from pipelines.adapters.keys import checked
 
 
 class FileObjects:
@@ -43,11 +43,12 @@ class FileObjects:
         found = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return sorted(key for key in found if key.startswith(prefix) and not key.rpartition("/")[2].startswith(".tmp-"))
 
+    def folders(self, prefix: str) -> list[str]:
+        """See the port."""
+        return sorted(path.name for path in self._path(prefix).glob("*") if path.is_dir())
+
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if ".." in path.parts or Path(key).is_absolute():
-            raise UserError(f"{key!r} is not a key: it must stay below the store's root")
-        return path
+        return self.root / checked(key)
 
     def _temporary(self, key: str, data: bytes) -> Path:
         folder = self._path(key).parent

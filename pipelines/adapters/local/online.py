@@ -41,6 +41,8 @@ def select(count: int) -> str:
 class SqliteOnline:
     """Implements :class:`pipelines.ports.OnlineStore`; readers and one writer at a time, from any thread or process."""
 
+    remote = False
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()

@@ -5,15 +5,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.spec import UserError
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.tables import TIMESTAMP
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def tables(tmp_path):
-    return Tables({"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": tmp_path.as_uri()})
 
 
 def rows(day, *values):
@@ -72,25 +67,25 @@ def test_a_pinned_snapshot_can_be_pinned_again(tables):
     assert tables.read("raw.t", snapshot=snapshot).num_rows == 1
 
 
-def test_writers_of_different_days_at_once_lose_nothing(tables, tmp_path):
+def test_writers_of_different_days_at_once_lose_nothing(tables, new_tables):
     write(tables, 0, 0.0)
 
     def one(day):
-        return write(Tables(tables._properties), day, float(day))
+        return write(new_tables(), day, float(day))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(1, 5)))
     assert sorted(tables.read("raw.t")["value"].to_pylist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
-def test_snapshots_are_pinned_while_others_write(tables):
+def test_snapshots_are_pinned_while_others_write(tables, new_tables):
     snapshot = write(tables, 0, 0.0)
 
     def pin(run):
-        Tables(tables._properties).pin({"raw.t": snapshot}, f"run-{run}")
+        new_tables().pin({"raw.t": snapshot}, f"run-{run}")
 
     def ingest(day):
-        write(Tables(tables._properties), day, float(day))
+        write(new_tables(), day, float(day))
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(work, number) for number in range(1, 5) for work in (pin, ingest)]
@@ -100,22 +95,22 @@ def test_snapshots_are_pinned_while_others_write(tables):
     assert tables.read("raw.t").num_rows == 5
 
 
-def test_the_same_empty_day_by_several_writers_at_once_is_there_once(tables):
+def test_the_same_empty_day_by_several_writers_at_once_is_there_once(tables, new_tables):
     write(tables, 0, 0.0)
 
     def one(_):
-        return write(Tables(tables._properties), 1, 1.0, 2.0)
+        return write(new_tables(), 1, 1.0, 2.0)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(4)))
     assert sorted(tables.read("raw.t")["value"].to_pylist()) == [0.0, 1.0, 2.0]
 
 
-def test_a_correction_by_several_writers_at_once_is_made_once(tables):
+def test_a_correction_by_several_writers_at_once_is_made_once(tables, new_tables):
     write(tables, 0, 0.0)
 
     def one(_):
-        return write(Tables(tables._properties), 0, 5.0)
+        return write(new_tables(), 0, 5.0)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(4)))

@@ -1,0 +1,107 @@
+"""Athena: queries over the same Iceberg tables that no machine of ours has to hold, and the tables' maintenance."""
+
+import io
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.adapters.aws.clients import asking
+from pipelines.feature.window import window_join
+from pipelines.ports import Unavailable
+from pipelines.spec import Problem, UserError
+from pipelines.sql import session
+from pipelines.tables import Tables
+
+_RUNNING = {"QUEUED", "RUNNING"}
+_POLL_SECONDS = 2.0
+
+
+class Athena:
+    """Queries in an environment's workgroup, whose results lie in the lake."""
+
+    def __init__(self, client: Any, s3: Any, workgroup: str, lake: str, tables: Tables) -> None:
+        self._client, self._s3, self._workgroup, self._lake, self._tables = client, s3, workgroup, lake, tables
+
+    def lookup(self, problem: Problem, snapshots: Mapping[str, int], requests: pa.Table) -> pa.Table:
+        """Return the views' features for each request, in the requests' order; see :mod:`pipelines.feature.window`.
+
+        Raises:
+            UserError: when the key of a request is not declared to be unique, for it is what the answer is joined by.
+        """
+        statement = problem.statement
+        if not statement.tables[statement.request.table].columns[statement.key].unique:
+            raise UserError(f"to join on Athena, declare that {statement.key} is unique in problem.toml")
+        span = pc.min_max(requests[statement.event_time])
+        found = self.query(self.join(problem, snapshots, span["min"].as_py(), span["max"].as_py()))
+        with session(requests=requests, found=found) as connection:
+            names = ", ".join(f'"{name}"' for view in problem.views for name in view.features)
+            keys = f'SELECT "{statement.key}" AS key, row_number() OVER () AS place FROM requests'
+            query = f"SELECT {names} FROM ({keys}) LEFT JOIN found USING (key) ORDER BY place"
+            return connection.sql(query).to_arrow_table()
+
+    def join(self, problem: Problem, snapshots: Mapping[str, int], first: Any, last: Any) -> str:
+        """Return the join for the requests of a span, both ends included, as the snapshots had them."""
+        statement = problem.statement
+        time, columns = statement.event_time, {statement.key, statement.event_time}
+        columns |= {column for view in problem.views for column in view.entity}
+        listed = ", ".join(f'"{column}"' for column in sorted(columns))
+        inside = f'"{time}" BETWEEN {_moment(first)} AND {_moment(last)}'
+        requests = f"(SELECT {listed} FROM {self._at(f'raw.{statement.request.table}', snapshots)} WHERE {inside})"
+        views = [(view, self._at(f"features.{view.versioned_name}", snapshots)) for view in problem.views]
+        return window_join(requests, statement.key, time, views)
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the result of a query, which Athena writes as Parquet below the lake's ``queries/``."""
+        prefix = f"queries/{uuid.uuid4().hex}/"
+        self.run(f"UNLOAD ({sql}) TO 's3://{self._lake}/{prefix}' WITH (format = 'PARQUET')")
+        with asking("S3"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._lake, Prefix=prefix)
+            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+            files = [self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read() for key in keys]
+        return pa.concat_tables([pq.read_table(io.BytesIO(data)) for data in files])
+
+    def maintain(self, name: str) -> None:
+        """Compact a table's files, and delete what no kept snapshot needs."""
+        for statement in maintenance(*self._tables.address(name)):
+            self.run(statement)
+
+    def run(self, sql: str) -> None:
+        """Run a statement to its end.
+
+        Raises:
+            UserError: when Athena refuses or fails it, with the reason.
+        """
+        with asking("Athena"):
+            query = self._client.start_query_execution(
+                QueryString=sql, WorkGroup=self._workgroup, ClientRequestToken=uuid.uuid4().hex
+            )["QueryExecutionId"]
+            while (status := self._status(query))["State"] in _RUNNING:
+                time.sleep(_POLL_SECONDS)
+        if status["State"] != "SUCCEEDED":
+            reason = status.get("StateChangeReason", status["State"])
+            if status.get("AthenaError", {}).get("Retryable"):
+                raise Unavailable(f"Athena is busy or failing ({reason}); ask again later")
+            raise UserError(f"Athena failed: {reason}; the query was: {sql[:500]}")
+
+    def _status(self, query: str) -> dict[str, Any]:
+        execution = self._client.get_query_execution(QueryExecutionId=query)
+        return execution["QueryExecution"]["Status"]  # type: ignore[no-any-return]
+
+    def _at(self, name: str, snapshots: Mapping[str, int]) -> str:
+        namespace, table = self._tables.address(name)
+        version = f" FOR VERSION AS OF {snapshots[name]}" if name in snapshots else ""
+        return f'"{namespace}"."{table}"{version}'
+
+
+def maintenance(namespace: str, table: str) -> list[str]:
+    """Return what keeps an Iceberg table fast and small: https://docs.aws.amazon.com/athena/latest/ug/optimize-statement.html."""
+    return [f'OPTIMIZE "{namespace}"."{table}" REWRITE DATA USING BIN_PACK', f'VACUUM "{namespace}"."{table}"']
+
+
+def _moment(time: Any) -> str:
+    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f} UTC'"

@@ -1,0 +1,40 @@
+"""Reads the document of an environment's stack, knowing the names of project and environment alone."""
+
+from typing import Any
+
+import boto3
+from pydantic import ValidationError
+
+from pipelines.adapters.aws.clients import asking, client
+from pipelines.spec import Stack, UserError
+from pipelines.spec.stack import parameter_name
+from pipelines.spec.strict import explain
+
+
+def read_stack(session: boto3.Session, project: str, environment: str) -> Stack:
+    """Return what the environment's stack wrote: an SSM parameter that holds the address of an S3 object.
+
+    Raises:
+        UserError: when there is no stack, or its document is of another version of this project.
+    """
+    name = parameter_name(project, environment)
+    ssm, s3 = client(session, "ssm", None), client(session, "s3", None)
+    with asking("SSM"):
+        try:
+            address = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+        except ssm.exceptions.ParameterNotFound:
+            raise UserError(
+                f"{project!r} has no environment {environment!r} in {session.region_name}: there is no SSM parameter "
+                f"{name}; provision it with 'pulumi up', or name another environment by -e"
+            ) from None
+    try:
+        return Stack.from_json(_object(s3, address))
+    except ValidationError as error:
+        found = "; ".join(explain(error, Stack))
+        raise UserError(f"{address} does not fit this version of the project ({found}); run 'pulumi up'") from error
+
+
+def _object(s3: Any, address: str) -> bytes:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    with asking("S3"):
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()  # type: ignore[no-any-return]

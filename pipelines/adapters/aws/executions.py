@@ -1,0 +1,111 @@
+"""Runs on SageMaker Pipelines: started and left to themselves, and believed by what they made."""
+
+import hashlib
+import json
+from typing import Any, Literal, NamedTuple
+
+from pipelines.adapters.aws.clients import asking
+from pipelines.adapters.aws.definition import RUN_ID
+from pipelines.ports import ObjectStore
+from pipelines.runner import Runner
+from pipelines.spec import Pipeline, UserError
+
+_TAIL = 20  # lines of a log
+
+Status = Literal["executing", "succeeded", "failed"]
+
+
+class Outcome(NamedTuple):
+    """Where a run stands; of one that failed also why, and the last lines of the step's log."""
+
+    status: Status
+    reason: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Executions:
+    """The executions of an environment's pipelines; ``prefix`` is what the names of the pipelines begin with."""
+
+    def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, prefix: str) -> None:
+        self._sagemaker, self._logs, self._objects, self._prefix = sagemaker, logs, objects, prefix
+
+    def start(self, pipeline: Pipeline, run_id: str) -> str:
+        """Start a run whose parameters are recorded, and return the ARN of its execution; at most one for each run.
+
+        Raises:
+            UserError: when the environment has no such pipeline.
+        """
+        name = f"{self._prefix}-{pipeline.name.replace('_', '-')}"
+        with asking("SageMaker"):
+            try:
+                answer = self._sagemaker.start_pipeline_execution(
+                    PipelineName=name,
+                    PipelineParameters=[{"Name": RUN_ID, "Value": run_id}],
+                    ClientRequestToken=hashlib.sha256(f"{name} {run_id}".encode()).hexdigest(),
+                )
+            except self._sagemaker.exceptions.ResourceNotFound:
+                raise UserError(f"SageMaker has no pipeline {name}; 'mlops render', then 'pulumi up' make it") from None
+        arn = str(answer["PipelineExecutionArn"])
+        self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
+        return arn
+
+    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+        """Return where a run stands. Only records of its steps, and what they made, count as success.
+
+        Raises:
+            UserError: when the run was not started here.
+        """
+        document = self._objects.read(_key(run_id))
+        if document is None:
+            raise UserError(f"run {run_id!r} was not started on SageMaker; 'mlops status' lists the latest runs")
+        arn = json.loads(document)["arn"]
+        with asking("SageMaker"):
+            execution = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        match execution["PipelineExecutionStatus"]:
+            case "Executing" | "Stopping":
+                return Outcome("executing")
+            case "Succeeded":
+                return _checked(runner, pipeline, run_id)
+        return self._failed(runner, run_id, arn, str(execution.get("FailureReason", "it was stopped")))
+
+    def _failed(self, runner: Runner, run_id: str, arn: str, reason: str) -> Outcome:
+        with asking("SageMaker"):
+            steps = self._sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+        for step in steps:
+            if step["StepStatus"] == "Failed":
+                record = runner.record(run_id, step["StepName"])
+                said = record.error if record and record.status == "failed" else step.get("FailureReason", reason)
+                log = record.log[-_TAIL:] if record else self._log(step.get("Metadata", {}))
+                return Outcome("failed", f"{step['StepName']}: {said}", tuple(log))
+        return Outcome("failed", reason)
+
+    def _log(self, metadata: dict[str, dict[str, str]]) -> list[str]:
+        """Return the last lines of a job's log, for a step that was killed before it left a record."""
+        for kind, job in metadata.items():
+            group = f"/aws/sagemaker/{kind}s"  # ProcessingJobs, TrainingJobs
+            name = job["Arn"].rpartition("/")[2]
+            with asking("CloudWatch Logs"):
+                try:
+                    streams = self._logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)
+                except self._logs.exceptions.ResourceNotFoundException:
+                    return []
+                for stream in streams["logStreams"]:
+                    found = self._logs.get_log_events(
+                        logGroupName=group, logStreamName=stream["logStreamName"], limit=_TAIL, startFromHead=False
+                    )
+                    return [event["message"] for event in found["events"]]
+        return []
+
+
+def _checked(runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+    """Believe a success when every step left its record and its output is what the record says."""
+    try:
+        for name in pipeline.steps:
+            runner.output(pipeline, name, run_id)
+    except UserError as error:
+        return Outcome("failed", f"SageMaker says Succeeded, but {error}")
+    return Outcome("succeeded")
+
+
+def _key(run_id: str) -> str:
+    return f"runs/{run_id}/execution.json"

@@ -1,0 +1,78 @@
+"""What the serving app counts, as CloudWatch metrics of the same names: each minute what was added to them.
+
+Prometheus scrapes totals and CloudWatch adds up, so counters and histograms are sent as differences; of several
+processes each sends its own. Metrics that could not be sent are part of the next difference.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from prometheus_client import CollectorRegistry
+
+from pipelines.adapters.aws.clients import asking
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500  # metrics in a request, of which CloudWatch takes 1000 and a megabyte
+_TOTALS = ("_total", "_count", "_sum")
+
+
+class _Sample(NamedTuple):
+    name: str
+    labels: tuple[tuple[str, str], ...]
+
+
+class CloudWatchMetrics:
+    """Sends a registry's metrics into a namespace, from a thread of its own, until :meth:`close`."""
+
+    def __init__(self, client: Any, namespace: str, registry: CollectorRegistry, seconds: float = 60) -> None:
+        self._client, self._namespace, self._registry, self._seconds = client, namespace, registry, seconds
+        self._sent: dict[_Sample, float] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
+        self._thread.start()
+
+    def send(self) -> None:
+        """Send what was added since the last time, and gauges as they are."""
+        now = dict(_samples(self._registry))
+        changed = {sample: value for sample, value in now.items() if value != self._sent.get(sample, 0.0)}
+        gauges = {sample: value for sample, value in now.items() if not sample.name.endswith(_TOTALS)}
+        wanted = [*changed.keys() - gauges.keys(), *gauges]
+        for first in range(0, len(wanted), _AT_ONCE):
+            part = wanted[first : first + _AT_ONCE]
+            data = [self._datum(sample, now[sample]) for sample in part]
+            with asking("CloudWatch"):
+                self._client.put_metric_data(Namespace=self._namespace, MetricData=data)
+            self._sent |= {sample: now[sample] for sample in part}
+
+    def close(self) -> None:
+        """Send what is left, and stop."""
+        self._closing.set()
+        self._thread.join()
+
+    def _datum(self, sample: _Sample, value: float) -> dict[str, Any]:
+        if sample.name.endswith(_TOTALS):
+            value -= self._sent.get(sample, 0.0)
+        dimensions = [{"Name": name, "Value": text} for name, text in sample.labels if text]
+        return {"MetricName": sample.name, "Dimensions": dimensions, "Value": value}
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._seconds):
+            self._try_to_send()
+        self._try_to_send()
+
+    def _try_to_send(self) -> None:
+        try:
+            self.send()
+        except Exception as error:  # serving outlives whatever its metrics do
+            log.warning("metrics not sent reason=%s", error)
+
+
+def _samples(registry: CollectorRegistry) -> Iterator[tuple[_Sample, float]]:
+    """Yield the samples that Prometheus would read, without the buckets of histograms and the times of creation."""
+    for metric in registry.collect():
+        for sample in metric.samples:
+            if not sample.name.endswith(("_bucket", "_created")):
+                yield _Sample(sample.name, tuple(sorted(sample.labels.items()))), float(sample.value)

@@ -1,0 +1,150 @@
+"""The profile on AWS: every store is one that the environment's stack provisioned, found by its document."""
+
+import tomllib
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from pipelines.adapters.aws.clients import client
+from pipelines.adapters.aws.document import read_stack
+from pipelines.adapters.aws.objects import S3Objects
+from pipelines.settings import Settings
+from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from pipelines.adapters.aws.endpoint import Endpoint
+    from pipelines.adapters.aws.executions import Executions
+    from pipelines.adapters.aws.online import DynamoOnline
+    from pipelines.adapters.aws.queue import EventQueue
+    from pipelines.adapters.aws.signer import KmsSigner
+    from pipelines.feature.offline import Lookup
+    from pipelines.tables import Tables
+    from pipelines.tracking import NoTracking, Tracking
+
+_ONLINE_SECONDS = 0.5  # of one attempt to read features for a request that somebody waits for
+
+
+class Aws:
+    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self._settings, self._root = settings, root
+
+    @cached_property
+    def stack(self) -> Stack:
+        """What the environment's stack provisioned."""
+        return read_stack(self._session, self.project, self._settings.environment)
+
+    @cached_property
+    def project(self) -> str:
+        """The name that the stack's resources begin with."""
+        file = self._root / "pyproject.toml"
+        if self._settings.project:
+            return self._settings.project
+        if not file.exists():
+            raise UserError(f"set RATCHET_PROJECT to the project's name: there is no {file} to read it from")
+        return str(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"])
+
+    @cached_property
+    def objects(self) -> S3Objects:
+        """S3."""
+        store = self.stack.store
+        return S3Objects(self.client("s3"), store.bucket, store.key, store.locked_days)
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """Iceberg tables on S3, their catalog in Glue; the bucket encrypts them by the stack's key."""
+        from pipelines.adapters.aws.catalog import glue_catalog
+        from pipelines.tables import Tables
+
+        s3 = {"s3.region": self.stack.region}
+        if self.stack.endpoint_url:
+            s3 |= {"s3.endpoint": self.stack.endpoint_url, "s3.force-virtual-addressing": "false"}
+        warehouse = f"s3://{self.stack.store.lake}/tables"
+        load = partial(glue_catalog, self.client("glue"), self.client("glue", attempts=1), warehouse, s3)
+        return Tables(load, f"{self.stack.features.catalog}_")
+
+    @cached_property
+    def online(self) -> "DynamoOnline":
+        """DynamoDB."""
+        from pipelines.adapters.aws.online import DynamoOnline
+
+        views = Problem.load(self._settings.problem).views
+        keep = max((view.ttl for view in views), default=timedelta()) + timedelta(days=1)
+        reader = self.client("dynamodb", attempts=3, seconds=_ONLINE_SECONDS)
+        return DynamoOnline(self.client("dynamodb"), self.stack.features.online, keep, reader)
+
+    @cached_property
+    def events(self) -> "EventQueue":
+        """EventBridge and SQS."""
+        from pipelines.adapters.aws.queue import EventQueue
+
+        clients = self.client("events"), self.client("sqs")
+        return EventQueue(*clients, self.stack.bus, self.stack.project, self.stack.queue)
+
+    @cached_property
+    def signer(self) -> "KmsSigner":
+        """KMS."""
+        from pipelines.adapters.aws.signer import KmsSigner
+
+        return KmsSigner(self.client("kms"), self.stack.signer)
+
+    @cached_property
+    def lookup(self) -> "Lookup":
+        """Athena where the settings say so, else none: DuckDB joins on this machine."""
+        from pipelines.adapters.aws.athena import Athena
+
+        if self._settings.join == "duckdb":
+            return None
+        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
+        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables).lookup
+
+    @cached_property
+    def endpoint(self) -> "Endpoint":
+        """The environment's SageMaker endpoint."""
+        from pipelines.adapters.aws.endpoint import Endpoint
+
+        if self.stack.endpoint is None:
+            raise UserError(f"{self.stack.environment!r} has no SageMaker endpoint; give the app's --url")
+        return Endpoint(self.client("sagemaker-runtime", attempts=1, seconds=60), self.stack.endpoint)
+
+    @cached_property
+    def executions(self) -> "Executions":
+        """SageMaker Pipelines."""
+        from pipelines.adapters.aws.executions import Executions
+
+        prefix = f"{self.stack.project}-{self.stack.environment}"
+        return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
+
+    @cached_property
+    def tracking(self) -> "Tracking | NoTracking":
+        """The stack's MLflow, if it has one; a managed one is named by its ARN and keeps artifacts where it is told."""
+        from pipelines.tracking import NoTracking, Tracking
+
+        uri = self.stack.mlflow
+        return Tracking(uri, f"s3://{self.stack.store.bucket}/mlflow") if uri else NoTracking()
+
+    def watch(self, registry: "CollectorRegistry") -> Callable[[], None]:
+        """Send what the serving app counts to CloudWatch until the function that is returned is called."""
+        from pipelines.adapters.aws.metrics import CloudWatchMetrics
+
+        return CloudWatchMetrics(self.client("cloudwatch"), self.stack.metrics, registry).close
+
+    def client(self, service: str, *, attempts: int | None = None, seconds: float = 20) -> Any:
+        """Return a client of a service; see :func:`pipelines.adapters.aws.clients.client`."""
+        attempts = attempts or self._settings.attempts
+        return client(self._session, service, self.stack.endpoint_url, attempts=attempts, seconds=seconds)
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        """The SDK's own session, in its own region, or else in the one that ``cloud.toml`` states."""
+        session = boto3.Session()
+        if session.region_name:
+            return session
+        return boto3.Session(region_name=load_toml(self._root / "cloud.toml", Cloud).region)

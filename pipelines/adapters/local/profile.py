@@ -1,0 +1,82 @@
+"""The embedded profile: every store in files below one folder."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.local.objects import FileObjects
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+    from pipelines.adapters.local.online import SqliteOnline
+    from pipelines.adapters.local.queue import SqliteQueue
+    from pipelines.adapters.local.signer import FileSigner
+    from pipelines.tables import Tables
+    from pipelines.tracking import Tracking
+
+
+class Local:
+    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+
+    def __init__(self, settings: Settings, _root: Path) -> None:
+        self.home = settings.home.resolve()
+
+    @cached_property
+    def objects(self) -> FileObjects:
+        """Files."""
+        return FileObjects(self.home / "store")
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """Iceberg tables in files, their catalog in SQLite."""
+        from pipelines.tables import Tables
+
+        return Tables(lambda: sqlite_catalog(self.home / "tables"))
+
+    @cached_property
+    def online(self) -> "SqliteOnline":
+        """SQLite."""
+        from pipelines.adapters.local.online import SqliteOnline
+
+        return SqliteOnline(self.home / "online.db")
+
+    @cached_property
+    def events(self) -> "SqliteQueue":
+        """SQLite."""
+        from pipelines.adapters.local.queue import SqliteQueue
+
+        return SqliteQueue(self.home / "events.db")
+
+    @cached_property
+    def signer(self) -> "FileSigner":
+        """A key file, which stays out of the object store."""
+        from pipelines.adapters.local.signer import FileSigner
+
+        return FileSigner(self.home / "keys")
+
+    @cached_property
+    def lookup(self) -> None:
+        """None: DuckDB joins on this machine."""
+
+    def watch(self, _registry: object) -> Callable[[], None]:
+        """Do nothing: Prometheus asks for what the serving app counts."""
+        return lambda: None
+
+    @cached_property
+    def tracking(self) -> "Tracking":
+        """MLflow on SQLite."""
+        from pipelines.tracking import Tracking
+
+        (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
+        return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())
+
+
+def sqlite_catalog(folder: Path) -> "Catalog":
+    """Open the catalog of the tables in a folder."""
+    from pyiceberg.catalog import load_catalog
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return load_catalog("default", type="sql", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri())

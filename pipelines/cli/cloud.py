@@ -1,0 +1,93 @@
+"""The commands for AWS: render, promote, follow, and data pull."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines import PIPELINES
+from pipelines.cli.app import REFUSED, Json, app, console, print_json
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
+
+data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+_SCHEDULES = {"feature": "cron(0 3 * * ? *)", "monitor": "cron(0 6 * * ? *)", "continuous_training": "rate(1 hour)"}
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.")]
+
+
+@app.command()
+def render(
+    output: Annotated[Path, typer.Option(help="The folder to write.")] = Path("infra/rendered"),
+) -> None:
+    """Write what infrastructure provisions of the pipelines: their definitions on SageMaker, and their schedules."""
+    from pipelines.adapters.aws.definition import definition
+    from pipelines.bootstrap import pipeline
+    from pipelines.spec import UserError
+    from pipelines.spec.rendered import Rendered, RenderedPipeline
+
+    try:
+        definitions = {name: definition(pipeline(name)) for name in PIPELINES}
+    except ModuleNotFoundError as error:
+        raise UserError(f"'mlops render' needs {error.name}: run 'uv sync --extra render'") from error
+    made = {name: RenderedPipeline(definition=one, schedule=_SCHEDULES.get(name)) for name, one in definitions.items()}
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "pipelines.json").write_text(Rendered(pipelines=made).model_dump_json(indent=1) + "\n", encoding="utf-8")
+    console.print(f"[green]✔[/] {len(made)} pipelines in {output / 'pipelines.json'}")
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
+    source: Annotated[str, typer.Option("--from", help="The environment that trained it.")] = "dev",
+) -> None:
+    """Copy a model's bytes from another environment's store into this one's, and verify them there."""
+    platform: Platform = context.obj
+    theirs = platform.changed({"environment": source}).models
+    digest, version = theirs.resolve(model)
+    platform.models.adopt(theirs, digest, version)
+    console.print(f"[green]✔[/] v{version} ({digest[:12]}) is in {platform.settings.environment}, verified")
+    console.print(f"  [dim]next: mlops propose v{version} -e {platform.settings.environment}[/]")
+
+
+@app.command()
+def follow(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="PIPELINE", help=f"One of: {', '.join(PIPELINES)}.")],
+    run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on aws' named it.")],
+    as_json: Json = False,
+) -> None:
+    """Say where a run on SageMaker stands, and of one that failed why, with the end of its log (exit code 3)."""
+    from pipelines.bootstrap import pipeline
+
+    platform: Platform = context.obj
+    outcome = platform.aws.executions.outcome(platform.runner, pipeline(name), run_id)
+    if as_json:
+        print_json(outcome._asdict())
+    else:
+        because = f", {outcome.reason}" if outcome.reason else ""
+        for line in (f"{run_id}: {outcome.status}{because}", *outcome.log):
+            console.print(line, markup=False, soft_wrap=True)
+    if outcome.status == "failed":
+        raise typer.Exit(REFUSED)
+
+
+@data_app.command()
+def pull(
+    context: typer.Context,
+    start: Day,
+    end: Day,
+    sample: Annotated[float, typer.Option(min=0.001, max=1, help="The share of the entities' rows to bring.")] = 0.1,
+    into: Annotated[Path, typer.Option(help="The embedded home that takes them.")] = Path(".ratchet"),
+) -> None:
+    """Bring the raw rows of some days to this machine, or a share of them, to work on without the cloud."""
+    from pipelines.sampling import pull_sample
+
+    platform: Platform = context.obj
+    here = platform.changed({"profile": "embedded", "home": into})
+    for table, rows in pull_sample(platform.problem, platform.tables, here.tables, start, end, sample).items():
+        console.print(f"[green]✔[/] {table}: {rows:,} rows")

@@ -1,0 +1,59 @@
+"""The image as SageMaker starts it: ``train`` and ``serve``, and what became of it where SageMaker looks.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html: hyperparameters, which are texts,
+in ``input/config``; the model in ``model``; what went wrong in ``output/failure``, of which 1024 characters are shown;
+any exit code but 0 is a failure. A processing job's is in ``output/message``.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pipelines.cli.__main__ import ROOT, main, report_failure
+
+log = logging.getLogger(__name__)
+
+
+def train() -> None:
+    """Run the step that the hyperparameters name, and leave its output files as the job's model."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        run_step(ROOT)
+    except Exception as error:
+        log.exception("the training job failed")
+        report_failure(error, ROOT)
+        raise SystemExit(1) from None
+
+
+def serve() -> None:
+    """Serve on the port that SageMaker asks, by one process for each core."""
+    port, workers = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"), str(os.cpu_count() or 1)
+    sys.argv = ["mlops", "serve", "--host", "0.0.0.0", "--port", port, "--workers", workers]  # noqa: S104
+    main()
+
+
+def run_step(root: Path) -> None:
+    """Run a training job's step.
+
+    Raises:
+        UserError: for hyperparameters that name no run or step, and whatever the step raises.
+    """
+    from pipelines.bootstrap import Platform
+    from pipelines.settings import Settings
+    from pipelines.spec import UserError
+    from pipelines.starting import scheduled, step_of
+
+    file = root / "input/config/hyperparameters.json"
+    given = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if missing := [name for name in ("step", "run_id") if name not in given]:
+        raise UserError(f"{file} has no {' and no '.join(missing)}")
+    platform = Platform(Settings.read())
+    chosen, step = step_of(given["step"])
+    run_id = scheduled(platform, chosen, given["run_id"], given.get("execution"))
+    record = platform.runner.step(chosen, step, run_id)
+    folder = root / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in record.outputs:
+        (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")

@@ -1,0 +1,65 @@
+"""How a run gets its parameters: from texts, from the clock, or from the place that starts it."""
+
+import getpass
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.bootstrap import Platform, pipeline
+from pipelines.spec import Pipeline, Strict, UserError, nearest
+from pipelines.spec.strict import explain
+
+SCHEDULED = "scheduled"
+"""The run id that stands for one of its own: that of the execution, which the clock started."""
+
+
+def parameters(kind: type[Strict], settings: list[str]) -> Strict:
+    """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
+        values[name] = _value(value)
+    if "as_of" in kind.model_fields and "as_of" not in values:
+        values["as_of"] = datetime.now(UTC).isoformat()
+    if "reason" in kind.model_fields and "reason" not in values:
+        values["reason"] = f"started by {getpass.getuser()}"
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
+
+
+def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str | None) -> str:
+    """Return the run that a step belongs to; where the clock started the execution, one of its own, made if need be.
+
+    Such a run is of this moment, and of yesterday where its pipeline takes days.
+    """
+    if run_id != SCHEDULED or not execution:
+        return run_id
+    own = f"{chosen.name}-{execution}"
+    if not platform.runner.exists(chosen, own):
+        today = datetime.now(UTC).date()
+        days = [f"start={today - timedelta(days=1)}", f"end={today}"] if "start" in chosen.params.model_fields else []
+        because = ["reason=the schedule"] if "reason" in chosen.params.model_fields else []
+        platform.runner.start(chosen, parameters(chosen.params, days + because), own)
+    return own
+
+
+def step_of(which: str) -> tuple[Pipeline, str]:
+    """Return the pipeline and the step that ``PIPELINE/STEP`` names; an unknown one is a UserError."""
+    name, _, step = which.partition("/")
+    chosen = pipeline(name)
+    return chosen, chosen[step].name
+
+
+def _value(text: str) -> Any:
+    if len(text) == 10 and text[4] == text[7] == "-":
+        return f"{text}T00:00:00Z"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,23 @@
+"""Brings MLflow up to date with the model store. It is an index for people: while it is down, training goes on."""
+
+import logging
+
+from pipelines.model_store import CARD, INDEXED, ModelStore
+from pipelines.tracking import NoTracking, Tracking
+
+log = logging.getLogger(__name__)
+
+
+def index(models: ModelStore, tracking: Tracking | NoTracking) -> None:
+    """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time."""
+    for version, digest in models.versions().items():
+        if models.attached(digest, INDEXED):
+            continue
+        manifest = models.manifest(digest)
+        files = {name: models.file(digest, name) for name in manifest.files}
+        try:
+            tracking.record(manifest, digest, version, {**files, CARD: models.attached(digest, CARD).encode()})
+        except Exception as error:  # whatever an index does, the model is stored
+            log.warning("not indexed version=%d reason=%s", version, error)
+            return
+        models.attach(digest, INDEXED, b"by MLflow")

@@ -1,0 +1,140 @@
+"""Athena's half: its SQL on Trino, which is Athena's engine, and what the client makes of Athena's answers.
+
+Trino must run beforehand, with the Glue and S3 of an emulator as its Iceberg catalog; ``TRINO_URL`` says where, and
+``AWS_ENDPOINT_URL`` where the emulator is: ``python -m tests.cloud.server PORT``.
+"""
+
+import os
+import time
+
+import boto3
+import pyarrow as pa
+import pytest
+import trino
+from botocore.stub import Stubber
+
+from pipelines.adapters.aws.athena import Athena, maintenance
+from pipelines.feature import FeatureParams, point_in_time
+from pipelines.ports import Unavailable
+from pipelines.spec import UserError
+from tests.cloud.emulator import VARIABLES
+from tests.cloud.provision import making
+from tests.conftest import HISTORY, NOW, make_platform
+
+
+class OnTrino(Athena):
+    """The same queries, sent to Trino."""
+
+    def query(self, sql: str) -> pa.Table:
+        given = trino.dbapi.connect(host=self.host, port=self.port, user="test", catalog="iceberg")
+        cursor = given.cursor()
+        cursor.execute(sql)
+        rows = cursor.fetchall()
+        names = [column[0] for column in cursor.description]
+        return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})
+
+
+@pytest.fixture
+def on_trino(monkeypatch, tmp_path):
+    url = os.environ["TRINO_URL"].rpartition("//")[2]
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    with making(boto3.Session(), os.environ["AWS_ENDPOINT_URL"]) as made:
+        stack = made.stack()
+        given = {"profile": "aws", "project": stack.project, "environment": stack.environment}
+        platform = make_platform(tmp_path, **given)
+        platform.run("feature", FeatureParams(start=HISTORY, end=NOW), "history")
+        engine = OnTrino(None, None, "primary", stack.store.lake, platform.tables)
+        engine.host, _, port = url.partition(":")
+        engine.port = int(port)
+        yield platform, engine
+
+
+@pytest.mark.athena
+def test_the_join_on_trino_is_the_join_on_duckdb(on_trino, capsys):
+    platform, engine = on_trino
+    problem, tables = platform.problem, platform.tables
+    names = ["raw.parcels", *(f"features.{view.versioned_name}" for view in problem.views)]
+    snapshots = {name: tables.snapshot(name) for name in names}
+    requests = tables.read("raw.parcels")
+    views = [(view, tables.read(f"features.{view.versioned_name}")) for view in problem.views]
+    started = time.perf_counter()
+    theirs = engine.lookup(problem, snapshots, requests)
+    seconds = time.perf_counter() - started
+    ours = point_in_time.join(requests, "asked_at", views)
+    assert theirs.num_rows == requests.num_rows > 5000
+    features = [name for view in problem.views for name in view.features]
+    for name in features:
+        given, found = ours[name].to_pylist(), theirs[name].cast(ours[name].type).to_pylist()
+        assert found == given, name
+        assert sum(value is not None for value in found) > 5000, "there is something to compare"
+    with capsys.disabled():
+        rows = sum(view.num_rows for _, view in views)
+        print(f"\n{len(requests)} requests x {rows} rows of {len(views)} views, equal; Trino took {seconds:.1f} s")  # noqa: T201
+
+
+@pytest.mark.athena
+def test_an_earlier_snapshot_joins_as_it_was(on_trino):
+    platform, engine = on_trino
+    problem, tables = platform.problem, platform.tables
+    names = ["raw.parcels", *(f"features.{view.versioned_name}" for view in problem.views)]
+    before = {name: tables.snapshot(name) for name in names}
+    requests = tables.read("raw.parcels")
+    whole = engine.lookup(problem, before, requests)
+    (view, *_) = problem.views
+    name = f"features.{view.versioned_name}"
+    tables.overwrite(name, tables.read(name).slice(0, 0), "event_time", HISTORY, NOW)
+    assert engine.lookup(problem, before, requests).equals(whole)
+    now = {**before, name: tables.snapshot(name)}
+    assert engine.lookup(problem, now, requests)["queue_now"].null_count == requests.num_rows
+
+
+# ---- without Trino: what the client makes of what Athena says
+
+
+@pytest.fixture
+def stubbed():
+    client = boto3.Session(region_name="eu-central-1", **_KEYS).client("athena")
+    stub = Stubber(client)
+    stub.activate()
+    return Athena(client, None, "primary", "lake", None), stub
+
+
+_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+def says(stub, **status):
+    stub.add_response("start_query_execution", {"QueryExecutionId": "q"})
+    stub.add_response("get_query_execution", {"QueryExecution": {"Status": {"State": "QUEUED"}}})
+    stub.add_response("get_query_execution", {"QueryExecution": {"Status": status}})
+
+
+def test_a_statement_is_waited_for(stubbed, monkeypatch):
+    engine, stub = stubbed
+    monkeypatch.setattr("pipelines.adapters.aws.athena._POLL_SECONDS", 0)
+    says(stub, State="SUCCEEDED")
+    engine.run("SELECT 1")
+    stub.assert_no_pending_responses()
+
+
+def test_a_query_that_failed_is_told_with_its_reason(stubbed, monkeypatch):
+    engine, stub = stubbed
+    monkeypatch.setattr("pipelines.adapters.aws.athena._POLL_SECONDS", 0)
+    says(stub, State="FAILED", StateChangeReason="line 1:8: no such column")
+    with pytest.raises(UserError, match=r"line 1:8: no such column; the query was: SELECT x"):
+        engine.run("SELECT x")
+
+
+def test_one_that_failed_for_want_of_room_may_be_asked_again(stubbed, monkeypatch):
+    engine, stub = stubbed
+    monkeypatch.setattr("pipelines.adapters.aws.athena._POLL_SECONDS", 0)
+    says(stub, State="FAILED", StateChangeReason="exhausted resources", AthenaError={"Retryable": True})
+    with pytest.raises(Unavailable, match="exhausted resources"):
+        engine.run("SELECT 1")
+
+
+def test_a_table_is_compacted_and_freed_of_what_no_snapshot_needs():
+    assert maintenance("parcels_raw", "scans") == [
+        'OPTIMIZE "parcels_raw"."scans" REWRITE DATA USING BIN_PACK',
+        'VACUUM "parcels_raw"."scans"',
+    ]

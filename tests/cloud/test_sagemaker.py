@@ -1,0 +1,220 @@
+"""Pipelines on SageMaker: their definitions, how they are started, and what counts as done."""
+
+import io
+import json
+import re
+from datetime import timedelta
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from typer.testing import CliRunner
+
+from pipelines import PIPELINES
+from pipelines.adapters.aws.endpoint import Endpoint
+from pipelines.adapters.aws.executions import Executions, Outcome
+from pipelines.bootstrap import pipeline
+from pipelines.cli.__main__ import app
+from pipelines.feature import FeatureParams
+from pipelines.function import _platform, handler
+from pipelines.spec import UserError
+from pipelines.spec.rendered import filled
+from tests.conftest import HISTORY, make_platform
+from tests.unit.test_rendered import PLACES, RENDERED
+
+pytestmark = pytest.mark.cloud
+
+DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
+FAILED = {"PipelineExecutionStatus": "Failed", "FailureReason": "a step failed"}
+
+
+# ---- runs
+
+
+@pytest.fixture
+def cloud(new_cloud):
+    platform = new_cloud()
+    stack, sagemaker = platform.profile.stack, platform.profile.client("sagemaker")
+    for name in PIPELINES:
+        text = json.dumps(filled(RENDERED.pipelines[name].definition, PLACES))
+        sagemaker.create_pipeline(
+            PipelineName=f"{stack.project}-dev-{name.replace('_', '-')}",
+            PipelineDefinition=text,
+            RoleArn=stack.compute.role,
+            ClientRequestToken="t" * 32,
+        )
+    return platform
+
+
+def test_a_success_without_what_was_promised_is_a_failure(cloud):
+    """The emulator calls every execution a success at once, which is what must not be believed."""
+    feature = pipeline("feature")
+    run_id = cloud.runner.start(feature, DAYS, "days")
+    arn = cloud.aws.executions.start(feature, run_id)
+    assert arn.startswith("arn:aws:sagemaker:")
+    outcome = cloud.aws.executions.outcome(cloud.runner, feature, run_id)
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("SageMaker says Succeeded, but step feature/extract of run 'days' is not done")
+    cloud.runner.run(feature, run_id)
+    assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
+    cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
+    assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
+
+
+def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
+    executions, sagemaker, _ = stubbed
+    sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
+    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; 'mlops render'"):
+        executions.start(pipeline("feature"), "days")
+
+
+def test_a_run_that_was_not_started_there_is_told(cloud):
+    with pytest.raises(UserError, match="'days' was not started on SageMaker"):
+        cloud.aws.executions.outcome(cloud.runner, pipeline("feature"), "days")
+
+
+@pytest.fixture
+def stubbed(cloud):
+    """Executions whose SageMaker and logs answer as botocore's models say they may: the emulator has no such answers."""
+    session = boto3.Session(region_name="eu-central-1")
+    clients = session.client("sagemaker"), session.client("logs")
+    stubs = [Stubber(one) for one in clients]
+    for stub in stubs:
+        stub.activate()
+    cloud.runner.start(pipeline("feature"), DAYS, "days")
+    cloud.objects.write("runs/days/execution.json", b'{"arn": "arn:of-the-execution"}')
+    return Executions(*clients, cloud.objects, "parcels-dev"), *stubs
+
+
+def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
+    executions, sagemaker, _ = stubbed
+    monkeypatch.setattr("tests.problems.parcels._tables", dict)  # a source that has lost its tables
+    with pytest.raises(KeyError):
+        cloud.runner.step(pipeline("feature"), "extract", "days")
+    sagemaker.add_response("describe_pipeline_execution", FAILED)
+    steps = [{"StepName": "extract", "StepStatus": "Failed", "FailureReason": "ClientError: exit code 1"}]
+    sagemaker.add_response("list_pipeline_execution_steps", {"PipelineExecutionSteps": steps})
+    outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
+    record = cloud.runner.record("days", "extract")
+    assert outcome == Outcome("failed", f"extract: {record.error}", record.log[-20:])
+    assert "Traceback" in outcome.log[-1]
+
+
+def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(cloud, stubbed):
+    executions, sagemaker, logs = stubbed
+    sagemaker.add_response("describe_pipeline_execution", FAILED)
+    arn = "arn:aws:sagemaker:eu-central-1:123456789012:processing-job/job-1"
+    killed = {
+        "StepName": "extract",
+        "StepStatus": "Failed",
+        "FailureReason": "AlgorithmError: out of memory",
+        "Metadata": {"ProcessingJob": {"Arn": arn}},
+    }
+    sagemaker.add_response("list_pipeline_execution_steps", {"PipelineExecutionSteps": [killed]})
+    streams = {"logStreams": [{"logStreamName": "job-1/algo"}]}
+    group = {"logGroupName": "/aws/sagemaker/ProcessingJobs"}
+    logs.add_response("describe_log_streams", streams, {**group, "logStreamNamePrefix": "job-1"})
+    lines = {"events": [{"timestamp": 1, "message": "reading"}, {"timestamp": 2, "message": "Killed"}]}
+    asked = {**group, "logStreamName": "job-1/algo", "limit": 20, "startFromHead": False}
+    logs.add_response("get_log_events", lines, asked)
+    outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
+    assert outcome == Outcome("failed", "extract: AlgorithmError: out of memory", ("reading", "Killed"))
+
+
+# ---- the function
+
+
+@pytest.fixture
+def function(cloud, monkeypatch):
+    for name, value in cloud.settings.variables().items():
+        monkeypatch.setenv(name, value)
+    _platform.cache_clear()
+    yield handler
+    _platform.cache_clear()
+
+
+def test_the_clock_and_an_alarm_have_the_release_judged(function):
+    assert function({}, None) == {"outcome": "no release is live"}
+    assert function({"alarmData": {"alarmName": "parcels-dev-errors"}}, None) == {"outcome": "no release is live"}
+
+
+def test_an_event_starts_a_pipeline_once(function, cloud):
+    event = {"run": "feature", "set": ["start=2024-01-01", "end=2024-01-02"], "run_id": "day"}
+    first = function(event, None)
+    assert first["run_id"] == "day"
+    assert first["execution"].startswith("arn:aws:sagemaker:")
+    assert cloud.runner.exists(pipeline("feature"), "day")
+
+
+def test_what_fails_is_raised_so_that_lambda_counts_it(function):
+    with pytest.raises(UserError, match="there is no pipeline 'training2'"):
+        function({"run": "training2"}, None)
+
+
+# ---- the commands
+
+
+def test_a_run_is_started_from_a_laptop_followed_and_its_data_pulled(function, cloud, tmp_path):
+    invoke = CliRunner().invoke
+    started = invoke(app, ["run", "feature", "--on", "aws", "--set", "start=2024-01-01", "--set", "end=2024-01-04"])
+    assert started.exit_code == 0, started.output
+    (run_id,) = re.findall(r"started (feature-\S+) on SageMaker", started.output)
+    followed = invoke(app, ["follow", "feature", "--run-id", run_id])
+    assert followed.exit_code == 3
+    assert "SageMaker says Succeeded, but step feature/extract" in followed.output
+    cloud.runner.run(pipeline("feature"), run_id)
+    followed = invoke(app, ["follow", "feature", "--run-id", run_id, "--json"])
+    assert json.loads(followed.output)["status"] == "succeeded"
+    home = tmp_path / "here"
+    days = ["--start", "2024-01-01", "--end", "2024-01-04", "--sample", "0.5", "--into", str(home)]
+    pulled = invoke(app, ["data", "pull", *days])
+    assert pulled.exit_code == 0, pulled.output
+    here = cloud.changed({"profile": "embedded", "home": home})
+    assert 0 < here.tables.read("raw.parcels").num_rows < cloud.tables.read("raw.parcels").num_rows
+
+
+def test_what_is_no_place_to_run_is_told(function):
+    result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
+    assert str(result.exception) == "--on mars: write here or aws"
+
+
+# ---- the endpoint
+
+
+@pytest.fixture
+def endpoint():
+    """A client of an endpoint whose answers are made to botocore's model: the emulator's are the same for any request."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    runtime = boto3.Session(region_name="eu-central-1", **keys).client("sagemaker-runtime")
+    with Stubber(runtime) as stub:
+        yield Endpoint(runtime, "parcels-dev"), stub
+
+
+def test_an_endpoint_is_asked_as_the_app_is(endpoint):
+    client, stub = endpoint
+    content = b'{"predictions": [{"prediction": 0.5}]}'
+    asked = {"EndpointName": "parcels-dev", "Body": b'{"instances":[{"n":1}]}', "ContentType": "application/json"}
+    answer = {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentType": "application/json"}
+    stub.add_response("invoke_endpoint", answer, asked)
+    assert client.predict([{"n": 1}]) == [{"prediction": 0.5}]
+    assert (client.requests, client.failed) == (1, 0)
+
+
+def test_what_an_endpoint_refuses_counts_as_failed_with_the_app_s_own_words(endpoint):
+    client, stub = endpoint
+    stub.add_client_error(
+        "invoke_endpoint",
+        "ModelError",
+        http_status_code=424,
+        modeled_fields={"OriginalStatusCode": 503, "OriginalMessage": "no release yet"},
+    )
+    assert client.predict([{"n": 1}]) == []
+    assert (client.failed, client.failure) == (1, "status 503: no release yet")
+
+
+def test_an_environment_without_an_endpoint_says_so(new_cloud, tmp_path):
+    with pytest.raises(UserError, match="has no SageMaker endpoint"):
+        _ = new_cloud().aws.endpoint
+    with pytest.raises(UserError, match="needs RATCHET_PROFILE=aws"):
+        _ = make_platform(tmp_path).aws

@@ -1,0 +1,107 @@
+"""The image as SageMaker starts it: a layout as below /opt/ml, texts as hyperparameters, failures where it looks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from datetime import timedelta
+
+import pytest
+import urllib3
+
+from pipelines import container
+from pipelines.bootstrap import pipeline
+from pipelines.cli.__main__ import report_failure
+from pipelines.feature import FeatureParams
+from pipelines.starting import scheduled
+from tests.cloud.emulator import ROOT, free_port
+from tests.conftest import HISTORY
+
+FEATURE = pipeline("feature")
+DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
+
+
+@pytest.fixture
+def platform(new_platform, monkeypatch):
+    made = new_platform()
+    for name, value in made.settings.variables().items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+@pytest.fixture
+def layout(tmp_path, monkeypatch):
+    root = tmp_path / "opt/ml"
+    (root / "input/config").mkdir(parents=True)
+    monkeypatch.setattr(container, "ROOT", root)
+
+    def write(**given):
+        (root / "input/config/hyperparameters.json").write_text(json.dumps(given))
+        return root
+
+    return write
+
+
+def test_a_training_job_leaves_its_step_s_output_as_its_model(platform, layout):
+    platform.runner.start(FEATURE, DAYS, "days")
+    root = layout(step="feature/extract", run_id="days")
+    container.train()
+    record = platform.runner.record("days", "extract")
+    assert record.status == "succeeded"
+    assert {path.name for path in (root / "model").iterdir()} == set(record.outputs)
+    assert not (root / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "has no step and no run_id"),
+        ({"step": "feature/fly", "run_id": "days"}, "has no step 'fly'"),
+        ({"step": "feature/extract", "run_id": "none"}, "there is no run 'none'"),
+        ({"step": "feature/validate", "run_id": "days"}, "needs extract first"),
+    ],
+)
+def test_a_failure_is_told_where_sagemaker_looks_and_by_the_exit_code(platform, layout, given, reason):
+    platform.runner.start(FEATURE, DAYS, "days")
+    root = layout(**given)
+    with pytest.raises(SystemExit) as exit_info:
+        container.train()
+    assert exit_info.value.code == 1
+    assert reason in (root / "output/failure").read_text()
+
+
+def test_no_more_of_a_failure_is_told_than_is_shown(tmp_path):
+    report_failure(ValueError("x" * 5000), tmp_path)
+    assert (tmp_path / "output/message").read_text() == "x" * 1024
+
+
+def test_a_run_that_the_clock_started_has_a_name_and_parameters_of_its_own(platform):
+    first = scheduled(platform, FEATURE, "scheduled", "abc123")
+    assert first == scheduled(platform, FEATURE, "scheduled", "abc123") == "feature-abc123"
+    params = platform.runner._resource(FEATURE, "params", first)
+    assert params.end - params.start == timedelta(days=1)
+    assert scheduled(platform, FEATURE, "days", "abc123") == "days"
+
+
+def test_serve_listens_where_sagemaker_says_and_stops_without_an_error(platform, tmp_path):
+    port = free_port()
+    environment = {**os.environ, **platform.settings.variables(), "SAGEMAKER_BIND_TO_PORT": str(port)}
+    command = [sys.executable, "-c", "from pipelines.container import serve; serve()"]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        retries = urllib3.Retry(total=100, backoff_factor=0.1, backoff_max=0.3)
+        reply = urllib3.request("GET", f"http://127.0.0.1:{port}/ping", retries=retries)
+        assert (reply.status, reply.json()) == (200, {"status": "ok", "release": None})
+        refused = urllib3.request("POST", f"http://127.0.0.1:{port}/invocations", body=b"{}")
+        assert refused.status == 503
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_the_installed_commands_are_these():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert {name: value for name, value in scripts.items() if name != "mlops"} == {
+        "train": "pipelines.container:train",
+        "serve": "pipelines.container:serve",
+    }

@@ -1,0 +1,91 @@
+"""What infrastructure provisions of the pipelines is committed, current, and a request that SageMaker's model takes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import boto3
+import pytest
+from botocore.validate import ParamValidator
+
+from pipelines import PIPELINES
+from pipelines.adapters.aws.definition import definition
+from pipelines.bootstrap import pipeline
+from pipelines.spec.rendered import Rendered, filled
+from tests.cloud.emulator import ROOT
+
+RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
+REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
+PLACES = {
+    "project": "parcels",
+    "environment": "dev",
+    "image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/parcels@sha256:" + "a" * 64,
+    "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
+    "bucket": "parcels-dev-store",
+    "key": "arn:aws:kms:eu-central-1:123456789012:key/1",
+    "instance": "ml.m5.xlarge",
+    "subnets": ["subnet-1"],
+    "security_groups": ["sg-1"],
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_is_committed_is_what_the_pipelines_are(name):
+    assert RENDERED.pipelines[name].definition == definition(pipeline(name)), "run 'mlops render' and commit"
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_step_comes_after_all_that_it_takes(name):
+    steps = {step["Name"]: step for step in RENDERED.pipelines[name].definition["Steps"]}
+    assert list(steps) == list(pipeline(name).steps)
+    for step in pipeline(name).steps.values():
+        assert set(step.needs.values()) <= set(steps[step.name].get("DependsOn", []))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_step_is_a_request_that_botocore_takes(name):
+    for step in RENDERED.pipelines[name].definition["Steps"]:
+        assert problems(step) == []
+
+
+def test_a_request_that_is_wrong_is_found():
+    step = json.loads(json.dumps(RENDERED.pipelines["training"].definition["Steps"][0]))
+    del step["Arguments"]["ProcessingResources"]
+    step["Arguments"]["Memory"] = 1
+    assert len(problems(step)) == 2
+
+
+def problems(step):
+    """What botocore's model of SageMaker finds wrong with a step's request, and places that nothing fills."""
+    operation = REQUESTS[step["Type"]]
+    model = boto3.session.Session(region_name="eu-central-1").client("sagemaker").meta.service_model
+    given = {**resolved(filled(step["Arguments"], PLACES)), operation.removeprefix("Create") + "Name": "job"}
+    report = ParamValidator().validate(given, model.operation_model(operation).input_shape)
+    errors = [line for line in report.generate_report().splitlines() if line]
+    return errors + re.findall(r"\{\{.*?\}\}", json.dumps(given))
+
+
+def resolved(document):
+    """A request with texts for what SageMaker fills in when it runs."""
+    if isinstance(document, dict):
+        return "text" if document.keys() & {"Get", "Std:Join"} else {k: resolved(v) for k, v in document.items()}
+    return [resolved(item) for item in document] if isinstance(document, list) else document
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        ("boto3", ["status"], "the profile 'aws' needs boto3: run 'uv sync --extra aws'"),
+        ("sagemaker", ["render"], "'mlops render' needs sagemaker.core: run 'uv sync --extra render'"),
+    ],
+)
+def test_packages_that_are_not_installed_are_told(monkeypatch, module, arguments, told):
+    """In a process of its own, for what is imported once stays."""
+    hidden = f"import sys; sys.modules[{module!r}] = None; from pipelines.cli.__main__ import main; main()"
+    environment = {**os.environ, "RATCHET_PROFILE": "aws"}
+    command = [sys.executable, "-c", hidden, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
