@@ -113,6 +113,16 @@ class Platform:
         return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())
 
     @cached_property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, which outlives the process that trains."""
+        return self.settings.checkpoints or self.home / "checkpoints"
+
+    @cached_property
+    def profiles(self) -> Path:
+        """The folder of the profiles of trainings, by run."""
+        return self.home / "profiles"
+
+    @cached_property
     def runner(self) -> "Runner":
         """The pipeline runner."""
         from pipelines.runner import Runner

@@ -21,6 +21,7 @@ class Settings(Strict):
         releases: the folder of the release files that people review.
         environment: the environment that commands act on.
         problem: the importable package that states the problem.
+        checkpoints: the folder of checkpoints, such as a volume that outlives a spot instance; within home by default.
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
         flush_rows: how many predictions may.
@@ -36,6 +37,7 @@ class Settings(Strict):
     releases: Path = Path("releases")
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
     problem: str = "model"
+    checkpoints: Path | None = None
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)
     flush_rows: int = Field(default=5000, gt=0)
@@ -70,4 +72,4 @@ class Settings(Strict):
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self}
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
@@ -339,6 +339,14 @@ class Estimator(Protocol):
 
     def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
         """Return one prediction for each row."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An estimator that learns for so long that an interruption must not cost all of it."""
+
+    def work_in(self, checkpoints: Path, profile: Path | None) -> None:
+        """Keep checkpoints in a folder, and resume from there; write a profile into the other when one is given."""
 
 
 EstimatorFactory = Callable[..., Estimator]
