@@ -44,7 +44,7 @@ cells = st.lists(
         st.sampled_from(["a", "b", "c", "", "never seen"]),
         st.floats(-100, 100, width=32) | st.just(float("nan")),
         st.sampled_from(["x", "rare", "", "ÿ"]),
-        st.floats(-1e30, 1e30, width=32) | st.just(float("nan")),
+        st.floats(-(2.0**100), 2.0**100, width=32) | st.just(float("nan")),
         st.sampled_from([3.5, 0.0, float("nan")]),
     ),
     min_size=1,
