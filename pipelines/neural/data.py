@@ -31,6 +31,9 @@ class Batches(Protocol):
     rows: int
     stalled: float
 
+    def steps(self, size: int, world: int) -> int:
+        """Return how many full batches a pass has."""
+
     def batches(self, epoch: int, size: int, skip: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield the full batches of a pass, less the first ``skip``, in the order of that pass.
 
@@ -47,6 +50,10 @@ class Resident:
         tensors = (encoded.numbers, encoded.codes, labels.astype(np.float32))
         self.all = Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in tensors))
         self.rows, self._seed = len(labels), seed
+
+    def steps(self, size: int, world: int) -> int:  # noqa: ARG002  (rows are the same for every process)
+        """Return how many full batches a pass has."""
+        return self.rows // size
 
     def batches(self, epoch: int, size: int, skip: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield batches of a shuffle that the seed and the epoch fix, so that a resumed pass goes on as it began."""

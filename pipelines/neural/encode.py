@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.spec import FeatureType
 
@@ -60,14 +62,27 @@ class Encoding:
             per_width[number, : len(edges) - 1] = 1 / np.diff(edges)
         return cls(numeric, texts, vocabularies, center, scale, left, per_width)
 
-    def __call__(self, X: pd.DataFrame) -> Encoded:
-        """Return rows as arrays."""
-        codes = [
-            pd.Categorical(X[name], categories=pd.Index(known, dtype=object)).codes.astype(np.int32) + np.int32(1)
-            for name, known in zip(self.texts, self.vocabularies, strict=True)
-        ]
-        stacked = np.stack(codes, axis=1) if codes else np.zeros((len(X), 0), np.int32)
-        return Encoded(np.ascontiguousarray(X[list(self.numeric)].to_numpy(np.float32)), stacked)
+    def __call__(self, X: pd.DataFrame | pa.Table) -> Encoded:
+        """Return rows as arrays; a missing text is the empty one."""
+        numbers = [_numbers(X, name) for name in self.numeric]
+        codes = [_codes(X, name, known) for name, known in zip(self.texts, self.vocabularies, strict=True)]
+        return Encoded(_side_by_side(numbers, len(X), np.float32), _side_by_side(codes, len(X), np.int32))
+
+
+def _numbers(X: pd.DataFrame | pa.Table, name: str) -> Array:
+    if isinstance(X, pd.DataFrame):
+        return X[name].to_numpy(np.float32)
+    return X[name].cast(pa.float32()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _codes(X: pd.DataFrame | pa.Table, name: str, vocabulary: tuple[str, ...]) -> Array:
+    texts = pa.array(X[name], pa.string()) if isinstance(X, pd.DataFrame) else X[name]
+    places = pc.index_in(pc.fill_null(texts, ""), value_set=pa.array(vocabulary, pa.string()))
+    return pc.add(pc.fill_null(places, -1), 1).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _side_by_side(columns: list[Array], rows: int, kind: Any) -> Array:
+    return np.stack(columns, axis=1, dtype=kind) if columns else np.zeros((rows, 0), kind)
 
 
 def _vocabulary(values: "pd.Series[str]") -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from pipelines.neural.loop import History, Watch, logits, train
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.profile import profiled
 from pipelines.neural.settings import NetworkSettings
+from pipelines.neural.stream import Stream, row_sample
 from pipelines.spec import FeatureType, Task, UserError
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,21 @@ class NetworkEstimator:
             encoded = self.encoding(X[:cut])
             data = Resident(encoded, (labels[:cut] - self.shift) / self.scale, group.device, self.seed)
             self._learn(data, X[cut:], labels[cut:], group, _digest(*encoded, labels))
+        return self
+
+    def fit_files(self, files: Sequence[str], label: str, X: pd.DataFrame, y: Array) -> Self:
+        """Learn from Parquet files that need not fit into memory; ``X`` and ``y`` are rows to hold out.
+
+        Each file has the features and the column ``label``. The encoding is learnt from a sample of the files.
+        """
+        with training_group(self.settings.device) as group:
+            sample = row_sample(files, [*self.features, label], self.seed).to_pandas()
+            text = [name for name, kind in self.features.items() if kind is FeatureType.CATEGORICAL]
+            sample[text] = sample[text].fillna("")
+            self.encoding = Encoding.fit(sample, self.features, self.settings.bins, self.seed)
+            self._standardise(sample[label].to_numpy(np.float32))
+            data = Stream(files, self.encoding, label, self.shift, self.scale, group.device, self.seed)
+            self._learn(data, X, y.astype(np.float32), group, f"{sorted(files)} {data.rows}")
         return self
 
     def _standardise(self, labels: Array) -> None:

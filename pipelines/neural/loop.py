@@ -68,7 +68,7 @@ def train(
     """
     settings, device = network.settings, group.device
     size = _batch_rows(data.rows, settings, group.world)
-    steps = data.rows // size
+    steps = data.steps(size, group.world)
     network.to(device)
     torch.manual_seed(seed * 1_000_003 + group.rank)  # of dropout; the weights are made already
 

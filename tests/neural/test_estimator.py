@@ -78,13 +78,13 @@ def test_a_network_learns_what_a_constant_and_a_line_cannot():
 
     test_X, test_quantity = rows(3000, seed=1)
     event = test_quantity > np.median(QUANTITY)
-    longer = classifier(FEATURES, 7, **{**SMALL, "epochs": 30, "bins": 8}).fit(X, EVENT)
+    longer = classifier(FEATURES, 7, **{**SMALL, "epochs": 20, "bins": 8, "learning_rate": 0.01}).fit(X, EVENT)
     predicted = longer.predict_proba(test_X)[:, 1]
     assert roc_auc_score(event, predicted) > 0.95
     assert log_loss(event, predicted) < 0.3
     error = sum(count * abs(p - y) for p, y, count in calibration_curve(event, predicted)) / len(event)
     assert error < 0.04
-    regression = regressor(FEATURES, 7, **{**SMALL, "epochs": 30, "bins": 8}).fit(X, QUANTITY)
+    regression = regressor(FEATURES, 7, **{**SMALL, "epochs": 20, "bins": 8, "learning_rate": 0.01}).fit(X, QUANTITY)
     assert np.corrcoef(regression.predict(test_X), test_quantity)[0, 1] > 0.95
     assert abs(regression.predict(test_X).mean() - test_quantity.mean()) < 0.1
 

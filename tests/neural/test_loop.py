@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "losses.json"
 
 
-def trained(checkpoints=None, watch=Watch(), task=Task.REGRESSION, labels=None, **changed):
+def trained(checkpoints=None, watch=Watch(), labels=None, group=Group(CPU), **changed):
     """Train a small network on fixed rows, and return its history and the network."""
     settings = NetworkSettings(**{**SMALL, "epochs": 2, "patience": 9, **changed})
     X, quantity = rows(1000)
@@ -29,7 +29,7 @@ def trained(checkpoints=None, watch=Watch(), task=Task.REGRESSION, labels=None, 
     held = Resident(encoding(X[800:]), quantity[800:], CPU, 0).all
     torch.manual_seed(5)
     network = TabularNetwork(encoding, settings)
-    return train(network, task, data, held, 5, Group(CPU), checkpoints, watch), network
+    return train(network, Task.REGRESSION, data, held, 5, group, checkpoints, watch), network
 
 
 def test_the_losses_under_a_fixed_seed_are_the_recorded_ones():
