@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
 from pipelines.adapters.local.objects import FileObjects
-from pipelines.settings import Settings
+from pipelines.settings import Settings, rank
 from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Platform:
         """The pipeline runner."""
         from pipelines.runner import Runner
 
-        return Runner(self.objects, self.resource)
+        return Runner(self.objects, self.resource, writes=not rank())
 
     @cached_property
     def launch(self) -> "Launch":

@@ -1,8 +1,10 @@
-"""The commands that do work: demo, run, step, monitor, serve."""
+"""The commands that do work: demo, run, train, step, monitor, serve."""
 
 import getpass
 import json
 import math
+import os
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
     from pipelines.spec import Strict
 
+Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -75,6 +78,38 @@ def run(
 
 
 @app.command()
+def train(
+    context: typer.Context,
+    as_of: AsOf = None,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="An estimator to train instead of those of problem.toml; may be repeated.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
+    processes: Processes = 1,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.settings import Place
+    from pipelines.training import TrainingParams
+    from pipelines.training.launch import torchrun
+
+    platform: Platform = context.obj
+    chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
+    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    if not (run_id and platform.runner.exists(chosen, run_id)):
+        run_id = platform.runner.start(chosen, params, run_id)
+    if processes > 1:
+        platform.runner.run(chosen, run_id, before="train")
+        command = torchrun(Place(1, 0, "localhost"), processes, ["step", "training/train", "--run-id", run_id])
+        subprocess.run(command, check=True, env={**os.environ, **platform.settings.variables()})
+    _tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
+    for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
+        console.print(f"  [dim]profile[/] {page}")
+
+
+@app.command()
 def step(
     context: typer.Context,
     which: Annotated[str, typer.Argument(metavar="PIPELINE/STEP")],
@@ -82,9 +117,15 @@ def step(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, to start a new run.")
     ] = None,
+    processes: Processes = 1,
 ) -> None:
-    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call."""
+    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call.
+
+    With --processes, or on several machines that train together, torchrun starts the step in each process.
+    """
     from pipelines.bootstrap import pipeline
+    from pipelines.settings import place, rank
+    from pipelines.training.launch import torchrun
 
     platform: Platform = context.obj
     name, _, step_name = which.partition("/")
@@ -92,9 +133,14 @@ def step(
     chosen[step_name]  # an unknown step is an error before anything starts
     if settings:
         platform.runner.start(chosen, _params(chosen.params, settings), run_id)
+    here = place(platform.settings)
+    if rank() is None and (processes > 1 or here.machines > 1):
+        command = torchrun(here, processes, ["step", which, "--run-id", run_id])
+        os.execve(command[0], command, {**os.environ, **platform.settings.variables()})  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
-    console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
+    if not rank():
+        console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
 
 
 @app.command()
