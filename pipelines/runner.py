@@ -74,6 +74,10 @@ class Runner:
             return False
         return bool(self._run_document(pipeline, run_id))
 
+    def params(self, pipeline: Pipeline, run_id: str) -> Strict:
+        """Return the parameters of a started run."""
+        return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
+
     def run(self, pipeline: Pipeline, run_id: str, observe: Observer = _ignore, before: str | None = None) -> Any:
         """Execute what is not done yet of a started run, up to ``before`` if given; return the last step's output."""
         outputs: dict[str, Any] = {}
@@ -172,7 +176,7 @@ class Runner:
 
     def _resource(self, pipeline: Pipeline, name: str, run_id: str) -> Any:
         if name == "params":
-            return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
+            return self.params(pipeline, run_id)
         if name == "run":
             created = self._run_document(pipeline, run_id)["created"]
             return RunInfo(run_id=run_id, pipeline=pipeline.name, created=created)

@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from pipelines.cli import problem, releases, show, use, work  # noqa: F401  (each adds its commands)
+from pipelines.cli import problem, releases, show, sweep, use, work  # noqa: F401  (each adds its commands)
 from pipelines.cli.app import REFUSED, app
 
 

@@ -74,7 +74,7 @@ def run(
     if not as_json:
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
-    _tell(platform, run_id, output, as_json)
+    tell(platform, run_id, output, as_json)
 
 
 @app.command()
@@ -93,7 +93,7 @@ def train(
     from pipelines.bootstrap import pipeline
     from pipelines.settings import Place
     from pipelines.training import TrainingParams
-    from pipelines.training.launch import torchrun
+    from pipelines.training.launch import meeting, torchrun
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
@@ -102,9 +102,10 @@ def train(
         run_id = platform.runner.start(chosen, params, run_id)
     if processes > 1:
         platform.runner.run(chosen, run_id, before="train")
-        command = torchrun(Place(1, 0, "localhost"), processes, ["step", "training/train", "--run-id", run_id])
-        subprocess.run(command, check=True, env={**os.environ, **platform.settings.variables()})
-    _tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
+        here = Place(1, 0, "localhost")
+        command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
+        subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+    tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
 
@@ -125,7 +126,7 @@ def step(
     """
     from pipelines.bootstrap import pipeline
     from pipelines.settings import place, rank
-    from pipelines.training.launch import torchrun
+    from pipelines.training.launch import meeting, torchrun
 
     platform: Platform = context.obj
     name, _, step_name = which.partition("/")
@@ -136,7 +137,8 @@ def step(
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
         command = torchrun(here, processes, ["step", which, "--run-id", run_id])
-        os.execve(command[0], command, {**os.environ, **platform.settings.variables()})  # noqa: S606  (it takes signals)
+        environ = {**meeting(here), **os.environ, **platform.settings.variables()}
+        os.execve(command[0], command, environ)  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
     if not rank():
@@ -229,7 +231,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
+def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
+    """Print what a run came to; exits with 3 for a candidate that was refused."""
     from pipelines.spec import Strict
 
     document = output.model_dump(mode="json") if isinstance(output, Strict) else {}

@@ -33,6 +33,7 @@ from pipelines.spec.release import (
     Strategy,
     Variant,
 )
+from pipelines.spec.search import Budget, Options, Range, Space
 from pipelines.spec.serving import Default, Serving, ViewPolicy
 from pipelines.spec.stack import Stack
 from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
@@ -47,6 +48,7 @@ __all__ = [
     "AllAtOnce",
     "BlueGreen",
     "Bound",
+    "Budget",
     "CanaryStrategy",
     "Cloud",
     "Code",
@@ -61,9 +63,11 @@ __all__ = [
     "GateResult",
     "Manifest",
     "Period",
+    "Options",
     "Phase",
     "Pipeline",
     "Problem",
+    "Range",
     "RawTable",
     "Refused",
     "ReleaseEntry",
@@ -76,6 +80,7 @@ __all__ = [
     "Scalar",
     "Serving",
     "Shadow",
+    "Space",
     "Stack",
     "Statement",
     "Step",

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from pipelines.spec.errors import UserError, nearest
 from pipelines.spec.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.spec.search import Budget, Space
 from pipelines.spec.serving import Serving
 from pipelines.spec.strict import Duration, Strict, load_toml
 
@@ -125,10 +126,15 @@ class Label(Strict):
 
 
 class Training(Strict):
-    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it."""
+    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
+
+    ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``.
+    """
 
     estimators: tuple[str, ...] = Field(min_length=1)
     settings: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    search: dict[str, Space] = Field(default_factory=dict)
+    budget: Budget = Budget()
     history: Duration | None = None
     validation: Duration
     test: Duration

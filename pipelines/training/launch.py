@@ -13,6 +13,14 @@ from pipelines.spec import UserError
 PORT = 29_500
 
 
+def meeting(place: Place) -> dict[str, str]:
+    """Return the variables by which processes of one machine meet on its loopback.
+
+    Gloo would look the machine's own name up, which takes minutes where no name server answers.
+    """
+    return {"GLOO_SOCKET_IFNAME": "lo"} if place.machines == 1 and sys.platform == "linux" else {}
+
+
 def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:
     """Return the command that runs ``mlops COMMAND`` in so many processes of this machine, as part of all machines.
 

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
 from pipelines.neural.checkpoint import Checkpoints
+from pipelines.settings import Place
+from pipelines.training.launch import meeting
 from tests.neural.test_loop import trained
 
 EVERY = 5
@@ -16,7 +19,8 @@ EVERY = 5
 def start(folder, pause=0.03, launcher=(), **settings):
     given = json.dumps({"checkpoint_steps": EVERY, **settings})
     module = ["-m", "tests.neural.child", str(folder), str(pause), given]
-    return subprocess.Popen([sys.executable, *launcher, *module], stdout=subprocess.PIPE, text=True)
+    environ = {**meeting(Place(1, 0, "localhost")), **os.environ}
+    return subprocess.Popen([sys.executable, *launcher, *module], stdout=subprocess.PIPE, text=True, env=environ)
 
 
 def kill_at(process, step, number):
