@@ -60,7 +60,9 @@ def sweep(
         given = platform.runner.params(training, run_id)
         assert isinstance(given, TrainingParams)
         reason = f"the best of {run_id}"
-        platform.runner.start(training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final)
+        platform.runner.start(
+            training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final
+        )
     tell(platform, final, platform.runner.run(training, final), as_json)
 
 

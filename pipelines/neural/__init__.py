@@ -39,7 +39,9 @@ def _network(
     try:
         chosen = NetworkSettings.model_validate(dict(settings))
     except ValidationError as error:
-        raise UserError("\n".join(f"settings of the network: {line}" for line in explain(error, NetworkSettings))) from None
+        raise UserError(
+            "\n".join(f"settings of the network: {line}" for line in explain(error, NetworkSettings))
+        ) from None
     if find_spec("torch") is None:
         raise UserError("a neural network needs torch (4.5 GB): install it with 'uv sync --extra torch'")
     from pipelines.neural.estimator import NetworkEstimator

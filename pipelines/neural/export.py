@@ -126,8 +126,8 @@ class _Graph:
         return name
 
     def model(self, encoding: Encoding) -> bytes:
-        kinds = {name: TensorProto.FLOAT for name in encoding.numeric}
-        kinds |= {name: TensorProto.STRING for name in encoding.texts}
+        kinds = dict.fromkeys(encoding.numeric, TensorProto.FLOAT)
+        kinds |= dict.fromkeys(encoding.texts, TensorProto.STRING)
         inputs = [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in kinds.items()]
         outputs = [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [None])]
         graph = helper.make_graph(self.nodes, "network", inputs, outputs, self.constants)

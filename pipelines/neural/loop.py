@@ -59,7 +59,7 @@ def train(
     seed: int,
     group: Group,
     checkpoints: Checkpoints | None = None,
-    watch: Watch = Watch(),  # noqa: B008  (it is frozen)
+    watch: Watch = Watch(),
 ) -> History:
     """Train ``network`` in place on ``data``, resuming from the last checkpoint, and return what happened.
 

@@ -75,7 +75,11 @@ def summary(recorded: profile, device: torch.device, times: list[float], stalls:
         f"The {_TOP} operators that cost most of their own time, and the table in full in the trace beside this page:",
         "",
         "```",
-        events.table(sort_by="self_device_time_total" if cuda else "self_cpu_time_total", row_limit=_TOP, max_name_column_width=40),
+        events.table(
+            sort_by="self_device_time_total" if cuda else "self_cpu_time_total",
+            row_limit=_TOP,
+            max_name_column_width=40,
+        ),
         "```",
         "",
     ]

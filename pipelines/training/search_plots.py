@@ -65,7 +65,9 @@ def _parallel(_study: Study, finished: list[FrozenTrial], metric: str, axes: Axe
         axes.plot(range(len(names)), heights, **style)  # type: ignore[arg-type]
     for place, name in enumerate(names):
         for height, text in places[name][1]:
-            axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", va="center", color=INK, size=8)
+            axes.annotate(
+                text, (place, height), xytext=(4, 0), textcoords="offset points", va="center", color=INK, size=8
+            )
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(names) - 0.4)

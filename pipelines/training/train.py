@@ -50,7 +50,9 @@ def train(
     shutil.rmtree(checkpoints / run.run_id, ignore_errors=True)
     return Trained(
         onnx=to_onnx(fitted[best], problem.features, statement.task),
-        choice=Choice(estimator=best, settings=settings_of(problem, best, params.settings.get(best, {})), validation=scores),
+        choice=Choice(
+            estimator=best, settings=settings_of(problem, best, params.settings.get(best, {})), validation=scores
+        ),
         native=pa.table({"prediction": predict(fitted[best], X_test, statement.task)}),
     )
 

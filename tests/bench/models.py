@@ -100,6 +100,4 @@ def _boosted(name: str) -> Any:
         )  # fmt: skip
     from lightgbm import LGBMClassifier
 
-    return LGBMClassifier(
-        n_estimators=trees, learning_rate=rate, num_leaves=leaves, min_child_samples=200, verbose=-1
-    )
+    return LGBMClassifier(n_estimators=trees, learning_rate=rate, num_leaves=leaves, min_child_samples=200, verbose=-1)

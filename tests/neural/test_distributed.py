@@ -55,7 +55,17 @@ def test_the_step_of_a_run_in_two_processes_gives_one_candidate(new_platform):
     training = pipeline("training")
     platform.runner.start(training, params, "together")
     platform.runner.run(training, "together", before="train")
-    mlops = [sys.executable, "-m", "pipelines.cli", "step", "training/train", "--run-id", "together", "--processes", "2"]
+    mlops = [
+        sys.executable,
+        "-m",
+        "pipelines.cli",
+        "step",
+        "training/train",
+        "--run-id",
+        "together",
+        "--processes",
+        "2",
+    ]
     environ = {**os.environ, **platform.settings.variables()}
     told = subprocess.run(mlops, env=environ, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -14,15 +14,15 @@ from pipelines.feature.request import as_input
 from pipelines.neural import classifier, regressor
 from pipelines.neural.calibrate import temperature
 from pipelines.scoring import Scorer
-from pipelines.spec import CATEGORICAL, NUMERIC, Problem, Task, UserError
+from pipelines.spec import CATEGORICAL, NUMERIC, Task, UserError
+from pipelines.training import TrainingParams
 from pipelines.training.export import to_onnx
 from pipelines.training.train import predict
 from tests.conftest import NOW, PROBLEMS, learn
-from pipelines.training import TrainingParams
 from tests.neural.rows import FEATURES, SMALL, rows
 
 X, QUANTITY = rows(3000)
-EVENT = (QUANTITY > np.median(QUANTITY)).astype(float)
+EVENT = (np.median(QUANTITY) < QUANTITY).astype(float)
 FORMS = {
     "piecewise": (classifier, {}),
     "periodic": (classifier, {"numbers": "periodic", "members": 3}),

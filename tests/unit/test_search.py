@@ -105,7 +105,9 @@ def test_trials_find_better_settings_and_prune_what_falls_behind(tmp_path, learn
     assert all(figure.stat().st_size > 10_000 for figure in figures)
     before = [trial.params for trial in study.trials]
     work(open_study(tmp_path, "test"), problem, "boosting", *data)
-    assert [trial.params for trial in open_study(tmp_path, "test").trials] == before, "a search that ended stays as it is"
+    assert [trial.params for trial in open_study(tmp_path, "test").trials] == before, (
+        "a search that ended stays as it is"
+    )
 
 
 def test_time_ends_a_search_and_the_trial_under_way(tmp_path, learned, data):
@@ -125,7 +127,9 @@ def test_a_tuning_job_has_the_same_search():
             "size": Options(values=(16, 32)),
         }
     }
-    statement = changed(LATE, search=search, budget=Budget(trials=20, minutes=90, money=1, price_per_hour=0.5)).statement
+    statement = changed(
+        LATE, search=search, budget=Budget(trials=20, minutes=90, money=1, price_per_hour=0.5)
+    ).statement
     job = tuning_job(statement, "boosting", workers=4)
     assert json.loads(json.dumps(job)) == job
     assert job["HyperParameterTuningJobObjective"] == {"Type": "Minimize", "MetricName": "log_loss"}
@@ -135,7 +139,9 @@ def test_a_tuning_job_has_the_same_search():
         "MaxRuntimeInSeconds": 1800,  # two hours that the money buys, shared by four
     }
     assert job["ParameterRanges"] == {
-        "IntegerParameterRanges": [{"Name": "max_iter", "MinValue": "2", "MaxValue": "40", "ScalingType": "Logarithmic"}],
+        "IntegerParameterRanges": [
+            {"Name": "max_iter", "MinValue": "2", "MaxValue": "40", "ScalingType": "Logarithmic"}
+        ],
         "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0.5", "MaxValue": "1", "ScalingType": "Linear"}],
         "CategoricalParameterRanges": [
             {"Name": "warm", "Values": ["true", "false"]},
