@@ -138,7 +138,7 @@ class Platform:
         """Run a pipeline, or resume the run of that id, and return its last step's output."""
         chosen = pipeline(name)
         run_id = self.runner.start(chosen, params, run_id)
-        return self.runner.run(chosen, run_id, *([observe] if observe else []))
+        return self.runner.run(chosen, run_id, observe) if observe else self.runner.run(chosen, run_id)
 
     def resource(self, name: str) -> Any:
         """Return a resource by its name, for a step's parameter."""

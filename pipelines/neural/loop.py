@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -84,7 +84,7 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
 
     # The state, which a checkpoint brings back.
-    best = {"loss": math.inf, "epoch": -1, "network": network.state_dict()}
+    best: State = {"loss": math.inf, "epoch": -1, "network": network.state_dict()}
     losses = torch.zeros(settings.epochs * steps, device=device)
     step, shared, scores = 0, 0, list[float]()  # shared: how many losses are means over the processes already
     if checkpoints and (state := checkpoints.load()):
@@ -200,7 +200,7 @@ def _decayed(network: nn.Module, settings: NetworkSettings) -> list[dict[str, ob
     return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _no_sync(model: nn.Module, more: bool) -> "nullcontext[None]":
+def _no_sync(model: nn.Module, more: bool) -> AbstractContextManager[None]:
     """Return a context in which processes keep their gradients to themselves, while more parts of a batch follow."""
     inner = getattr(model, "_orig_mod", model)
     return inner.no_sync() if more and isinstance(inner, DistributedDataParallel) else nullcontext()  # type: ignore[no-any-return]

@@ -51,7 +51,7 @@ def profiled(folder: Path | None, device: torch.device, data: Batches) -> Iterat
 
 
 def summary(recorded: profile, device: torch.device, times: list[float], stalls: list[float]) -> str:
-    """Return one page: time of a step, share busy and stalled, floating-point rate, memory, and the costly operators."""
+    """Return one page: time of a step, share busy and stalled, floating-point rate, memory, costly operators."""
     events = recorded.key_averages()
     steps, seconds = len(times) - 1, times[-1] - times[0]
     cuda = device.type == "cuda"

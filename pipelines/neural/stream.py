@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -57,17 +58,18 @@ class Stream:
         """Return how many full batches a pass has: as many as the process with the fewest rows can fill."""
         return min(sum(group.rows for group in self._groups[rank::world]) // (size // world) for rank in range(world))
 
-    def batches(self, epoch: int, size: int, skip: int, rank: int, world: int) -> Iterator[Batch]:
+    def batches(  # noqa: C901  (the reader is part of it)
+        self, epoch: int, size: int, skip: int, rank: int, world: int
+    ) -> Iterator[Batch]:
         """Yield the batches of a pass, as :class:`pipelines.neural.data.Batches` says."""
         stop, failure = threading.Event(), list[Exception]()
         ahead: queue.Queue[Batch | None] = queue.Queue(AHEAD)
 
         def put(batch: Batch | None) -> None:
             while not stop.is_set():
-                try:
-                    return ahead.put(batch, timeout=0.1)
-                except queue.Full:
-                    continue
+                with suppress(queue.Full):
+                    ahead.put(batch, timeout=0.1)
+                    return
 
         def read() -> None:
             try:

@@ -110,7 +110,7 @@ def suggested(trial: Trial, space: Space) -> dict[str, Scalar]:
     settings: dict[str, Scalar] = {}
     for name, allowed in space.items():
         if isinstance(allowed, Options):
-            settings[name] = trial.suggest_categorical(name, allowed.values)
+            settings[name] = trial.suggest_categorical(name, allowed.values)  # type: ignore[assignment]
         elif allowed.whole:
             settings[name] = trial.suggest_int(name, int(allowed.low), int(allowed.high), log=allowed.log)
         else:

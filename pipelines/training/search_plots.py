@@ -1,6 +1,7 @@
 """The figures of a search: how it went on, which settings mattered, and which went together."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,13 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from monitoring.plots import BLUE, GREY, INK, MUTED, STYLE
 
+Plot = Callable[[Study, list[FrozenTrial], str, Axes], None]
+
 ENOUGH = 4  # finished trials, below which importances mean nothing
 
 
 def draw(study: Study, metric: str, folder: Path) -> list[Path]:
     """Draw history, importance and parallel coordinates, as far as there are trials for them; return the files."""
     finished = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
-    figures = {"history": _history} if finished else {}
+    figures: dict[str, Plot] = {"history": _history} if finished else {}
     if len(finished) >= ENOUGH:
         figures |= {"importance": _importance, "parallel": _parallel}
     files = []

@@ -37,11 +37,11 @@ def train(
     X_validation, y_validation = inputs(part(frame, split, "validation"), problem)
     fitted, scores = {}, {}
     for name in names:
-        fitted[name] = new_estimator(problem, name, params.settings.get(name, {}))
-        if isinstance(fitted[name], Resumable):
+        fitted[name] = estimator = new_estimator(problem, name, params.settings.get(name, {}))
+        if isinstance(estimator, Resumable):
             profile = profiles / run.run_id / name if params.profile else None
-            fitted[name].work_in(checkpoints / run.run_id / name, profile)
-        fitted[name].fit(X, y)
+            estimator.work_in(checkpoints / run.run_id / name, profile)
+        estimator.fit(X, y)
         scores[name] = quality(statement, y_validation, predict(fitted[name], X_validation, statement.task))
         log.info("fitted estimator=%s rows=%d %s=%.4f", name, len(y), metric, scores[name][metric])
     choose = min if METRICS[statement.task][metric] == "lower" else max

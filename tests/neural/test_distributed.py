@@ -67,7 +67,7 @@ def test_the_step_of_a_run_in_two_processes_gives_one_candidate(new_platform):
         "2",
     ]
     environ = {**os.environ, **platform.settings.variables()}
-    told = subprocess.run(mlops, env=environ, capture_output=True, text=True)
+    told = subprocess.run(mlops, check=False, env=environ, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     assert told.stdout.count("training/train") == 1
     log = platform.runner.record("together", "train").log

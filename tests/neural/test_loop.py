@@ -64,7 +64,7 @@ def test_a_compiled_step_gives_the_losses_of_a_plain_one():
 
 
 def test_every_row_is_seen_once_in_a_pass_and_in_another_order_in_the_next():
-    X, labels = rows(1000)
+    X, _ = rows(1000)
     data = Resident(Encoding.fit(X, FEATURES, 4, 0)(X), np.arange(1000.0), CPU, 0)
     first, second = ([batch.labels for batch in data.batches(epoch, 250, 0, 0, 1)] for epoch in (0, 1))
     assert torch.equal(torch.cat(first).sort().values, torch.arange(1000.0))
@@ -78,7 +78,7 @@ def test_every_row_is_seen_once_in_a_pass_and_in_another_order_in_the_next():
 
 def test_training_stops_when_the_held_out_rows_say_so_and_keeps_the_best():
     noise = np.random.default_rng(0).normal(0, 1, 1000)
-    history, network = trained(labels=noise, epochs=60, patience=2, learning_rate=0.02, average=0.5)
+    history, _ = trained(labels=noise, epochs=60, patience=2, learning_rate=0.02, average=0.5)
     assert len(history.holdout) < 60
     assert len(history.holdout) - 1 - int(np.argmin(history.holdout)) == 2
 

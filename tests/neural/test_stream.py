@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def test_waiting_for_a_slow_disk_is_measured(files, monkeypatch):
 
 def test_an_error_of_the_reader_reaches_training(files):
     given, _ = opened(files)
-    with open(files[1], "r+b") as file:
+    with Path(files[1]).open("r+b") as file:
         file.write(b"\0" * 4000)
     with pytest.raises(Exception, match=r"(?i)parquet|thrift|snappy|deserialize|corrupt"):
         labels(given, 0, 100, 0, 0, 1)

@@ -154,7 +154,7 @@ def test_what_sagemaker_cannot_limit_is_told():
     short = changed(LATE, budget=Budget(minutes=1)).statement
     with pytest.raises(UserError, match="at least 120 s"):
         tuning_job(short, "boosting")
-    with pytest.raises(UserError, match="no \\[training.search.none\\]"):
+    with pytest.raises(UserError, match=r"no \[training.search.none\]"):
         tuning_job(LATE.statement, "none")
 
 
