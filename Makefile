@@ -21,7 +21,7 @@ doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 test: $(STAMP) ## Run the tests, in parallel, with coverage
 	@$(RUN) pytest $(ARGS)
 
-test-slow: $(STAMP) ## Run the tests that make a whole project and run its loop, before a release (minutes)
+test-slow: $(STAMP) ## Run the tests that make a whole project or search for settings, before a release (minutes)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
 test-torch: $(STAMP) ## Install torch (4.5 GB) and run the tests of the networks, on the CPU or a GPU (minutes)

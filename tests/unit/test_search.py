@@ -72,7 +72,7 @@ def study_of(tmp_path, durations, running=0):
         trial.datetime_start = trial.datetime_complete - timedelta(seconds=duration)
         study.add_trial(trial)
     for _ in range(running):
-        study.ask()
+        study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING))
     return study
 
 
@@ -90,6 +90,7 @@ def test_a_search_without_a_finished_trial_is_told(tmp_path):
         winner(study_of(tmp_path, []))
 
 
+@pytest.mark.slow
 def test_trials_find_better_settings_and_prune_what_falls_behind(tmp_path, learned, data):
     space = {"boosting": {"max_iter": Range(low=1, high=60, log=True)}}
     problem = changed(learned.problem, search=space, budget=Budget(trials=16))
@@ -158,6 +159,7 @@ def test_what_sagemaker_cannot_limit_is_told():
         tuning_job(LATE.statement, "none")
 
 
+@pytest.mark.slow
 def test_workers_share_a_study_and_the_best_goes_before_the_gates(new_platform, tmp_path):
     from typer.testing import CliRunner
 
