@@ -8,7 +8,7 @@ STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-all-pythons check format fuzz soak bench bench-plot lock clean
+.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, run
 test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
 	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)
 
+test-torch: $(STAMP) ## Install torch (4.5 GB) and run the tests of the networks, on the CPU or a GPU (minutes)
+	@$(UV) sync --frozen --quiet --inexact --extra torch
+	@$(RUN) pytest -m 'not bake' --numprocesses=0 --no-cov tests/neural $(ARGS)
+
 test-all-pythons: | $(UV) ## Run the tests on every supported Python that is installed
 	@for python in $(PYTHONS); do \
 		echo "== Python $$python"; \
@@ -68,6 +72,15 @@ bench: $(ALL) ## Measure: join, ingest, online reads, drift, pipeline overhead, 
 
 bench-plot: $(ALL) ## Measure the serving app against others and draw docs/images/serving.png
 	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
+
+bench-training: $(STAMP) ## Install torch and others, and measure the training of networks (ARGS="training streaming models")
+	@$(UV) sync --frozen --quiet --inexact --extra torch --group bench
+	@$(RUN) python -m tests.bench $(or $(ARGS),training streaming)
+
+bench-gpu: $(STAMP) ## The same where there is a GPU; says so where there is none
+	@$(UV) sync --frozen --quiet --inexact --extra torch --group bench
+	@$(RUN) python -c 'import torch; raise SystemExit(None if torch.cuda.is_available() else "There is no GPU here, so nothing was measured; make bench-training measures on the CPU.")'
+	@$(RUN) python -m tests.bench training streaming
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade

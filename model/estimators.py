@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
+from pipelines.neural import classifier
 from pipelines.spec import CATEGORICAL, NUMERIC, FeatureType
 
 
@@ -50,7 +51,7 @@ def gradient_boosting(
     return make_pipeline(columns, trees)
 
 
-ESTIMATORS = {"baseline": baseline, "gradient_boosting": gradient_boosting}
+ESTIMATORS = {"baseline": baseline, "gradient_boosting": gradient_boosting, "neural_network": classifier}
 
 
 def _names(features: Mapping[str, FeatureType], kind: FeatureType) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
-from pipelines.settings import Settings
+from pipelines.settings import Settings, rank
 from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
@@ -127,11 +127,21 @@ class Platform:
         return LogReader(self.objects, self.settings.environment)
 
     @cached_property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, which outlives the process that trains."""
+        return self.settings.checkpoints or self.home / "checkpoints"
+
+    @cached_property
+    def profiles(self) -> Path:
+        """The folder of the profiles of trainings, by run."""
+        return self.home / "profiles"
+
+    @cached_property
     def runner(self) -> "Runner":
         """The pipeline runner."""
         from pipelines.runner import Runner
 
-        return Runner(self.objects, self.resource)
+        return Runner(self.objects, self.resource, writes=not rank())
 
     @cached_property
     def aws(self) -> "Aws":
@@ -149,7 +159,7 @@ class Platform:
         """Run a pipeline, or resume the run of that id, and return its last step's output."""
         chosen = pipeline(name)
         run_id = self.runner.start(chosen, params, run_id)
-        return self.runner.run(chosen, run_id, *([observe] if observe else []))
+        return self.runner.run(chosen, run_id, observe) if observe else self.runner.run(chosen, run_id)
 
     def resource(self, name: str) -> Any:
         """Return a resource by its name, for a step's parameter."""

@@ -39,10 +39,13 @@ def _valid(run_id: str) -> str:
 
 
 class Runner:
-    """Executes pipelines against an object store; ``resource`` gives a platform resource by its name."""
+    """Executes pipelines against an object store; ``resource`` gives a platform resource by its name.
 
-    def __init__(self, objects: ObjectStore, resource: Callable[[str], Any]) -> None:
-        self.objects, self.resource = objects, resource
+    ``writes`` is false in a process that computes a step together with another one, which records it.
+    """
+
+    def __init__(self, objects: ObjectStore, resource: Callable[[str], Any], writes: bool = True) -> None:
+        self.objects, self.resource, self._writes = objects, resource, writes
 
     def start(self, pipeline: Pipeline, params: Strict, run_id: str | None = None) -> str:
         """Record a run's parameters and return its id; starting an existing run again with the same ones is a no-op.
@@ -71,10 +74,16 @@ class Runner:
             return False
         return bool(self._run_document(pipeline, run_id))
 
-    def run(self, pipeline: Pipeline, run_id: str, observe: Observer = _ignore) -> Any:
-        """Execute what is not done yet of a started run, and return the last step's output."""
+    def params(self, pipeline: Pipeline, run_id: str) -> Strict:
+        """Return the parameters of a started run."""
+        return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
+
+    def run(self, pipeline: Pipeline, run_id: str, observe: Observer = _ignore, before: str | None = None) -> Any:
+        """Execute what is not done yet of a started run, up to ``before`` if given; return the last step's output."""
         outputs: dict[str, Any] = {}
         for name in pipeline.steps:
+            if name == before:
+                return None
             done = self._current_record(pipeline, name, run_id)
             observe(name, "resumed" if done else "started")
             if not done:
@@ -107,7 +116,7 @@ class Runner:
         with _CapturedLog() as log:
             try:
                 files = encode(step.function(**arguments))
-                for file, data in files.items():
+                for file, data in files.items() if self._writes else ():
                     self.objects.write(f"{folder}/{file}", data)
             except Exception as error:
                 failure = error
@@ -122,7 +131,8 @@ class Runner:
             error=str(failure) if failure else None,
             log=tuple(log),
         )
-        self.objects.write(f"{folder}/record.json", record.to_json())
+        if self._writes:
+            self.objects.write(f"{folder}/record.json", record.to_json())
         if failure:
             raise failure
         return record, decode(files, step.output_type)
@@ -166,7 +176,7 @@ class Runner:
 
     def _resource(self, pipeline: Pipeline, name: str, run_id: str) -> Any:
         if name == "params":
-            return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
+            return self.params(pipeline, run_id)
         if name == "run":
             created = self._run_document(pipeline, run_id)["created"]
             return RunInfo(run_id=run_id, pipeline=pipeline.name, created=created)

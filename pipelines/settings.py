@@ -1,9 +1,10 @@
 """The settings of this process: the one place that reads the environment."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
@@ -11,6 +12,7 @@ from pipelines.spec import Strict, UserError, nearest
 from pipelines.spec.strict import explain
 
 PREFIX = "RATCHET_"
+SAGEMAKER_JOB = Path("/opt/ml/input/config/resourceconfig.json")
 
 
 class Settings(Strict):
@@ -26,6 +28,7 @@ class Settings(Strict):
             its callers wait, tries three times.
         join: what joins features to training requests: duckdb on this machine, or athena, for more than it can hold.
         problem: the importable package that states the problem.
+        checkpoints: the folder of checkpoints, such as a volume that outlives a spot instance; within home by default.
         poll_seconds: how often the serving app looks for a new release.
         flush_seconds: how long a prediction may wait in memory before it is written to the log.
         flush_rows: how many predictions may.
@@ -34,6 +37,8 @@ class Settings(Strict):
         max_concurrency: how many requests one process of the app takes at once; more are answered with 429.
         max_explained_rows: the most rows of one request that are explained; more are answered with 413.
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
+        machines: how many machines train together.
+        first_machine: the name of the first of them, at which the others meet.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
 
@@ -45,6 +50,7 @@ class Settings(Strict):
     join: Literal["duckdb", "athena"] = "duckdb"
     attempts: int = Field(default=18, gt=0)
     problem: str = "model"
+    checkpoints: Path | None = None
     poll_seconds: float = Field(default=1.0, gt=0)
     flush_seconds: float = Field(default=1.0, gt=0)
     flush_rows: int = Field(default=5000, gt=0)
@@ -53,6 +59,8 @@ class Settings(Strict):
     max_concurrency: int = Field(default=128, gt=0)
     max_explained_rows: int = Field(default=20, gt=0)
     log_sample: float = Field(default=1.0, ge=0, le=1)
+    machines: int = Field(default=1, gt=0)
+    first_machine: str = "localhost"
     deadline_seconds: float = Field(default=10.0, gt=0)
 
     @classmethod
@@ -80,3 +88,30 @@ class Settings(Strict):
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}
+
+
+class Place(NamedTuple):
+    """The place of this machine among those that train together, and the name of the first."""
+
+    machines: int
+    machine: int
+    first: str
+
+
+def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path = SAGEMAKER_JOB) -> Place:
+    """Return the place of this machine.
+
+    A SageMaker training job writes its hosts into a file of every container; a pod of a Kubernetes Indexed Job has
+    its number in ``JOB_COMPLETION_INDEX``, and the Job's manifest the settings ``machines`` and ``first_machine``.
+    """
+    if job.exists():
+        document = json.loads(job.read_text())
+        hosts = sorted(document["hosts"], key=lambda host: int(host.rpartition("-")[2]))
+        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0])
+    return Place(settings.machines, int(environ.get("JOB_COMPLETION_INDEX", 0)), settings.first_machine)
+
+
+def rank(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Return the number of this process among those that torchrun started, or None when it started none."""
+    number = environ.get("RANK") if "TORCHELASTIC_RUN_ID" in environ else None
+    return None if number is None else int(number)

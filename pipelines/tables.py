@@ -120,6 +120,20 @@ class Tables:
             scan = scan.filter(_between(time, start, end))
         return _plain(scan.to_arrow())
 
+    def files(self, name: str, snapshot: int | None = None) -> list[str]:
+        """Return the addresses of a table's Parquet files, to stream what does not fit into memory.
+
+        Raises:
+            UserError: when the table does not exist, or rows in its files were deleted by a file beside them.
+        """
+        table = self._table(name)
+        if table is None:
+            raise UserError(f"there is no table {name!r} yet; run 'mlops run feature' for the days you need")
+        tasks = list(table.scan(snapshot_id=snapshot).plan_files())
+        if any(task.delete_files for task in tasks):
+            raise UserError(f"{name!r} has delete files, so its data files have rows too many: compact it first")
+        return sorted(task.file.file_path for task in tasks)
+
     def snapshot(self, name: str) -> int | None:
         """Return the id of the table's current snapshot, its data version, or None when it has none."""
         table = self._table(name)

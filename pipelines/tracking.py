@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from pipelines.spec import Manifest
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+    from optuna.trial import FrozenTrial
 
 _RUN_TAG = "run_id"
 
@@ -24,6 +25,11 @@ class NoTracking:
         """Do nothing."""
 
     def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
+        """Do nothing."""
+
+    def record_search(
+        self, problem: str, name: str, trials: "Sequence[FrozenTrial]", metric: str, figures: Sequence[Path]
+    ) -> None:
         """Do nothing."""
 
 
@@ -46,6 +52,34 @@ class Tracking:
             self._log(run.info.run_id, manifest, files)
             self._register(run.info.run_id, manifest, digest, version)
             self._client.set_terminated(run.info.run_id)
+
+    def record_search(
+        self, problem: str, name: str, trials: "Sequence[FrozenTrial]", metric: str, figures: Sequence[Path]
+    ) -> None:
+        """Record a search as a run, and in it a run for each trial that ended; what is recorded stays as it is."""
+        experiment = self._experiment(problem)
+        known = self._client.search_runs([experiment], f"tags.{_RUN_TAG} = '{name}'")
+        parent = (known[0] if known else self._create_run(experiment, name, name)).info.run_id
+        nested = self._client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'", max_results=10_000)
+        recorded = {run.data.tags["trial"] for run in nested}
+        for trial in trials:
+            if trial.state.is_finished() and str(trial.number) not in recorded:
+                self._record_trial(experiment, parent, trial, metric)
+        for figure in figures:
+            self._client.log_artifact(parent, str(figure))
+        self._client.set_terminated(parent)
+
+    def _record_trial(self, experiment: str, parent: str, trial: "FrozenTrial", metric: str) -> None:
+        from mlflow.entities import Metric, Param
+
+        tags = {"mlflow.parentRunId": parent, "trial": str(trial.number), "state": trial.state.name.lower()}
+        run = self._client.create_run(experiment, run_name=f"trial {trial.number}", tags=tags).info.run_id
+        ended = int(trial.datetime_complete.timestamp() * 1000) if trial.datetime_complete else 0
+        metrics = [Metric("progress", value, ended, step) for step, value in trial.intermediate_values.items()]
+        metrics += [Metric(metric, trial.value, ended, 0)] if trial.value is not None else []
+        params = [Param(name, str(value)) for name, value in trial.params.items()]
+        self._client.log_batch(run, metrics=metrics, params=params)
+        self._client.set_terminated(run, "FAILED" if trial.state.name == "FAIL" else "FINISHED")
 
     def _create_run(self, experiment: str, name: str, run_id: str) -> "Run":
         return self._client.create_run(experiment, run_name=name, tags={_RUN_TAG: run_id})

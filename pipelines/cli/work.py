@@ -1,6 +1,9 @@
-"""The commands that do work: demo, run, step, monitor, serve."""
+"""The commands that do work: demo, run, train, step, monitor, serve."""
 
+import getpass
 import math
+import os
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
     from pipelines.spec import Pipeline
 
+Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -78,7 +82,40 @@ def run(
     if not as_json:
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
-    _tell(platform, run_id, output, as_json)
+    tell(platform, run_id, output, as_json)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    as_of: AsOf = None,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="An estimator to train instead of those of problem.toml; may be repeated.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
+    processes: Processes = 1,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.settings import Place
+    from pipelines.training import TrainingParams
+    from pipelines.training.launch import meeting, torchrun
+
+    platform: Platform = context.obj
+    chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
+    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    if not (run_id and platform.runner.exists(chosen, run_id)):
+        run_id = platform.runner.start(chosen, params, run_id)
+    if processes > 1:
+        platform.runner.run(chosen, run_id, before="train")
+        here = Place(1, 0, "localhost")
+        command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
+        subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+    tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
+    for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
+        console.print(f"  [dim]profile[/] {page}")
 
 
 def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
@@ -101,18 +138,30 @@ def step(
     execution: Annotated[
         str | None, typer.Option(help="Who asks on SageMaker; with --run-id scheduled it names the run.")
     ] = None,
+    processes: Processes = 1,
 ) -> None:
-    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call."""
+    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call.
+
+    With --processes, or on several machines that train together, torchrun starts the step in each process.
+    """
+    from pipelines.settings import place, rank
     from pipelines.starting import parameters, scheduled, step_of
+    from pipelines.training.launch import meeting, torchrun
 
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
         platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
+    here = place(platform.settings)
+    if rank() is None and (processes > 1 or here.machines > 1):
+        command = torchrun(here, processes, ["step", which, "--run-id", run_id])
+        environ = {**meeting(here), **os.environ, **platform.settings.variables()}
+        os.execve(command[0], command, environ)  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
-    console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
+    if not rank():
+        console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
 
 
 @app.command()
@@ -169,7 +218,8 @@ def _serving_app(settings: "Settings") -> "App":
     return App(service, settings, platform.profile.watch(service.metrics.registry))
 
 
-def _tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
+def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
+    """Print what a run came to; exits with 3 for a candidate that was refused."""
     from pipelines.spec import Strict
 
     document = output.model_dump(mode="json") if isinstance(output, Strict) else {}

@@ -13,6 +13,8 @@ from pipelines.spec.problem import (
     Estimator,
     Problem,
     RawTable,
+    Resumable,
+    Scalar,
     Statement,
     Task,
 )
@@ -31,6 +33,7 @@ from pipelines.spec.release import (
     Strategy,
     Variant,
 )
+from pipelines.spec.search import Budget, Options, Range, Space
 from pipelines.spec.serving import Default, Serving, ViewPolicy
 from pipelines.spec.stack import Stack
 from pipelines.spec.strict import Duration, Strict, format_duration, load_toml, parse_toml
@@ -45,6 +48,7 @@ __all__ = [
     "AllAtOnce",
     "BlueGreen",
     "Bound",
+    "Budget",
     "CanaryStrategy",
     "Cloud",
     "Code",
@@ -58,20 +62,25 @@ __all__ = [
     "FeatureView",
     "GateResult",
     "Manifest",
+    "Options",
     "Period",
     "Phase",
     "Pipeline",
     "Problem",
+    "Range",
     "RawTable",
     "Refused",
     "ReleaseEntry",
     "ReleaseFile",
     "ReleaseState",
     "RequestFeatures",
+    "Resumable",
     "Routing",
     "RunInfo",
+    "Scalar",
     "Serving",
     "Shadow",
+    "Space",
     "Stack",
     "Statement",
     "Step",

@@ -13,12 +13,13 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pipelines.spec.errors import UserError, nearest
 from pipelines.spec.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.spec.search import Budget, Space
 from pipelines.spec.serving import Serving
 from pipelines.spec.strict import Duration, Strict, load_toml
 
@@ -125,10 +126,15 @@ class Label(Strict):
 
 
 class Training(Strict):
-    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it."""
+    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
+
+    ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``.
+    """
 
     estimators: tuple[str, ...] = Field(min_length=1)
     settings: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    search: dict[str, Space] = Field(default_factory=dict)
+    budget: Budget = Budget()
     history: Duration | None = None
     validation: Duration
     test: Duration
@@ -339,6 +345,14 @@ class Estimator(Protocol):
 
     def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
         """Return one prediction for each row."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An estimator that learns for so long that an interruption must not cost all of it."""
+
+    def work_in(self, checkpoints: Path, profile: Path | None) -> None:
+        """Keep checkpoints in a folder, and resume from there; write a profile into the other when one is given."""
 
 
 EstimatorFactory = Callable[..., Estimator]

@@ -10,19 +10,22 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import AwareDatetime, Field
 
-from pipelines.spec import GateResult, Strict
+from pipelines.spec import GateResult, Scalar, Strict
 
 
 class TrainingParams(Strict):
     """What a training may know and why it runs.
 
     ``as_of`` is the cut-off: only requests made and labels known before it are used. ``estimators`` overrides the
-    choice in ``problem.toml``.
+    choice in ``problem.toml``, ``settings`` single settings there, by estimator. ``profile``: write where the time of
+    estimators that can tell goes.
     """
 
     as_of: AwareDatetime
     reason: str
     estimators: tuple[str, ...] = ()
+    settings: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    profile: bool = False
 
 
 class Pinned(Strict):
@@ -49,7 +52,7 @@ class Choice(Strict):
     """The estimator that was chosen on the validation period, and every estimator's metrics there."""
 
     estimator: str
-    settings: dict[str, str | int | float | bool]
+    settings: dict[str, Scalar]
     validation: dict[str, dict[str, float]]
 
 

@@ -1,6 +1,9 @@
 """Steps 20 and 21: fit each estimator, choose the best on the validation period, and hand it on as ONNX."""
 
 import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from monitoring.metrics import quality
-from pipelines.spec import METRICS, Estimator, FeatureType, Problem, Task, UserError
+from pipelines.spec import METRICS, Estimator, FeatureType, Problem, Resumable, RunInfo, Scalar, Task, UserError
 from pipelines.training import Choice, Split, Trained, TrainingParams
 from pipelines.training.export import to_onnx
 from pipelines.training.prepare import part
@@ -18,7 +21,15 @@ log = logging.getLogger(__name__)
 PARITY_ROWS = 2000
 
 
-def train(params: TrainingParams, problem: Problem, frame: pa.Table, split: Split) -> Trained:
+def train(
+    params: TrainingParams,
+    run: RunInfo,
+    problem: Problem,
+    checkpoints: Path,
+    profiles: Path,
+    frame: pa.Table,
+    split: Split,
+) -> Trained:
     """Fit every estimator on the training period and keep the one with the best validation metric."""
     statement, metric = problem.statement, problem.statement.gates.champion_comparison.metric
     names = params.estimators or statement.training.estimators
@@ -26,16 +37,22 @@ def train(params: TrainingParams, problem: Problem, frame: pa.Table, split: Spli
     X_validation, y_validation = inputs(part(frame, split, "validation"), problem)
     fitted, scores = {}, {}
     for name in names:
-        fitted[name] = _new(problem, name)
-        fitted[name].fit(X, y)
+        fitted[name] = estimator = new_estimator(problem, name, params.settings.get(name, {}))
+        if isinstance(estimator, Resumable):
+            profile = profiles / run.run_id / name if params.profile else None
+            estimator.work_in(checkpoints / run.run_id / name, profile)
+        estimator.fit(X, y)
         scores[name] = quality(statement, y_validation, predict(fitted[name], X_validation, statement.task))
         log.info("fitted estimator=%s rows=%d %s=%.4f", name, len(y), metric, scores[name][metric])
     choose = min if METRICS[statement.task][metric] == "lower" else max
     best = choose(names, key=lambda name: scores[name][metric])
     X_test, _ = inputs(part(frame, split, "test").slice(0, PARITY_ROWS), problem)
+    shutil.rmtree(checkpoints / run.run_id, ignore_errors=True)
     return Trained(
         onnx=to_onnx(fitted[best], problem.features, statement.task),
-        choice=Choice(estimator=best, settings=statement.training.settings.get(best, {}), validation=scores),
+        choice=Choice(
+            estimator=best, settings=settings_of(problem, best, params.settings.get(best, {})), validation=scores
+        ),
         native=pa.table({"prediction": predict(fitted[best], X_test, statement.task)}),
     )
 
@@ -55,9 +72,19 @@ def predict(estimator: Estimator, X: pd.DataFrame, task: Task) -> np.ndarray[Any
     return np.asarray(estimator.predict(X), dtype=np.float64)
 
 
-def _new(problem: Problem, name: str) -> Estimator:
-    training = problem.statement.training
+def new_estimator(problem: Problem, name: str, changed: Mapping[str, Scalar]) -> Estimator:
+    """Return an estimator that has learnt nothing, with the settings of ``problem.toml`` but for the changed ones.
+
+    Raises:
+        UserError: for a setting that does not fit the estimator.
+    """
+    settings = settings_of(problem, name, changed)
     try:
-        return problem.estimators[name](problem.features, training.seed, **training.settings.get(name, {}))
+        return problem.estimators[name](problem.features, problem.statement.training.seed, **settings)
     except TypeError as error:
         raise UserError(f"training.settings.{name} does not fit the estimator: {error}") from error
+
+
+def settings_of(problem: Problem, name: str, changed: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the settings of an estimator: those of ``problem.toml`` but for the changed ones."""
+    return {**problem.statement.training.settings.get(name, {}), **changed}

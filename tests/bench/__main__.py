@@ -10,15 +10,19 @@ from rich.table import Table
 
 from tests.bench.benchmarks import BENCHMARKS
 from tests.bench.judge import measure_judge
+from tests.bench.models import measure_models
 from tests.bench.serving import measure_serving
+from tests.bench.streaming import measure_streaming
+from tests.bench.training import measure_training
 
 
 def main(names: list[str], plot: Path | None) -> None:
     console = Console()
     table = Table("what", "measured", "baseline", "ratio", "bar", box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
     benchmarks = {**BENCHMARKS, "judge": measure_judge, "serving": partial(measure_serving, plot)}
-    for name, benchmark in benchmarks.items():
-        if names and name not in names:
+    networks = {"training": measure_training, "streaming": measure_streaming, "models": measure_models}
+    for name, benchmark in {**benchmarks, **networks}.items():
+        if name not in (names or benchmarks):
             continue
         with console.status(name):
             for row in benchmark():

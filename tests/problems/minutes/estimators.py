@@ -8,6 +8,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from pipelines.neural import regressor
 from pipelines.spec import FeatureType
 from tests.problems.columns import encoded
 
@@ -21,4 +22,4 @@ def boosting(features: Mapping[str, FeatureType], seed: int, *, max_iter: int = 
     return make_pipeline(encoded(features), HistGradientBoostingRegressor(max_iter=max_iter, random_state=seed))
 
 
-ESTIMATORS = {"baseline": baseline, "boosting": boosting}
+ESTIMATORS = {"baseline": baseline, "boosting": boosting, "network": regressor}

@@ -1,0 +1,94 @@
+"""``mlops sweep``: search an estimator's settings, then train with the best and put the candidate before the gates."""
+
+import getpass
+import multiprocessing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.app import AsOf, Json, app, console, moment
+from pipelines.cli.work import tell
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
+    from pipelines.settings import Settings
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    estimator: Annotated[str, typer.Argument(help="The estimator whose [training.search.NAME] states what may vary.")],
+    as_of: AsOf = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
+    run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.training import TrainingParams
+    from pipelines.training.search import open_study, seconds, space_of, winner
+    from pipelines.training.search_plots import draw
+
+    platform: Platform = context.obj
+    statement, training = platform.problem.statement, pipeline("training")
+    space_of(platform.problem, estimator)
+    run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    if not platform.runner.exists(training, run_id):
+        reason = f"search started by {getpass.getuser()}"
+        params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=(estimator,))
+        platform.runner.start(training, params, run_id)
+    platform.runner.run(training, run_id, before="train")
+    folder = platform.home / "sweeps" / run_id
+    study = open_study(folder, run_id)
+    _search(platform.settings, platform.root, run_id, estimator, workers)
+    best, spent = winner(study), seconds(study)
+    metric = statement.gates.champion_comparison.metric
+    figures = draw(study, metric, folder)
+    platform.tracking.record_search(statement.name, run_id, study.trials, metric, figures)
+    if not as_json:
+        ended = [trial for trial in study.trials if trial.state.is_finished()]
+        price = statement.training.budget.price_per_hour
+        cost = f", {spent / 3600 * price:.2f} {statement.business.currency}" if price else ""
+        console.print(f"[bold]{run_id}[/] {len(ended)} trials in {spent / 60:.1f} worker minutes{cost}")
+        console.print(f"  {metric} {study.best_value:.4f} with {best}", markup=False)
+        for figure in figures:
+            console.print(f"  [dim]{figure}[/]")
+    final = f"{run_id}-best"
+    if not platform.runner.exists(training, final):
+        given = platform.runner.params(training, run_id)
+        assert isinstance(given, TrainingParams)
+        reason = f"the best of {run_id}"
+        platform.runner.start(
+            training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final
+        )
+    tell(platform, final, platform.runner.run(training, final), as_json)
+
+
+def _search(settings: "Settings", root: Path, run_id: str, estimator: str, workers: int) -> None:
+    """Let workers make trials: this process when there is one, others when there are several."""
+    if workers == 1:
+        _work(settings, root, run_id, estimator, 0)
+        return
+    started = multiprocessing.get_context("spawn")
+    processes = [started.Process(target=_work, args=(settings, root, run_id, estimator, n)) for n in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if all(process.exitcode for process in processes):  # else one went on to the end of the budget
+        raise RuntimeError("every worker of the search failed; what they said is above")
+
+
+def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number: int) -> None:
+    import optuna
+
+    from pipelines.bootstrap import Platform, pipeline
+    from pipelines.training.search import open_study, work
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    platform = Platform(settings, root)
+    frame, split = (platform.runner.output(pipeline("training"), name, run_id) for name in ("extract", "prepare"))
+    seed = platform.problem.statement.training.seed + number
+    work(open_study(platform.home / "sweeps" / run_id, run_id, seed), platform.problem, estimator, frame, split)

@@ -1,0 +1,44 @@
+"""Several processes that train together: the command by which torchrun starts ``mlops step`` in each of them.
+
+The same on one machine, in SageMaker training jobs and in Kubernetes Indexed Jobs; ``pipelines.settings.place`` knows
+how each of them tells a machine its number.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from pipelines.settings import Place
+from pipelines.spec import UserError
+
+PORT = 29_500
+
+
+def meeting(place: Place) -> dict[str, str]:
+    """Return the variables by which processes of one machine meet on its loopback.
+
+    Gloo would look the machine's own name up, which takes minutes where no name server answers.
+    """
+    return {"GLOO_SOCKET_IFNAME": "lo"} if place.machines == 1 and sys.platform == "linux" else {}
+
+
+def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:
+    """Return the command that runs ``mlops COMMAND`` in so many processes of this machine, as part of all machines.
+
+    Raises:
+        UserError: when the extra is not installed, or a machine's number is not below their count.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise UserError("several processes train by torch: install it with 'uv sync --extra torch'")
+    if not 0 <= place.machine < place.machines:
+        raise UserError(f"machine {place.machine} of {place.machines}: numbers go from 0, and are below the count")
+    together = [
+        f"--nnodes={place.machines}",
+        f"--node-rank={place.machine}",
+        f"--master-addr={place.first}",
+        f"--master-port={PORT}",
+    ]
+    how = ["--standalone"] if place.machines == 1 else together
+    launcher = [sys.executable, "-m", "torch.distributed.run", *how, f"--nproc-per-node={processes}"]
+    return [*launcher, "-m", "pipelines.cli", *command]
