@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from infra.components.pipelines import definition
 from infra.names import Names
 from infra.recording import record
 from pipelines.spec import Stack, UserError
+from pipelines.spec.rendered import RenderedPipeline, filled
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra
@@ -264,9 +266,16 @@ def test_what_is_adopted_is_not_made():
     assert one(resources, "MetricAlarm", "events-dead").props["alarmActions"] == [topic]
 
 
-def test_a_place_that_nothing_fills_is_named():
-    from pipelines.spec.rendered import filled
+def test_a_network_without_subnets_is_left_out_of_a_pipeline_and_one_with_them_stays():
+    network = {"VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{groups}}"}}
+    job = {"Steps": [{"Arguments": {"NetworkConfig": network, "VpcConfig": network["VpcConfig"], "RoleArn": "r"}}]}
+    rendered = RenderedPipeline(definition=job)
+    assert definition(rendered, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
+    inside = definition(rendered, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
+    assert inside["NetworkConfig"] == {"VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]}}
 
+
+def test_a_place_that_nothing_fills_is_named():
     with pytest.raises(UserError, match=r"names {{imgae}}; did you mean 'image'"):
         filled({"Image": "{{imgae}}"}, {"image": "x"})
 
