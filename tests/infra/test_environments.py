@@ -138,6 +138,14 @@ def test_an_update_goes_blue_green_and_alarms_take_it_back(stack, routing):
     assert target["resourceId"] == f"endpoint/thing-{stack}/variant/app"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "role"),
+    [("Model", "app", "serving"), ("Function", "tick", "tick"), ("Pipeline", "training", "jobs")],
+)
+def test_nothing_gets_a_role_before_the_role_may_do_what_it_must(resources, kind, name, role):
+    assert one(resources, "RolePolicy", role).urn in one(resources, kind, name).needs
+
+
 def test_old_configurations_stay_and_new_ones_have_new_names(resources):
     for kind, name in ENDPOINT_NAMES[:2]:
         assert one(resources, kind, name).retain
