@@ -72,10 +72,8 @@ class Environment(pulumi.ComponentResource):
         self.identity = Identity(IdentityArgs(names, key, self.keys.signer.arn, self._subnets), self._child)
         self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
         self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
-        self.registry = Registry(
-            RegistryArgs(names, config.mlflow, config.adopt.mlflow, self.identity.mlflow.arn, self.lake.store.ready),
-            self._child,
-        )
+        mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready
+        self.registry = Registry(RegistryArgs(names, config.mlflow, config.adopt.mlflow, mlflow, ready), self._child)
         self.serving = self._run(config.image) if config.image else None
         Monitors(MonitorsArgs(names, wanted.rendered, self.notices.topic), self._child)
         self._guard()
@@ -88,21 +86,21 @@ class Environment(pulumi.ComponentResource):
         schedules, dead = self.events.schedules.name, self.events.dead.arn
         Pipelines(
             PipelinesArgs(
-                names, self._wanted.rendered.pipelines, self._places(image), identity.jobs.arn,
-                identity.scheduler.arn, schedules, dead, key,
+                names, self._wanted.rendered.pipelines, self._places(image), identity.ready("jobs"),
+                identity.ready("scheduler"), schedules, dead, key,
             ),
             self._child,
         )  # fmt: skip
         tick = ReleaseTick(
             ReleaseTickArgs(
-                names, image, identity.tick.arn, identity.scheduler.arn, key, self._subnets, self._groups, dead,
-                self.notices.topic, schedules, config.retention_days,
+                names, image, identity.ready("tick"), identity.ready("scheduler"), key, self._subnets, self._groups,
+                dead, self.notices.topic, schedules, config.retention_days,
             ),
             self._child,
         )  # fmt: skip
         return Serving(
             ServingArgs(
-                names, image, config.serving, identity.serving.arn, key, self._subnets, self._groups,
+                names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,
                 [self.notices.topic, tick.function], config.retention_days, self._wanted.live,
             ),
             self._child,

@@ -106,6 +106,8 @@ class Permissions:
         return [
             *self._objects("store", read=["*"], write=[RELEASES, "runs/*"]),
             *self._objects("lake", read=[LAKE_TABLES]),
+            # where audit records are locked, so that nobody can delete them
+            statement(["s3:PutObjectRetention"], [f"arn:aws:s3:::{self.names.bucket('store')}/{RELEASES}"]),
             self._start_pipelines(),
             self._use_key(),
             self._verify("kms:Sign"),
@@ -163,7 +165,7 @@ class Permissions:
         listed = [statement(["s3:GetBucketLocation", "s3:ListBucket"], [arn])] if read else []
         kinds = (
             (read, ["s3:GetObject", "s3:GetObjectVersion"]),
-            (write, ["s3:AbortMultipartUpload", "s3:PutObject"]),
+            (write, ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]),
             (delete, ["s3:DeleteObject"]),
         )
         return listed + [

@@ -100,7 +100,7 @@ class Cost(pulumi.ComponentResource):
             [names.role_arn("jobs"), names.role_arn("scheduler")],
             ArnEquals={"iam:PolicyARN": names.policy_arn("stop")},
         )
-        role = args.identity.role("budget", "budgets.amazonaws.com", [attach])
+        args.identity.role("budget", "budgets.amazonaws.com", [attach])
         aws.budgets.BudgetAction(
             "stop",
             budget_name=self.budget,
@@ -114,7 +114,7 @@ class Cost(pulumi.ComponentResource):
                     "roles": [args.identity.jobs.name, args.identity.scheduler.name],
                 }
             },
-            execution_role_arn=role.arn,
+            execution_role_arn=args.identity.ready("budget"),
             subscribers=[{"subscription_type": "SNS", "address": args.topic}],
             opts=self._child,
         )
@@ -128,7 +128,7 @@ class Cost(pulumi.ComponentResource):
             flexible_time_window={"mode": "OFF"},
             target={
                 "arn": args.bus,
-                "role_arn": args.identity.scheduler.arn,
+                "role_arn": args.identity.ready("scheduler"),
                 "eventbridge_parameters": {"detail_type": "expired", "source": args.names.project},
                 "input": json.dumps({"environment": args.names.environment, "expires": str(day)}, sort_keys=True),
             },

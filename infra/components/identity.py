@@ -42,6 +42,7 @@ class Identity(pulumi.ComponentResource):
     def __init__(self, args: IdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Identity", "identity", None, opts)
         self._names, self._child = args.names, pulumi.ResourceOptions(parent=self)
+        self._ready: dict[str, pulumi.Output[str]] = {}
         may = Permissions(args.names, args.data_key, args.signer)
         net = may.in_vpc(args.subnets) if args.subnets else []
         self.jobs = self.role("jobs", SAGEMAKER, [*may.jobs(), *net])
@@ -61,6 +62,12 @@ class Identity(pulumi.ComponentResource):
             max_session_duration=3600,
             opts=self._child,
         )
+        self._ready[part] = role.arn
         if statements:
-            aws.iam.RolePolicy(part, name=part, role=role.id, policy=document(statements), opts=self._child)
+            policy = aws.iam.RolePolicy(part, name=part, role=role.id, policy=document(statements), opts=self._child)
+            self._ready[part] = pulumi.Output.all(role.arn, policy.id).apply(lambda both: str(both[0]))
         return role
+
+    def ready(self, part: str) -> pulumi.Output[str]:
+        """Return a role's ARN once it may do what it must: AWS tries some of it when something is given the role."""
+        return self._ready[part]

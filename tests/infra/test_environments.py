@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from infra.components.pipelines import definition
 from infra.names import Names
 from infra.recording import record
 from pipelines.spec import Stack, UserError
+from pipelines.spec.rendered import RenderedPipeline, filled
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra
@@ -134,6 +136,14 @@ def test_an_update_goes_blue_green_and_alarms_take_it_back(stack, routing):
     assert named == {f"thing-{stack}-endpoint-errors", f"thing-{stack}-endpoint-latency"} <= alarms
     target = one(resources, "Target", "endpoint").props
     assert target["resourceId"] == f"endpoint/thing-{stack}/variant/app"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "role"),
+    [("Model", "app", "serving"), ("Function", "tick", "tick"), ("Pipeline", "training", "jobs")],
+)
+def test_nothing_gets_a_role_before_the_role_may_do_what_it_must(resources, kind, name, role):
+    assert one(resources, "RolePolicy", role).urn in one(resources, kind, name).needs
 
 
 def test_old_configurations_stay_and_new_ones_have_new_names(resources):
@@ -264,9 +274,16 @@ def test_what_is_adopted_is_not_made():
     assert one(resources, "MetricAlarm", "events-dead").props["alarmActions"] == [topic]
 
 
-def test_a_place_that_nothing_fills_is_named():
-    from pipelines.spec.rendered import filled
+def test_a_network_without_subnets_is_left_out_of_a_pipeline_and_one_with_them_stays():
+    network = {"VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{groups}}"}}
+    job = {"Steps": [{"Arguments": {"NetworkConfig": network, "VpcConfig": network["VpcConfig"], "RoleArn": "r"}}]}
+    rendered = RenderedPipeline(definition=job)
+    assert definition(rendered, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
+    inside = definition(rendered, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
+    assert inside["NetworkConfig"] == {"VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]}}
 
+
+def test_a_place_that_nothing_fills_is_named():
     with pytest.raises(UserError, match=r"names {{imgae}}; did you mean 'image'"):
         filled({"Image": "{{imgae}}"}, {"image": "x"})
 

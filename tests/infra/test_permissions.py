@@ -53,6 +53,8 @@ CASES = [
     ("tick", "kms:Sign", "signer", True),
     ("tick", "s3:PutObject", f"{STORE}/releases/dev/000002.json", True),
     ("tick", "s3:PutObject", f"{STORE}/models/ab/model.onnx", False),
+    ("tick", "s3:PutObjectRetention", f"{STORE}/releases/dev/000002.json", True),
+    ("tick", "s3:BypassGovernanceRetention", f"{STORE}/releases/dev/000002.json", False),
     ("tick", "sagemaker:StartPipelineExecution", PIPELINE, True),
     ("scheduler", "sagemaker:StartPipelineExecution", PIPELINE, True),
     ("scheduler", "sagemaker:StartPipelineExecution", PIPELINE.replace("thing-dev", "thing-prod"), False),
