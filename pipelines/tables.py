@@ -1,16 +1,15 @@
 """Iceberg tables: raw rows and feature views, versioned by snapshot, the same code on every profile."""
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property, wraps
-from time import sleep
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.commits import AnotherLook, told
 from pipelines.ports import Unavailable
 from pipelines.spec.errors import UserError
 
@@ -38,26 +37,6 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "5",
 }
 
-_WAITS = (0.5, 1, 2, 4)
-"""Seconds, drawn from at random, before another look when it is not known whether a commit succeeded."""
-
-
-Given = ParamSpec("Given")
-Returned = TypeVar("Returned")
-
-
-def _told(method: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """Have a method raise Unavailable where the files of a table cannot be read or written."""
-
-    @wraps(method)
-    def ask(*args: Given.args, **given: Given.kwargs) -> Returned:
-        try:
-            return method(*args, **given)
-        except OSError as error:
-            raise Unavailable(f"the tables' files cannot be read or written: {error}") from error
-
-    return ask
-
 
 class Tables:
     """Tables of rows with a time column, partitioned by its month, in an Iceberg catalog.
@@ -68,7 +47,7 @@ class Tables:
     def __init__(self, load: "Callable[[], Catalog]", prefix: str = "") -> None:
         self._load, self._prefix = load, prefix
 
-    @_told
+    @told
     def overwrite(self, name: str, rows: pa.Table, time: str, start: datetime, end: datetime) -> int | None:
         """Make ``rows`` the content of ``[start, end)`` of a table, in one commit, and return the current snapshot.
 
@@ -84,7 +63,7 @@ class Tables:
             if not rows.num_rows:
                 return None
             table = self._create(name, rows.schema, time)
-        span, another_look = _between(time, start, end), _AnotherLook()
+        span, another_look = _between(time, start, end), AnotherLook()
         while not _same_rows(present := _plain(table.scan(row_filter=span).to_arrow()), rows):
             with another_look:
                 if present.num_rows:
@@ -95,7 +74,7 @@ class Tables:
             table.refresh()
         return _current(table)
 
-    @_told
+    @told
     def read(
         self,
         name: str,
@@ -142,7 +121,7 @@ class Tables:
     def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
         """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
         for name, snapshot in snapshots.items():
-            table, another_look = self._table(name), _AnotherLook()
+            table, another_look = self._table(name), AnotherLook()
             while table is not None and tag not in table.refs():
                 with another_look:
                     table.manage_snapshots().create_tag(snapshot, tag).commit()
@@ -181,30 +160,6 @@ class Tables:
         if made is None:
             raise Unavailable(f"the catalog did not make table {name!r}; ask again later")
         return made
-
-
-class _AnotherLook:
-    """Lets a commit that came second to another process's, or whose outcome is not known, be followed by another look.
-
-    Raises:
-        Unavailable: when the outcome is not known and there is no wait left.
-    """
-
-    def __init__(self) -> None:
-        self._waits = iter(_WAITS)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
-
-        if not isinstance(error, CommitStateUnknownException):
-            return isinstance(error, CommitFailedException | ValidationException)
-        wait = next(self._waits, None)
-        if wait is None:
-            raise Unavailable(f"the table catalog does not answer ({error}); ask again later") from error
-        sleep(random.uniform(0, wait))  # noqa: S311  (jitter keeps no secret)
-        return True
 
 
 def _current(table: "Table") -> int | None:

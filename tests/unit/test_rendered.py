@@ -89,3 +89,12 @@ def test_packages_that_are_not_installed_are_told(monkeypatch, module, arguments
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert told in " ".join(done.stderr.split())
+
+
+def test_the_embedded_profile_needs_no_package_of_a_cloud(tmp_path):
+    hidden = "import sys; sys.modules |= dict.fromkeys(['boto3', 'botocore', 'sagemaker', 'moto'])"
+    code = f"{hidden}; from pipelines.cli.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "--home", str(tmp_path), "status"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no model yet" in done.stdout

@@ -32,7 +32,7 @@ def client(
     """Return a client that tries up to ``attempts`` times and waits ``seconds`` for each answer.
 
     What is tried again is what botocore's standard mode knows to be passing: throttling, timeouts, lost connections
-    and server errors, after waits that double, up to 20 s, and are drawn at random: 18 attempts last 90 s on average.
+    and server errors, after waits that double, up to 20 s, and are drawn at random: 18 attempts last about 90 s.
     """
     config = Config(
         connect_timeout=min(3.0, seconds),
