@@ -109,7 +109,7 @@ def train(
         }
 
     began, first = time.perf_counter(), step
-    with _deterministic(settings.deterministic), _interrupted() as interrupted:
+    with _deterministic(settings.deterministic), _interrupted(group.world == 1) as interrupted:
         while step < settings.epochs * steps and len(scores) - 1 - best["epoch"] < settings.patience:
             epoch = len(scores)
             network.train()
@@ -127,7 +127,7 @@ def train(
                 average.update_parameters(network)
                 step += 1
                 watch.step()
-                stopping = bool(interrupted) and group.world == 1  # several stop where torchrun kills them
+                stopping = bool(interrupted)
                 if checkpoints and (step % settings.checkpoint_steps == 0 or stopping):
                     losses[shared:step], shared = group.mean(losses[shared:step]), step
                     state = snapshot()
@@ -219,9 +219,15 @@ def _deterministic(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _interrupted() -> Iterator[list[int]]:
-    """Collect SIGTERM, which a spot instance gets two minutes before its end, instead of dying of it."""
+def _interrupted(alone: bool) -> Iterator[list[int]]:
+    """Collect SIGTERM, which a spot instance gets two minutes before its end, instead of dying of it.
+
+    One of several processes does die of it: they would have to agree at each step on when to stop.
+    """
     received: list[int] = []
+    if not alone:
+        yield received
+        return
     try:
         before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     except ValueError:  # not the main thread: signals are not ours
