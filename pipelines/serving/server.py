@@ -22,6 +22,9 @@ HEADER_SECONDS = 10
 DRAIN_SECONDS = 0.5
 """How long the workers close their connections with their answers before they stop to accept."""
 
+STOP_SECONDS = 20
+"""How long a worker may take to stop; one that had just started may not have heard that it should."""
+
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client, when it is imported, learns where processes add up their metrics."""
 
@@ -56,6 +59,7 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
             log_level=LogLevels.warning,
             respawn_failed_workers=True,
+            workers_kill_timeout=STOP_SECONDS,
         ).serve(target_loader=partial(_load, make_app, os.getpid()), wrap_loader=False)
 
 
