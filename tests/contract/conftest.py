@@ -23,7 +23,11 @@ from pipelines.adapters.local.signer import FileSigner
 from pipelines.tables import Tables
 from tests.cloud.provision import making
 
-PLACES = ["embedded", "moto", *(["aws"] if os.environ.get("RATCHET_REAL_AWS") == "1" else [])]
+REAL = os.environ.get("RATCHET_REAL_AWS") == "1"
+PLACES = [
+    "embedded",
+    *(pytest.param(place, marks=pytest.mark.cloud) for place in ("moto", "aws")[: 1 + REAL]),
+]
 HIDDEN_SECONDS = 1
 KEEP = timedelta(days=1)
 

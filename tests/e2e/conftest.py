@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import urllib3
 
-from tests.conftest import PROBLEMS, ROOT, learn, make_platform, release
+from tests.conftest import PROBLEMS, ROOT
 
 
 class Done(NamedTuple):
@@ -74,16 +74,6 @@ class Served(NamedTuple):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.fixture(scope="session")
-def released_home(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
-    """A home in which version 1 is released; copy it."""
-    home = tmp_path_factory.mktemp("released")
-    shutil.copytree(mlflow_database, home / "mlflow")
-    platform = make_platform(home)
-    release(platform, learn(platform))
-    return home
 
 
 @contextmanager

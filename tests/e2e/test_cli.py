@@ -85,6 +85,16 @@ def test_a_worse_candidate_is_refused_with_its_own_exit_code_and_cannot_be_propo
 
 
 def test_each_step_can_be_run_by_itself(home):
+    days = ("--set", "start=2024-02-20", "--set", "end=2024-02-25")
+    for number, step in enumerate(("extract", "validate", "ingest")):
+        done = home("step", f"feature/{step}", "--run-id", "steps", *(days if number == 0 else ()))
+        assert done.code == 0, done.err
+    done = home("step", "feature/materialise", "--run-id", "steps")
+    assert (done.code, "engineer" in done.err) == (1, True), "its input is not there yet"
+
+
+@pytest.mark.slow
+def test_a_training_by_single_steps_is_the_same_training(home):
     for number, step in enumerate(("pin", "extract", "prepare", "train", "evaluate", "judge", "register")):
         start = ("--set", "as_of=2024-02-25", "--set", "reason=first") if number == 0 else ()
         done = home("step", f"training/{step}", "--run-id", "steps", *start)

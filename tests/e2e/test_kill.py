@@ -23,10 +23,17 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("pipeline", POINTS)
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow, id="every"), pytest.param(7, id="some")])
+SOME = {"feature": 7, "continuous_training": 11, "deployment": 7, "tick, which fails": 1}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "step"),
+    [
+        *(pytest.param(name, step, id=f"{name}, some") for name, step in SOME.items()),
+        *(pytest.param(name, 1, id=f"{name}, every", marks=pytest.mark.slow) for name in POINTS),
+    ],
+)
 def test_a_run_killed_at_any_boundary_resumes_and_ends_the_same(tmp_path, mlflow_database, pipeline, step):
-    step = min(step, max(1, POINTS[pipeline] // 2))
     command = [sys.executable, "-m", "tests.e2e.killing", pipeline, str(tmp_path), str(mlflow_database), str(step)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

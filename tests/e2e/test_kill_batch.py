@@ -7,11 +7,15 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import NOW, ROOT
+from tests.conftest import NOW, PROBLEMS, ROOT
 from tests.e2e.killing_batch import CHUNK_ROWS, CHUNKS
 from tests.problems import parcels
 
 ROWS = CHUNK_ROWS * CHUNKS - 10
+
+pytestmark = pytest.mark.parametrize(
+    "learned", [PROBLEMS[0], pytest.param(PROBLEMS[1], marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture(scope="module")

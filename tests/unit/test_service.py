@@ -16,15 +16,13 @@ from pipelines.serving.routing import to_challenger
 from pipelines.serving.service import NoRelease, Rejected, Service
 from pipelines.settings import Settings
 from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, Shadow, UserError, Variant
-from tests.conftest import NOW, learn, release
+from tests.conftest import NOW
 from tests.problems import parcels
 
 
 @pytest.fixture
-def platform(new_platform):
-    made = new_platform()
-    release(made, learn(made))
-    return made
+def platform(released):
+    return released
 
 
 @pytest.fixture

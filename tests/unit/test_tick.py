@@ -16,18 +16,16 @@ from pipelines.model_store import CARD
 from pipelines.serving.log import LogWriter
 from pipelines.serving.service import Service
 from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, UserError, Variant
-from tests.conftest import NOW, learn, release
+from tests.conftest import NOW
 from tests.problems import parcels
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def platform(new_platform):
-    made = new_platform()
-    release(made, learn(made))
-    made.run("feature", FeatureParams(start=NOW, end=NOW + 9 * DAY, online_as_of=NOW))
-    return made
+def platform(released):
+    released.run("feature", FeatureParams(start=NOW, end=NOW + 9 * DAY, online_as_of=NOW))
+    return released
 
 
 def copied(platform):

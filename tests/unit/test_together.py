@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import time
 
 import pytest
@@ -13,7 +12,7 @@ from pipelines.serving.problems import HTTPProblem
 from pipelines.serving.service import Service
 from pipelines.serving.together import Together
 from pipelines.spec import UserError
-from tests.conftest import NOW, learn, make_platform, release
+from tests.conftest import NOW
 from tests.problems import parcels
 
 ROWS = parcels.read("parcels", NOW, NOW.replace(day=27)).slice(0, 40).to_pylist()
@@ -26,15 +25,6 @@ class Counting(Service):
     def predict_together(self, bodies):
         self.passes = [*getattr(self, "passes", []), len(bodies)]
         return super().predict_together(bodies)
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory, mlflow_database):
-    home = tmp_path_factory.mktemp("together")
-    shutil.copytree(mlflow_database, home / "mlflow")
-    platform = make_platform(home)
-    release(platform, learn(platform))
-    return platform
 
 
 @pytest.fixture
