@@ -19,14 +19,15 @@ EVERY = 5
 def main(folder: Path, pause: str, settings: str) -> None:
     """Tell each step on standard output, ``pause`` seconds after it was made, so that a kill finds its place."""
     made = []
-
-    def step() -> None:
-        made.append(1)
-        print(len(made), flush=True)  # noqa: T201
-        time.sleep(float(pause))
-
     torch.set_num_threads(1)
     with training_group("cpu") as group:
+
+        def step() -> None:
+            made.append(1)
+            if group.rank == 0:
+                print(len(made), flush=True)  # noqa: T201
+            time.sleep(float(pause))
+
         checkpoints = Checkpoints(folder, "test")
         history, _ = trained(checkpoints, Watch(step=step), group=group, **json.loads(settings))
     if group.rank == 0:
