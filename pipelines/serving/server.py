@@ -78,6 +78,7 @@ def metrics_of(workers: int) -> Iterator[None]:
 
 
 def _load(make_app: Callable[[], Any], parent: int) -> Any:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it serves; the parent's handler, inherited, would do nothing
     _stop_without(parent)
     app = make_app()
     signal.signal(signal.SIGUSR1, lambda *_: app.drain())
