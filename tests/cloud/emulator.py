@@ -13,7 +13,7 @@ from pathlib import Path
 import urllib3
 
 ROOT = Path(__file__).parent.parent.parent
-REGION = "us-east-1"
+REGION = "eu-west-1"
 VARIABLES = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

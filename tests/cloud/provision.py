@@ -115,7 +115,7 @@ class Made:
             queue=url,
             bus=bus,
             metrics=project,
-            alarms="arn:aws:sns:us-east-1:123456789012:alarms",
+            alarms="arn:aws:sns:eu-west-1:123456789012:alarms",
         )
         self.publish(stack)
         return stack

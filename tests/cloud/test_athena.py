@@ -94,7 +94,7 @@ def test_an_earlier_snapshot_joins_as_it_was(on_trino):
 
 @pytest.fixture
 def stubbed():
-    client = boto3.Session(region_name="us-east-1", **_KEYS).client("athena")
+    client = boto3.Session(region_name="eu-west-1", **_KEYS).client("athena")
     stub = Stubber(client)
     stub.activate()
     return Athena(client, None, "primary", "lake", None), stub

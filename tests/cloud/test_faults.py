@@ -55,7 +55,7 @@ def queue(made):
 @pytest.fixture
 def tables(made):
     bucket = made.bucket(made.encryption_key())
-    s3 = {"s3.endpoint": made.endpoint_url, "s3.region": "us-east-1", "s3.force-virtual-addressing": "false"}
+    s3 = {"s3.endpoint": made.endpoint_url, "s3.region": "eu-west-1", "s3.force-virtual-addressing": "false"}
     clients = connected(made, "glue", seconds=2), connected(made, "glue", attempts=1, seconds=2)
     return Tables(lambda: glue_catalog(*clients, f"s3://{bucket}", s3), f"{bucket.replace('-', '_')}_")
 

@@ -152,7 +152,7 @@ def test_two_models_may_not_have_one_version(new_cloud, manifest, tmp_path):
 def test_an_environment_that_was_not_provisioned_is_told(new_cloud, made):
     stack = made.stack()
     platform = new_cloud(stack=stack.model_copy(update={"environment": "staging"}))
-    with pytest.raises(UserError, match=r"no environment 'staging' in us-east-1.*pulumi up"):
+    with pytest.raises(UserError, match=r"no environment 'staging' in eu-west-1.*pulumi up"):
         platform.objects.read("a")
 
 

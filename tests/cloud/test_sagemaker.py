@@ -77,7 +77,7 @@ def test_a_run_that_was_not_started_there_is_told(cloud):
 @pytest.fixture
 def stubbed(cloud):
     """Executions whose SageMaker and logs answer as botocore's models say they may: the emulator has no such answers."""
-    session = boto3.Session(region_name="us-east-1")
+    session = boto3.Session(region_name="eu-west-1")
     clients = session.client("sagemaker"), session.client("logs")
     stubs = [Stubber(one) for one in clients]
     for stub in stubs:
@@ -104,7 +104,7 @@ def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, mo
 def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(cloud, stubbed):
     executions, sagemaker, logs = stubbed
     sagemaker.add_response("describe_pipeline_execution", FAILED)
-    arn = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/job-1"
+    arn = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/job-1"
     killed = {
         "StepName": "extract",
         "StepStatus": "Failed",
@@ -186,7 +186,7 @@ def test_what_is_no_place_to_run_is_told(function):
 def endpoint():
     """A client of an endpoint whose answers are made to botocore's model: the emulator's are the same for any request."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    runtime = boto3.Session(region_name="us-east-1", **keys).client("sagemaker-runtime")
+    runtime = boto3.Session(region_name="eu-west-1", **keys).client("sagemaker-runtime")
     with Stubber(runtime) as stub:
         yield Endpoint(runtime, "parcels-dev"), stub
 

@@ -21,10 +21,10 @@ REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"
 PLACES = {
     "project": "parcels",
     "environment": "dev",
-    "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/parcels@sha256:" + "a" * 64,
+    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/parcels@sha256:" + "a" * 64,
     "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
     "bucket": "parcels-dev-store",
-    "key": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "key": "arn:aws:kms:eu-west-1:123456789012:key/1",
     "instance": "ml.m5.xlarge",
     "subnets": ["subnet-1"],
     "security_groups": ["sg-1"],
@@ -60,7 +60,7 @@ def test_a_request_that_is_wrong_is_found():
 def problems(step):
     """What botocore's model of SageMaker finds wrong with a step's request, and places that nothing fills."""
     operation = REQUESTS[step["Type"]]
-    model = boto3.session.Session(region_name="us-east-1").client("sagemaker").meta.service_model
+    model = boto3.session.Session(region_name="eu-west-1").client("sagemaker").meta.service_model
     given = {**resolved(filled(step["Arguments"], PLACES)), operation.removeprefix("Create") + "Name": "job"}
     report = ParamValidator().validate(given, model.operation_model(operation).input_shape)
     errors = [line for line in report.generate_report().splitlines() if line]

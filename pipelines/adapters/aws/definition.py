@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     f"{PREFIX}ENVIRONMENT": "{{environment}}",
 }
 _NETWORK = {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{security_groups}}"}
-_OFFLINE = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
+_OFFLINE = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true"}
 _OFFLINE |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 
 
