@@ -46,7 +46,7 @@ SERVICES = (
         "glue",
         ("catalog", "database/{table}*", "table/{table}*/*"),
         look=("GetDatabase*", "GetTable*", "GetTags"),
-        use=("*Partition*", "GetDatabase*", "*Table*"),
+        use=("*Partition*", "CreateDatabase", "GetDatabase*", "*Table*"),
     ),
     Service(
         "athena",
