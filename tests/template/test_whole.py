@@ -57,5 +57,5 @@ def test_it_passes_everything_in_an_environment_of_its_own(project):
             f"make {' '.join(target)}: {time.monotonic() - started:.0f} s, {shown.strip().splitlines()[-1]}\n"
         )
     assert (project / ".venv/bin/mlops").exists()
-    assert (project / "report.html").exists()
+    assert (project / ".ratchet/demo/report.html").exists()
     assert git(project, "status", "--porcelain") == "", "what checks, tests and the demo make is ignored by git"
