@@ -16,7 +16,6 @@ from starlette.routing import Route
 from pipelines.feature.decode import JSON
 from pipelines.serving.invocations import Invocations
 from pipelines.serving.openapi import document
-from pipelines.serving.problems import problem, response
 from pipelines.serving.service import Service
 from pipelines.settings import Settings
 
@@ -69,9 +68,7 @@ class App:
 
     async def _failed(self, _: Request, error: Exception) -> Response:
         """Answer an exception as a problem."""
-        told = problem(error)
-        self._service.metrics.refused.labels(str(told.status)).inc()
-        return response(told)
+        return self._invocations.refused(error)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

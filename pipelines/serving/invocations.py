@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.responses import Response
+
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
 from pipelines.serving.limits import Gate, Receive, in_time
@@ -38,15 +40,19 @@ class Invocations:
         try:
             content, media_type = await self._answer(scope, receive)
         except Exception as error:
-            told = problem(error)
-            self._service.metrics.refused.labels(str(told.status)).inc()
-            await response(told)(scope, receive, send)
+            await self.refused(error)(scope, receive, send)
             return
         headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(content))]
         if self.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    def refused(self, error: Exception) -> Response:
+        """Return an exception as a problem, and count it."""
+        told = problem(error)
+        self._service.metrics.refused.labels(str(told.status)).inc()
+        return response(told)
 
     async def _answer(self, scope: Any, receive: Receive) -> tuple[bytes, str]:
         """Return the answer and its media type."""
