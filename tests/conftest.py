@@ -121,7 +121,7 @@ def new_platform(tmp_path: Path, mlflow_database: Path) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def released_home(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
-    """A home in which version 1 is released; copy it."""
+    """A home in which version 1 is released; copy it. The tables of a copy still lie in ``home`` beside it."""
     home = tmp_path_factory.mktemp("released") / "home"
     shutil.copytree(mlflow_database, home / "mlflow")
     platform = make_platform(home)

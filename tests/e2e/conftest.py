@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import urllib3
 
+from pipelines.bootstrap import Platform
 from tests.conftest import PROBLEMS, ROOT
 
 
@@ -77,9 +77,9 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def running(released: Path, folder: Path, *arguments: str, **settings: object) -> Iterator[Served]:
-    """Run ``mlops serve`` on a copy of a home, with arguments and settings, from when it answers."""
-    mlops = Mlops(Path(shutil.copytree(released, folder / "served")))
+def running(home: Path, *arguments: str, **settings: object) -> Iterator[Served]:
+    """Run ``mlops serve`` on a home, with arguments and settings, from when it answers."""
+    mlops = Mlops(home)
     mlops.environ |= {f"RATCHET_{name.upper()}": str(value) for name, value in settings.items()}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -94,12 +94,10 @@ def running(released: Path, folder: Path, *arguments: str, **settings: object) -
 
 
 @pytest.fixture
-def serving(released_home: Path, tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Run ``mlops serve`` as :func:`running` does, until the test ends."""
+def serving(released: Platform) -> Iterator[Callable[..., Served]]:
+    """Run ``mlops serve`` as :func:`running` does, on a home in which version 1 is released, until the test ends."""
     with ExitStack() as stack:
-        yield lambda *arguments, **settings: stack.enter_context(
-            running(released_home, tmp_path, *arguments, **settings)
-        )
+        yield lambda *arguments, **settings: stack.enter_context(running(released.home, *arguments, **settings))
 
 
 def _wait_until_up(url: str) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from shutil import copytree
 
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ def several(count):
 
 @pytest.fixture(scope="module")
 def served(released_home, tmp_path_factory):
-    with running(released_home, tmp_path_factory.mktemp("limited"), **LIMITS) as served:
+    with running(copytree(released_home, tmp_path_factory.mktemp("limited") / "home"), **LIMITS) as served:
         yield served
 
 
@@ -109,8 +110,8 @@ def test_requests_that_arrive_together_are_counted_together(served):
     assert statuses == {200, 429}
 
 
-def test_a_large_batch_does_not_hold_up_a_ping(released_home, tmp_path):
-    with running(released_home, tmp_path, max_rows=100_000, max_body_bytes=100_000_000, deadline_seconds=60) as served:
+def test_a_large_batch_does_not_hold_up_a_ping(released):
+    with running(released.home, max_rows=100_000, max_body_bytes=100_000_000, deadline_seconds=60) as served:
         body = several(200).replace(b'{"instances": [', b"")[:-2]
         body = b'{"instances": [' + b",".join([body] * 300) + b"]}"
         asking = threading.Thread(target=ask, args=(served, body))
@@ -124,9 +125,9 @@ def test_a_large_batch_does_not_hold_up_a_ping(released_home, tmp_path):
         assert slowest < 0.5
 
 
-def test_a_request_that_waited_too_long_is_not_computed(released_home, tmp_path):
+def test_a_request_that_waited_too_long_is_not_computed(released):
     settings = {"max_rows": 100_000, "max_body_bytes": 100_000_000, "deadline_seconds": 0.5}
-    with running(released_home, tmp_path, **settings) as served, ThreadPoolExecutor(12) as pool:
+    with running(released.home, **settings) as served, ThreadPoolExecutor(12) as pool:
         body = b",".join([several(200).replace(b'{"instances": [', b"")[:-2]] * 100)
         replies = list(pool.map(lambda _: ask(served, b'{"instances": [' + body + b"]}"), range(12)))
     late = [reply for reply in replies if reply.status == 503]
@@ -178,8 +179,8 @@ def test_the_formats_of_requests_and_answers_are_chosen_apart(served):
         assert (given["model_version"], given["variant"]) == (1, "champion")
 
 
-def test_a_log_that_cannot_be_written_is_told_and_not_hidden(released_home, tmp_path):
-    with running(released_home, tmp_path, flush_rows=1, flush_seconds=600) as served:
+def test_a_log_that_cannot_be_written_is_told_and_not_hidden(released):
+    with running(released.home, flush_rows=1, flush_seconds=600) as served:
         folder = served.mlops.home / "store/predictions"
         folder.write_text("a file where the folder should be")
         replies = [ask(served, several(20)) for _ in range(2)]
