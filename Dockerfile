@@ -4,7 +4,7 @@
 #   make image                        builds both
 #   docker build --target serve .     builds one
 #
-# BASE is any image of Python 3.11 to 3.13 on glibc with pip; a cluster without a registry names its own.
+# Tests of packages are left out: a tenth of both. BASE is any image of Python 3.11 to 3.13 on glibc with pip; a cluster without a registry names its own.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS packages
@@ -16,13 +16,15 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 
 FROM packages AS serve-packages
-RUN uv sync --frozen --no-default-groups --only-group serve --quiet
+RUN uv sync --frozen --no-default-groups --only-group serve --quiet \
+    && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM packages AS steps-packages
 # EXTRAS="--extra torch" adds what networks need (4.5 GB with a GPU's libraries).
 ARG EXTRAS=""
 RUN uv sync --frozen --no-default-groups --no-install-project --group image --group model \
-    --extra aws --extra kubernetes ${EXTRAS} --quiet
+    --extra aws --extra kubernetes ${EXTRAS} --quiet \
+    && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE} AS common
 ARG NAME VERSION=0 REVISION="" SOURCE="" CREATED=""

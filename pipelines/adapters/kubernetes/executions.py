@@ -111,7 +111,7 @@ class Jobs:
         return Outcome("failed", reason, log)
 
     def _template(self, gpu: bool) -> dict[str, Any]:
-        key = "gpu.json" if gpu else "job.json"
+        key = "job-gpu.json" if gpu else "job.json"
         with asking("the template of Jobs"):
             try:
                 found = self._core.read_namespaced_config_map("job", self.namespace).data or {}
