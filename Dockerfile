@@ -9,20 +9,20 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS packages
 # Compiled once, here, and checked against no clock: the same lock file makes the same layers.
-ENV UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH PYTHONHASHSEED=0 UV_LINK_MODE=copy UV_NO_CACHE=1 \
+ENV UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH PYTHONHASHSEED=0 UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=/app/.venv
 RUN python3 -m pip install --no-cache-dir --quiet uv==0.13.8
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
 
 FROM packages AS serve-packages
-RUN uv sync --frozen --no-default-groups --only-group serve --quiet \
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --only-group serve --quiet \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM packages AS steps-packages
 # EXTRAS="--extra torch" adds what networks need (4.5 GB with a GPU's libraries).
 ARG EXTRAS=""
-RUN uv sync --frozen --no-default-groups --no-install-project --group image --group model \
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --no-install-project --group image --group model \
     --extra aws --extra kubernetes ${EXTRAS} --quiet \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
