@@ -26,6 +26,13 @@ RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-grou
     --extra aws --extra kubernetes ${EXTRAS} --quiet \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
+FROM scratch AS code
+COPY pyproject.toml uv.lock cloud.toml /app/
+COPY releases /app/releases
+COPY monitoring /app/monitoring
+COPY pipelines /app/pipelines
+COPY model /app/model
+
 FROM ${BASE} AS common
 ARG NAME VERSION=0 REVISION="" SOURCE="" CREATED=""
 LABEL org.opencontainers.image.title=${NAME} org.opencontainers.image.version=${VERSION} \
@@ -35,7 +42,6 @@ LABEL org.opencontainers.image.title=${NAME} org.opencontainers.image.version=${
 ENV PATH=/app/.venv/bin:${PATH} PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     HOME=/tmp RATCHET_HOME=/tmp/home RATCHET_COMMIT=${REVISION}
 WORKDIR /app
-COPY pyproject.toml uv.lock cloud.toml ./
 # The commands of pyproject.toml's [project.scripts], by which SageMaker and people start the image.
 RUN printf '#!/bin/sh\nexec python -m pipelines.cli "$@"\n' >/usr/local/bin/mlops \
     && for name in serve train job; do \
@@ -45,17 +51,12 @@ USER 10001:10001
 
 FROM common AS steps
 COPY --from=steps-packages /app/.venv /app/.venv
-COPY releases ./releases
-COPY monitoring ./monitoring
-COPY pipelines ./pipelines
-COPY model ./model
+COPY --from=code /app /app
 CMD ["mlops", "--help"]
 
 FROM common AS serve
 COPY --from=serve-packages /app/.venv /app/.venv
-COPY monitoring ./monitoring
-COPY pipelines ./pipelines
-COPY model ./model
+COPY --from=code /app /app
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/ping', timeout=2)"]

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,19 @@ def got(*arguments: str) -> Any:
     return json.loads(kubectl("get", *arguments, "--output=json"))
 
 
+@cache
 def built(target: str) -> str:
     """Build a target of the project's Dockerfile, and on it the image of the tests; return its name."""
     project, name = f"localhost/project-{target}:test", f"localhost/tests-{target}:test"
     options = ["--target", target, "--build-arg", f"BASE={BASE}", "--build-arg", "REVISION=" + "c" * 40]
     _run([*BUILD, project, str(ROOT), *options])
-    file = str(ROOT / "tests/cluster/Dockerfile")
-    _run([*BUILD, name, str(ROOT / "tests"), "--file", file, "--build-arg", f"IMAGE={project}"])
+    return image(name, "Dockerfile", IMAGE=project)
+
+
+def image(name: str, file: str, **arguments: str) -> str:
+    """Build an image of the tests from a file of this folder; return its name."""
+    given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
+    _run([*BUILD, name, str(ROOT / "tests"), "--file", str(ROOT / "tests/cluster" / file), *given])
     return name
 
 
