@@ -33,11 +33,15 @@ def record(
     ``on`` may look at outputs. ``made`` is called with each resource after those that it needs, and what it returns
     takes the place of stand-ins: so it may make the resource.
     """
-    recorder, program = _Recorder(made), LocalEnvironment if isinstance(wanted, LocalWanted) else Environment
+    recorder = _Recorder(made)
+
+    def program() -> Environment | LocalEnvironment:
+        return LocalEnvironment(wanted) if isinstance(wanted, LocalWanted) else Environment(wanted)
+
     with _loop() as loop:  # first: set_mocks registers a stack on it
         mocks.set_mocks(recorder, "infra", wanted.names.environment, preview=False, monitor=_Monitor(recorder))
         settings.set_root_resource(cast("Any", None))
-        loop.run_until_complete(stack.run_in_stack(lambda: on(program(wanted))))
+        loop.run_until_complete(stack.run_in_stack(lambda: on(program())))
     return sorted(recorder.resources, key=lambda one: (one.type, one.name))
 
 

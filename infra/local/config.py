@@ -135,14 +135,12 @@ def parse(given: Mapping[str, str], source: str) -> Local:
     Raises:
         UserError: naming ``source``, the key, and what is allowed there.
     """
-    document = {key: text if key == "account" else decoded(text) for key, text in given.items()}
-    if isinstance(document.get("secrets"), dict):  # a password of digits is a text nevertheless
-        document["secrets"] = {name: str(value) for name, value in document["secrets"].items()}
-    if "secrets" not in document:
+    if "secrets" not in given:
         raise UserError(
             f"{source}: secrets are missing: run 'make local-up', which makes them, or 'pulumi config set --secret"
             " --path infra:secrets.NAME VALUE' for each of " + ", ".join(Secrets.model_fields)
         )
+    document = {key: text if key == "account" else decoded(text) for key, text in given.items()}
     try:
         return Local.model_validate_json(json.dumps(document))
     except ValidationError as error:

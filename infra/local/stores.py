@@ -34,7 +34,7 @@ def clients(url: str, names: Names, key: str, secret: str) -> Client:
 
     def client(service: str) -> Any:
         if service not in made:
-            made[service] = session.client(service, endpoint_url=url)  # type: ignore[call-overload]
+            made[service] = session.client(service, endpoint_url=url)
         return made[service]
 
     return client

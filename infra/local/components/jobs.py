@@ -17,7 +17,6 @@ from infra.names import Names
 from pipelines.spec.rendered import RenderedPipeline
 
 MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/launch.py has it
-REFUSED = 3  # the exit code of a run that ended as it should, with a candidate that its gates refused
 _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
 
 
@@ -53,7 +52,7 @@ class Jobs(pulumi.ComponentResource):
             opts=child,
         )
         plain = job(names, args.image)
-        made = {"job.json": plain} | ({"job-gpu.json": with_gpu(plain, args.gpu)} if args.gpu else {})
+        made = {"job.json": plain} | ({"gpu.json": with_gpu(plain, args.gpu)} if args.gpu else {})
         k8s.core.v1.ConfigMap(
             "job",
             metadata=metadata(names, "pipelines", "job"),
@@ -86,7 +85,7 @@ class Jobs(pulumi.ComponentResource):
 def job(names: Names, image: str) -> dict[str, Any]:
     """Return a Job without name and command: what runs, as whom and within which bounds.
 
-    A pod that is evicted or whose node goes does not count as an attempt; a refusal is not tried again.
+    A pod that is evicted or whose node goes does not count as an attempt.
     """
     pod = template(
         names,
@@ -113,10 +112,7 @@ def job(names: Names, image: str) -> dict[str, Any]:
             "backoffLimit": 3,
             "ttlSecondsAfterFinished": 7 * 24 * 3600,
             "podFailurePolicy": {
-                "rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
-                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [REFUSED]}},
-                ]
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}],
             },
             "template": pod,
         },
@@ -135,10 +131,13 @@ def with_gpu(plain: dict[str, Any], gpu: Gpu) -> dict[str, Any]:
 
 
 def scheduled(plain: dict[str, Any], pipeline: str, schedule: str) -> dict[str, Any]:
-    """Return a CronJob's specification; a run is named after its Job, so that another attempt resumes it."""
+    """Return a CronJob's specification; a run is named after its Job, so that another attempt resumes it.
+
+    ``job`` is ``mlops`` for Jobs: a refusal, such as a candidate that its gates refuse, is no failure to try again.
+    """
     made = deepcopy(plain)
     (container,) = made["spec"]["template"]["spec"]["containers"]
-    container["command"] = ["mlops", "run", pipeline, "--run-id", "$(RUN_ID)"]
+    container["command"] = ["job", "run", pipeline, "--run-id", "$(RUN_ID)"]
     container["env"] = [*container["env"], {"name": "RUN_ID", "valueFrom": _NUMBERED}]
     return {
         "schedule": schedule,

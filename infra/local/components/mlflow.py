@@ -83,8 +83,8 @@ def server(names: Names, image: str) -> Pod:
 
 def claim(gib: int, storage: Storage) -> dict[str, object]:
     """Return a claim of a volume that one node writes to."""
-    made = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": f"{gib}Gi"}}}
-    return {**made, "storageClassName": storage.storage_class} if storage.storage_class else made
+    chosen = {"storageClassName": storage.storage_class} if storage.storage_class else {}
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": f"{gib}Gi"}}, **chosen}
 
 
 def service(names: Names, component: str, port: int) -> dict[str, object]:
