@@ -89,6 +89,20 @@ class Jobs:
             raise self._unknown(run_id)
         self._delete(job)
 
+    def templates(self) -> dict[str, str]:
+        """Return the manifests of Jobs that the stack offers: ``job.json``, and ``job-gpu.json`` where there are GPUs.
+
+        Raises:
+            UserError: when there is no namespace of it, or no template.
+        """
+        with asking("the template of Jobs"):
+            try:
+                return dict(self._core.read_namespaced_config_map("job", self.namespace).data or {})
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+                raise UserError(f"namespace {self.namespace} has no ConfigMap 'job'; run 'make local-up'") from None
+
     def log(self, pod: str) -> tuple[str, ...]:
         """Return the last lines that a pod wrote; none when it has not begun."""
         with asking("a log"):
@@ -111,14 +125,7 @@ class Jobs:
         return Outcome("failed", reason, log)
 
     def _template(self, gpu: bool) -> dict[str, Any]:
-        key = "job-gpu.json" if gpu else "job.json"
-        with asking("the template of Jobs"):
-            try:
-                found = self._core.read_namespaced_config_map("job", self.namespace).data or {}
-            except ApiException as error:
-                if error.status != 404:
-                    raise
-                raise UserError(f"namespace {self.namespace} has no ConfigMap 'job'; run 'make local-up'") from None
+        key, found = "job-gpu.json" if gpu else "job.json", self.templates()
         if key not in found:
             raise UserError(f"this cluster's stack has no {key}: it was not told of a GPU")
         return json.loads(found[key])  # type: ignore[no-any-return]
