@@ -31,7 +31,7 @@ def running_emulator(host: str = "127.0.0.1", port: int | None = None) -> Iterat
     command = [sys.executable, "-m", "tests.cloud.server", str(port), host]
     with subprocess.Popen(
         command,
-        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100"},
+        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100", "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -139,7 +139,7 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
 def test_what_the_cluster_lacks_is_told(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
-    with pytest.raises(UserError, match=r"no job-gpu\.json: it was not told of a GPU"):
+    with pytest.raises(UserError, match=r"no gpu.json: it was not told of a GPU"):
         platform.executions.start(TRAINING, "run", gpu=True)
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):
