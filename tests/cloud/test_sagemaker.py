@@ -8,19 +8,21 @@ from datetime import timedelta
 import boto3
 import pytest
 from botocore.response import StreamingBody
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 from typer.testing import CliRunner
 
 from pipelines import PIPELINES
 from pipelines.adapters.aws.endpoint import Endpoint
-from pipelines.adapters.aws.executions import Executions, Outcome
+from pipelines.adapters.aws.executions import Executions
 from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
 from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
+from pipelines.ports import Outcome
 from pipelines.spec import UserError
 from pipelines.spec.rendered import filled
 from tests.conftest import HISTORY, make_platform
+from tests.contract.executions import keeps_its_promises
 from tests.unit.test_rendered import PLACES, RENDERED
 
 pytestmark = pytest.mark.cloud
@@ -60,6 +62,18 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
     cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
     assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
+
+
+def test_sagemaker_keeps_what_every_place_promises(cloud):
+    keeps_its_promises(cloud)
+
+
+def test_a_run_is_stopped(cloud, stubbed):
+    executions, sagemaker, _ = stubbed
+    asked = {"PipelineExecutionArn": "arn:of-the-execution", "ClientRequestToken": ANY}
+    sagemaker.add_response("stop_pipeline_execution", {"PipelineExecutionArn": "arn:of-the-execution"}, asked)
+    executions.cancel("days")
+    sagemaker.assert_no_pending_responses()
 
 
 def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
