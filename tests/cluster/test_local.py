@@ -71,7 +71,7 @@ def environment(given, tmp_path_factory):
             patch.setenv(name, names.region)
         figures, began = Figures(), time.monotonic()
         local.up(given, EMULATOR, seconds=0)
-        until(lambda: all(one["status"]["phase"] == "Bound" for one in got("pvc", "-n", names.prefix)["items"]), 60)
+        until(lambda: all(one["status"].get("phase") == "Bound" for one in got("pvc", "-n", names.prefix)["items"]), 60)
         subprocess.run(PREPARE, shell=True, check=True)
         for one in got("deployments", "-n", names.prefix)["items"]:
             name = one["metadata"]["name"]
