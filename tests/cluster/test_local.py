@@ -32,7 +32,10 @@ from tests.conftest import HISTORY, NOW, make_platform
 from tests.e2e.load import until
 from tests.problems import parcels
 
-pytestmark = pytest.mark.cluster
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the emulator outlives its starter
+]
 
 DAY = timedelta(days=1)
 SINCE_STRIKE = parcels.STRIKE + 4 * DAY
