@@ -180,7 +180,7 @@ def forwarded(namespace, service, port):
         retries = urllib3.Retry(total=30, backoff_factor=0.1, backoff_max=0.5)
         urllib3.PoolManager().request("GET", f"http://127.0.0.1:{here}/", retries=retries)
         yield f"http://127.0.0.1:{here}"
-        forwarding.terminate()
+        forwarding.kill()  # it would wait for connections that are kept open
 
 
 def pods(namespace, component="serving"):
