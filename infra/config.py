@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from pipelines.spec import Strict, UserError
+from pipelines.spec import Strict, UserError, stack
+from pipelines.spec.quotas import quotas
 from pipelines.spec.strict import explain
 
 INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
@@ -55,22 +56,12 @@ class RealTime(Strict):
         return self
 
 
-class Training(Strict):
-    """Where models are trained.
-
-    Attributes:
-        instance: the type without a GPU.
-        gpu_instance: the type with one; None where none is needed, so that no quota is.
-        instances: of one job; more than one train together.
-        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
-        max_hours: after which a job is stopped.
-        warm_minutes: how long instances stay for the next job, at the price of running ones.
-    """
+class Training(stack.Training):
+    """Where models are trained: what the document says of it, within what SageMaker takes."""
 
     instance: str = Field(default="ml.m5.xlarge", pattern=INSTANCE)
     gpu_instance: str | None = Field(default=None, pattern=INSTANCE)
     instances: int = Field(default=1, ge=1, le=32)
-    spot: bool = True
     max_hours: int = Field(default=4, ge=1, le=120)
     warm_minutes: int = Field(default=0, ge=0, le=60)
 
@@ -186,6 +177,13 @@ class Config(Strict):
                 "the image is in another region's registry, which SageMaker does not take"
             ),
         }
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The instances that the account must allow, by the name of the quota."""
+        if isinstance(self.serving, Serverless):
+            return quotas(self.training)
+        return quotas(self.training, self.serving.instance, self.serving.max_instances)
 
     @property
     def in_vpc(self) -> bool:

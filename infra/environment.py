@@ -24,7 +24,7 @@ from infra.components.serving import Serving, ServingArgs
 from infra.config import Config
 from infra.document import Found, write
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.spec.rendered import Rendered, training_places
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Environment(pulumi.ComponentResource):
 
     def _places(self, image: str) -> dict[str, Any]:
         """Return what rendered pipelines leave open."""
-        names, training = self._wanted.names, self._wanted.config.training
+        names = self._wanted.names
         return {
             "project": names.project,
             "environment": names.environment,
@@ -119,11 +119,7 @@ class Environment(pulumi.ComponentResource):
             "bucket": names.bucket("store"),
             "lake": names.bucket("lake"),
             "key": self.keys.data.arn,
-            "instance": training.instance,
-            "gpu_instance": training.gpu_instance or training.instance,
-            "instances": training.instances,
-            "spot": training.spot,
-            "max_seconds": training.max_hours * 3600,
+            **training_places(self._wanted.config.training),
             "subnets": self._subnets,
             "security_groups": self._groups,
         }

@@ -3,6 +3,7 @@
 PIPELINES = {
     "feature": "pipelines.feature.pipeline",
     "training": "pipelines.training.pipeline",
+    "search": "pipelines.training.tuning",
     "deployment": "pipelines.deployment.pipeline",
     "monitor": "pipelines.monitor.pipeline",
     "continuous_training": "pipelines.continuous_training.pipeline",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.spec import Code, Strict
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
+    from pipelines.training.tuning import Tuner
 
 PROFILES = {
     # name: class              objects, tables, online store, events, audit key, tracking
@@ -104,6 +105,11 @@ class Platform:
     def tracking(self) -> "Tracking | NoTracking":
         """MLflow."""
         return self.profile.tracking
+
+    @cached_property
+    def tuner(self) -> "Tuner":
+        """What makes the trials of a search elsewhere."""
+        return self.profile.tuner
 
     @cached_property
     def models(self) -> "ModelStore":

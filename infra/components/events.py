@@ -108,6 +108,7 @@ def of_aws(names: Names) -> dict[str, dict[str, Any]]:
                 "currentPipelineExecutionStatus": ["Succeeded", "Failed", "Stopped"],
             },
         },
+        "searches": {"source": ["aws.sagemaker"], **tuning_job_ended(names)},
         "endpoint": {
             "source": ["aws.sagemaker"],
             "detail-type": ["SageMaker Endpoint State Change", "SageMaker Endpoint Deployment State Change"],
@@ -117,6 +118,17 @@ def of_aws(names: Names) -> dict[str, dict[str, Any]]:
             "source": ["aws.cloudwatch"],
             "detail-type": ["CloudWatch Alarm State Change"],
             "detail": {"alarmName": [{"prefix": names.of("")}], "state": {"value": ["ALARM"]}},
+        },
+    }
+
+
+def tuning_job_ended(names: Names) -> dict[str, Any]:
+    """Return the pattern of the end of a search, whose trials may be of use also when it was stopped."""
+    return {
+        "detail-type": ["SageMaker HyperParameter Tuning Job State Change"],
+        "detail": {
+            "HyperParameterTuningJobName": [{"prefix": names.of("")}],
+            "HyperParameterTuningJobStatus": ["Completed", "Stopped"],
         },
     }
 

@@ -48,11 +48,12 @@ class Training(Strict):
     """What training jobs are started with.
 
     Attributes:
-        instance, gpu_instance: types; None where no GPU is to be had.
-        instances: of one job.
-        spot: whether they may be taken away, and the job goes on from its checkpoint.
+        instance: the type without a GPU.
+        gpu_instance: the type with one, for networks; None where none is needed, so that no quota is.
+        instances: of one job of a network, which they train together.
+        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
         max_hours: after which a job is stopped.
-        warm_minutes: how long instances stay for the next job.
+        warm_minutes: how long instances stay for the next job, at the price of running ones.
     """
 
     instance: str = "ml.m5.xlarge"

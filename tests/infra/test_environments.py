@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from infra.components.pipelines import definition
 from infra.names import Names
 from infra.recording import record
 from pipelines.spec import Stack, UserError
-from pipelines.spec.rendered import RenderedPipeline, filled
+from pipelines.spec.rendered import filled
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra
@@ -277,9 +276,8 @@ def test_what_is_adopted_is_not_made():
 def test_a_network_without_subnets_is_left_out_of_a_pipeline_and_one_with_them_stays():
     network = {"VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{groups}}"}}
     job = {"Steps": [{"Arguments": {"NetworkConfig": network, "VpcConfig": network["VpcConfig"], "RoleArn": "r"}}]}
-    rendered = RenderedPipeline(definition=job)
-    assert definition(rendered, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
-    inside = definition(rendered, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
+    assert filled(job, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
+    inside = filled(job, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
     assert inside["NetworkConfig"] == {"VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]}}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
+    from pipelines.adapters.aws.tuning import TuningJobs
     from pipelines.feature.offline import Lookup
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
@@ -121,6 +122,13 @@ class Aws:
 
         prefix = f"{self.stack.project}-{self.stack.environment}"
         return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
+
+    @cached_property
+    def tuner(self) -> "TuningJobs":
+        """SageMaker tuning jobs."""
+        from pipelines.adapters.aws.tuning import TuningJobs
+
+        return TuningJobs(self.client("sagemaker"), self.objects, self.stack)
 
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.local.signer import FileSigner
     from pipelines.tables import Tables
     from pipelines.tracking import Tracking
+    from pipelines.training.tuning import NoTuner
 
 
 class Local:
@@ -64,6 +65,13 @@ class Local:
     def watch(self, _registry: object) -> Callable[[], None]:
         """Do nothing: Prometheus asks for what the serving app counts."""
         return lambda: None
+
+    @cached_property
+    def tuner(self) -> "NoTuner":
+        """None: 'mlops sweep' makes the trials itself."""
+        from pipelines.training.tuning import NoTuner
+
+        return NoTuner()
 
     @cached_property
     def tracking(self) -> "Tracking":
