@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
+    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
     from pipelines.model_store import ModelStore
-    from pipelines.ports import ObjectStore, OnlineStore, Queue, Signer
+    from pipelines.ports import Gauges, ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
     from pipelines.runner import Observer, Runner
     from pipelines.serving.log import LogReader
@@ -105,6 +106,16 @@ class Platform:
     def tracking(self) -> "Tracking | NoTracking":
         """MLflow."""
         return self.profile.tracking
+
+    @cached_property
+    def gauges(self) -> "Gauges":
+        """Where what batch work measured is shown and held to bounds."""
+        return self.profile.gauges
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
+        return self.profile.upkeep
 
     @cached_property
     def tuner(self) -> "Tuner":

@@ -2,9 +2,9 @@
 
 The texts of a definition may name what only the stack knows, in double braces: ``{{project}}``, ``{{environment}}``,
 ``{{account}}``, ``{{region}}``, ``{{image}}``, ``{{role}}``, ``{{bucket}}``, ``{{lake}}``, ``{{key}}``, the settings
-of training ``{{instance}}``, ``{{spot}}``, ``{{max_seconds}}``, ``{{max_wait_seconds}}``, ``{{keep_alive_seconds}}``, and
-the lists ``{{subnets}}`` and ``{{security_groups}}``. A place whose value is None is left out with its key, and so is a
-network without subnets.
+of training ``{{instance}}``, ``{{spot}}``, ``{{max_seconds}}``, ``{{max_wait_seconds}}``, ``{{keep_alive_seconds}}``,
+and the lists ``{{subnets}}`` and ``{{security_groups}}``. A place whose value is None is left out with its key, and so
+is a network without subnets.
 """
 
 import re

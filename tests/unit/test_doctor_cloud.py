@@ -17,7 +17,7 @@ from pipelines.doctor import State, cloud, examine
 from pipelines.doctor.maturity import WORKFLOWS, maturity
 from pipelines.doctor.quotas import quotas, wanted
 from pipelines.doctor.tools import TOOLS, Tool, tools
-from pipelines.spec import Cloud
+from pipelines.spec import Cloud, UserError
 from pipelines.spec.setup import Identities, Setup, setup_parameter
 from pipelines.spec.stack import parameter_name
 from tests.conftest import PROBLEMS, ROOT

@@ -10,12 +10,16 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
+from monitoring.alarms import Measurements
+from monitoring.measures import measures
 from pipelines import PIPELINES
 from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
+from pipelines.cli.cloud import alarms
 from pipelines.spec.rendered import Rendered, filled, training_places
 from pipelines.spec.stack import Training
 from tests.cloud.emulator import ROOT
+from tests.conftest import NOW
 
 RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
 REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
@@ -73,6 +77,16 @@ def test_one_that_is_not_on_spot_is_not_waited_for_and_its_instances_may_stay_wa
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 14_400}
     assert job["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
     assert "KeepAlivePeriodInSeconds" not in trains(spot=False)["ResourceConfig"]
+
+
+def test_the_alarms_that_are_committed_are_those_of_the_monitors():
+    assert RENDERED.alarms == alarms(), "run 'mlops render' and commit"
+
+
+def test_each_alarm_is_on_a_metric_that_the_monitors_send():
+    measured = Measurements(as_of=NOW, model="m", version=1)
+    sent = {(measure.name, *measure.labels.items()) for measure in measures(measured, [])}
+    assert {(alarm.metric, *alarm.dimensions.items()) for alarm in RENDERED.alarms.values()} <= sent
 
 
 def test_a_request_that_is_wrong_is_found():

@@ -53,6 +53,10 @@ class Executions:
         self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
         return arn
 
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run was started here."""
+        return self._objects.read(_key(run_id)) is not None
+
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
         """Return where a run stands. Only records of its steps, and what they made, count as success.
 

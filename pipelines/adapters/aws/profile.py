@@ -18,12 +18,15 @@ from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from pipelines.adapters.aws.athena import Athena
     from pipelines.adapters.aws.endpoint import Endpoint
     from pipelines.adapters.aws.executions import Executions
+    from pipelines.adapters.aws.metrics import CloudWatchGauges
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
     from pipelines.adapters.aws.tuning import TuningJobs
+    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
@@ -99,12 +102,7 @@ class Aws:
     @cached_property
     def lookup(self) -> "Lookup":
         """Athena where the settings say so, else none: DuckDB joins on this machine."""
-        from pipelines.adapters.aws.athena import Athena
-
-        if self._settings.join == "duckdb":
-            return None
-        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
-        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables).lookup
+        return None if self._settings.join == "duckdb" else self._athena.lookup
 
     @cached_property
     def endpoint(self) -> "Endpoint":
@@ -113,7 +111,8 @@ class Aws:
 
         if self.stack.endpoint is None:
             raise UserError(f"{self.stack.environment!r} has no SageMaker endpoint; give the app's --url")
-        return Endpoint(self.client("sagemaker-runtime", attempts=1, seconds=60), self.stack.endpoint)
+        clients = self.client("sagemaker-runtime", attempts=1, seconds=60), self.client("sagemaker")
+        return Endpoint(*clients, self.stack.endpoint)
 
     @cached_property
     def executions(self) -> "Executions":
@@ -122,6 +121,18 @@ class Aws:
 
         prefix = f"{self.stack.project}-{self.stack.environment}"
         return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
+
+    @cached_property
+    def gauges(self) -> "CloudWatchGauges":
+        """CloudWatch."""
+        from pipelines.adapters.aws.metrics import CloudWatchGauges
+
+        return CloudWatchGauges(self.client("cloudwatch"), self.stack.metrics)
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """Athena."""
+        return self._athena.maintain
 
     @cached_property
     def tuner(self) -> "TuningJobs":
@@ -148,6 +159,13 @@ class Aws:
         """Return a client of a service; see :func:`pipelines.adapters.aws.clients.client`."""
         attempts = attempts or self._settings.attempts
         return client(self._session, service, self.stack.endpoint_url, attempts=attempts, seconds=seconds)
+
+    @cached_property
+    def _athena(self) -> "Athena":
+        from pipelines.adapters.aws.athena import Athena
+
+        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
+        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables)
 
     @cached_property
     def _session(self) -> boto3.Session:

@@ -11,6 +11,7 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from pipelines.adapters.local.gauges import TextGauges
     from pipelines.adapters.local.online import SqliteOnline
     from pipelines.adapters.local.queue import SqliteQueue
     from pipelines.adapters.local.signer import FileSigner
@@ -65,6 +66,17 @@ class Local:
     def watch(self, _registry: object) -> Callable[[], None]:
         """Do nothing: Prometheus asks for what the serving app counts."""
         return lambda: None
+
+    @cached_property
+    def gauges(self) -> "TextGauges":
+        """A text file, in Prometheus' format."""
+        from pipelines.adapters.local.gauges import TextGauges
+
+        return TextGauges(self.home / "metrics")
+
+    @cached_property
+    def upkeep(self) -> None:
+        """None: tables in files are left as they are."""
 
     @cached_property
     def tuner(self) -> "NoTuner":
