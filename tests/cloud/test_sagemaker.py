@@ -180,7 +180,7 @@ def test_status_shows_why_a_run_failed_with_the_end_of_its_log(function, cloud, 
     cloud.runner.start(feature, DAYS, "days")
     cloud.aws.executions.start(feature, "days")
     told = CliRunner().invoke(app, ["status"]).output
-    assert "0 of 4 steps done, failed on SageMaker" in " ".join(told.split())
+    assert "0 of 5 steps done, failed on SageMaker" in " ".join(told.split())
     assert "SageMaker says Succeeded, but step feature/extract" in " ".join(told.split())
     log = ("one", "two [x]", *"345678")
     failed = Outcome("failed", "extract: AlgorithmError: out of memory", log)

@@ -184,6 +184,18 @@ def test_alarms_call_people_and_those_of_the_endpoint_the_tick_as_well(resources
     assert one(resources, "Permission", "alarms").props["principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
 
 
+def test_the_end_of_a_search_of_this_environment_calls_the_function_and_no_other_does(resources):
+    rule = one(resources, "EventRule", "searched").props
+    pattern = json.loads(rule["eventPattern"])
+    (prefix,) = (each["prefix"] for each in pattern["detail"]["HyperParameterTuningJobName"])
+    environment = Stack.from_json(document(resources)).environment
+    assert (pattern["source"], prefix) == (["aws.sagemaker"], f"thing-{environment}-")
+    assert "Failed" not in pattern["detail"]["HyperParameterTuningJobStatus"]
+    target = one(resources, "EventTarget", "searched").props
+    assert target["deadLetterConfig"] and target["targetId"] == "function"
+    assert one(resources, "Permission", "searched").props["principal"] == "events.amazonaws.com"
+
+
 def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resources):
     pipeline = one(resources, "Pipeline", "training").props
     text = pipeline["pipelineDefinition"]

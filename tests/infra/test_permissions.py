@@ -35,6 +35,18 @@ CASES = [
     ("jobs", "dynamodb:DeleteTable", TABLE, False),
     ("jobs", "events:PutEvents", BUS, True),
     ("jobs", "sagemaker:CreateTrainingJob", JOB, True),
+    (
+        "jobs",
+        "sagemaker:CreateHyperParameterTuningJob",
+        JOB.replace("training-job/pipelines", "hyper-parameter-tuning-job/thing-dev"),
+        True,
+    ),
+    (
+        "jobs",
+        "sagemaker:CreateHyperParameterTuningJob",
+        JOB.replace("training-job/pipelines", "hyper-parameter-tuning-job/thing-prod"),
+        False,
+    ),
     ("jobs", "sagemaker:UpdateEndpoint", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/thing-dev", False),
     ("jobs", "iam:PassRole", f"{ROLE}jobs", True),
     ("jobs", "iam:PassRole", f"{ROLE}tick", False),
