@@ -14,6 +14,7 @@ from pipelines.spec.strict import explain
 
 INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 IMAGE = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9._/-]+@sha256:[0-9a-f]{64}$"
+ROLE = r"^arn:aws:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+$"
 _ACCELERATED = re.compile(r"^ml\.(p|g|inf|trn)\d")
 
 Account = Annotated[str, BeforeValidator(lambda given: f"{given:012d}" if type(given) is int else given)]
@@ -96,12 +97,14 @@ class Adopted(Strict):
         mlflow: ARN of a SageMaker MLflow, or the URL of a server.
         budget: name of a budget that covers the environment; its owner answers for the stop action.
         topic: ARN of the SNS topic of alarms.
+        data: the raw tables of another environment in the same region, whose ``readers`` name this one's jobs.
     """
 
     vpc: Vpc | None = None
     mlflow: str | None = Field(default=None, pattern=r"^(arn:aws:sagemaker:|https://)\S+$")
     budget: str | None = None
     topic: str | None = Field(default=None, pattern=r"^arn:aws:sns:[a-z0-9-]+:\d{12}:\S+$")
+    data: stack.Lent | None = None
 
 
 class Config(Strict):
@@ -123,6 +126,7 @@ class Config(Strict):
         backup_days: of daily backups; 0 for none.
         expires: the day on which the environment asks to be torn down.
         adopt: what it shares.
+        readers: ARNs of roles that may read the raw tables, such as of the jobs of the environment that trains.
         emulator: URL of an emulator of AWS in place of AWS; ``AWS_ENDPOINT_URL`` names it to Pulumi as well.
     """
 
@@ -141,6 +145,7 @@ class Config(Strict):
     backup_days: int = Field(default=0, ge=0, le=365)
     expires: date | None = None
     adopt: Adopted = Adopted()
+    readers: tuple[Annotated[str, Field(pattern=ROLE)], ...] = ()
     emulator: str | None = Field(default=None, pattern=r"^http://\S+$")
 
     @model_validator(mode="after")

@@ -95,4 +95,5 @@ def fields(found: Found) -> dict[str, Any]:
         "alarms": found.topic,
         "mlflow": found.mlflow,
         "endpoint": found.endpoint,
+        "lent": config.adopt.data.model_dump() if config.adopt.data else None,
     }

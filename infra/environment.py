@@ -69,7 +69,10 @@ class Environment(pulumi.ComponentResource):
         network = Network(NetworkArgs(names, config.adopt.vpc), self._child) if config.in_vpc else None
         self._subnets = network.subnets if network else []
         self._groups = network.security_groups if network else []
-        self.identity = Identity(IdentityArgs(names, key, self.keys.signer.arn, self._subnets), self._child)
+        lender = config.adopt.data.role if config.adopt.data else None
+        self.identity = Identity(
+            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender), self._child
+        )
         self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
         self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
         mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready

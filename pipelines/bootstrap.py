@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.release_log import ReleaseLog
     from pipelines.runner import Observer, Runner
     from pipelines.serving.log import LogReader
-    from pipelines.spec import Code, Strict
+    from pipelines.spec import Code, Source, Strict
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
     from pipelines.training.tuning import Tuner
@@ -54,6 +54,14 @@ class Platform:
     def problem(self) -> Problem:
         """The problem that the settings name."""
         return Problem.load(self.settings.problem)
+
+    @cached_property
+    def source(self) -> "Source":
+        """Where raw rows come from: the problem's own source, or what another environment lends."""
+        from pipelines.feature.lent import lent_source
+
+        lender = self.profile.lender
+        return lent_source(self.problem, lender) if lender else self.problem.read
 
     @cached_property
     def code(self) -> "Code":

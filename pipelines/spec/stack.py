@@ -44,6 +44,18 @@ class Features(Strict):
     online: str
 
 
+class Lent(Strict):
+    """What another environment lends: its raw tables, to read.
+
+    Attributes:
+        environment: its name.
+        role: ARN of the role there that may read them, and that this environment's jobs may take.
+    """
+
+    environment: str
+    role: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/\S+-reader$")
+
+
 class Training(Strict):
     """What training jobs are started with.
 
@@ -101,6 +113,7 @@ class Stack(Strict):
         alarms: ARN of the SNS topic that people subscribe to.
         mlflow: ARN of the managed MLflow, a URL, or None where there is none.
         endpoint: name of the serving endpoint; None where Kubernetes serves.
+        lent: the environment whose raw rows this one learns from; None where the problem's own source is read.
     """
 
     project: str
@@ -119,3 +132,4 @@ class Stack(Strict):
     alarms: str
     mlflow: str | None = None
     endpoint: str | None = None
+    lent: Lent | None = None

@@ -235,6 +235,7 @@ WITHIN = (
         ("logs:CreateLogStream", arn("logs", "log-group:/aws/lambda/fleet-dev-tick:log-stream:x"), {}),
         ("cloudwatch:PutMetricData", "*", {}),
         ("ssm:GetParameter", arn("ssm", "parameter/fleet/dev/stack"), {}),
+        ("sts:AssumeRole", "arn:aws:iam::210987654321:role/fleet-prod-reader", {}),
         ("ecr:BatchGetImage", arn("ecr", "repository/fleet"), {}),
         ("iam:PassRole", arn("iam", "role/fleet-dev-jobs"), {"iam:PassedToService": "sagemaker.amazonaws.com"}),
         (

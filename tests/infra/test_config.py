@@ -53,6 +53,11 @@ def test_they_follow_from_cloud_toml_and_pyproject():
         ({"region": "cn-north-1"}, "China and GovCloud"),
         ({"training": {"spot": True, "warm_minutes": 10}}, "no spot instances warm"),
         ({"training": {"gpu_instance": "ml.m5.large"}}, "has no GPU"),
+        ({"readers": ["thing-dev-jobs"]}, "readers.0: String should match pattern"),
+        (
+            {"adopt": {"data": {"environment": "prod", "role": "arn:aws:iam::123456789012:role/thing-prod-jobs"}}},
+            "adopt.data.role: String should match",
+        ),
         ({"serving": {**REAL_TIME, "min_instances": 3, "max_instances": 2}}, "is more than max_instances"),
         ({"serving": {**SERVERLESS, "memory_mb": 3000}}, "memory_mb"),
         ({"serving": {**SERVERLESS, "instance": "ml.m5.large"}}, "instance: unknown key"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from pipelines.adapters.aws.clients import client
+from pipelines.adapters.aws.clients import asking, client
 from pipelines.adapters.aws.document import read_stack
 from pipelines.adapters.aws.objects import S3Objects
 from pipelines.settings import Settings
@@ -64,15 +64,22 @@ class Aws:
     @cached_property
     def tables(self) -> "Tables":
         """Iceberg tables on S3, their catalog in Glue; the bucket encrypts them by the stack's key."""
-        from pipelines.adapters.aws.catalog import glue_catalog
-        from pipelines.tables import Tables
+        return _tables(self.stack, self.client("glue"), self.client("glue", attempts=1), {})
 
-        s3 = {"s3.region": self.stack.region}
-        if self.stack.endpoint_url:
-            s3 |= {"s3.endpoint": self.stack.endpoint_url, "s3.force-virtual-addressing": "false"}
-        warehouse = f"s3://{self.stack.store.lake}/tables"
-        load = partial(glue_catalog, self.client("glue"), self.client("glue", attempts=1), warehouse, s3)
-        return Tables(load, f"{self.stack.features.catalog}_")
+    @cached_property
+    def lender(self) -> "Tables | None":
+        """The tables of the environment whose raw rows this one may read, by a role of that one that trusts ours."""
+        lent = self.stack.lent
+        if lent is None:
+            return None
+        with asking("STS"):
+            answer = self.client("sts").assume_role(RoleArn=lent.role, RoleSessionName=self.stack.environment)
+        keys = [answer["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+        session = boto3.Session(*keys, region_name=self._session.region_name)
+        stack = read_stack(session, self.project, lent.environment)
+        glue, glue_once = (client(session, "glue", stack.endpoint_url, attempts=attempts) for attempts in (18, 1))
+        names = ("s3.access-key-id", "s3.secret-access-key", "s3.session-token")
+        return _tables(stack, glue, glue_once, dict(zip(names, keys, strict=True)))
 
     @cached_property
     def online(self) -> "DynamoOnline":
@@ -174,3 +181,15 @@ class Aws:
         if session.region_name:
             return session
         return boto3.Session(region_name=load_toml(self._root / "cloud.toml", Cloud).region)
+
+
+def _tables(stack: Stack, glue: Any, glue_once: Any, credentials: dict[str, str]) -> "Tables":
+    """Return an environment's tables; without credentials their files are read by those of this process."""
+    from pipelines.adapters.aws.catalog import glue_catalog
+    from pipelines.tables import Tables
+
+    s3 = {"s3.region": stack.region, **credentials}
+    if stack.endpoint_url:
+        s3 |= {"s3.endpoint": stack.endpoint_url, "s3.force-virtual-addressing": "false"}
+    load = partial(glue_catalog, glue, glue_once, f"s3://{stack.store.lake}/tables", s3)
+    return Tables(load, f"{stack.features.catalog}_")

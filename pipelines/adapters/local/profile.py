@@ -39,6 +39,10 @@ class Local:
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
 
     @cached_property
+    def lender(self) -> None:
+        """None: raw rows come from the problem's source."""
+
+    @cached_property
     def online(self) -> "SqliteOnline":
         """SQLite."""
         from pipelines.adapters.local.online import SqliteOnline
