@@ -125,6 +125,7 @@ class Config(Strict):
         retention_days: of logs and predictions, and of data that was replaced.
         backup_days: of daily backups; 0 for none.
         expires: the day on which the environment asks to be torn down.
+        dispatch: the GitHub App that is told of triggers at once; None to have them polled.
         adopt: what it shares.
         readers: ARNs of roles that may read the raw tables, such as of the jobs of the environment that trains.
         emulator: URL of an emulator of AWS in place of AWS; ``AWS_ENDPOINT_URL`` names it to Pulumi as well.
@@ -144,6 +145,7 @@ class Config(Strict):
     retention_days: Literal[30, 60, 90, 180, 365, 400, 545, 731] = 30
     backup_days: int = Field(default=0, ge=0, le=365)
     expires: date | None = None
+    dispatch: stack.Dispatch | None = None
     adopt: Adopted = Adopted()
     readers: tuple[Annotated[str, Field(pattern=ROLE)], ...] = ()
     emulator: str | None = Field(default=None, pattern=r"^http://\S+$")

@@ -95,5 +95,6 @@ def fields(found: Found) -> dict[str, Any]:
         "alarms": found.topic,
         "mlflow": found.mlflow,
         "endpoint": found.endpoint,
+        "dispatch": config.dispatch.model_dump() if config.dispatch else None,
         "lent": config.adopt.data.model_dump() if config.adopt.data else None,
     }

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from infra.components.backup import Backup, BackupArgs
 from infra.components.cost import Cost, CostArgs
+from infra.components.dispatch import Dispatch, DispatchArgs
 from infra.components.events import Events, EventsArgs
 from infra.components.identity import Identity, IdentityArgs
 from infra.components.keys import Keys, KeysArgs
@@ -69,9 +70,10 @@ class Environment(pulumi.ComponentResource):
         network = Network(NetworkArgs(names, config.adopt.vpc), self._child) if config.in_vpc else None
         self._subnets = network.subnets if network else []
         self._groups = network.security_groups if network else []
+        app_key = config.dispatch.key if config.dispatch else None
         lender = config.adopt.data.role if config.adopt.data else None
         self.identity = Identity(
-            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender), self._child
+            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender, app_key), self._child
         )
         self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
         self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
@@ -101,6 +103,14 @@ class Environment(pulumi.ComponentResource):
             ),
             self._child,
         )  # fmt: skip
+        if config.dispatch:
+            told = identity.ready("dispatch")
+            Dispatch(
+                DispatchArgs(
+                    names, image, told, key, self.events.bus.name, dead, self.notices.topic, config.retention_days
+                ),
+                self._child,
+            )
         return Serving(
             ServingArgs(
                 names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,

@@ -126,6 +126,17 @@ class Permissions:
             statement(["sqs:SendMessage"], [self.names.arn("sqs", self.names.of("dead"))]),
         ]
 
+    def dispatch(self, key: str) -> list[Statement]:
+        """The function that tells GitHub of triggers: its App's key to sign with, and the document that names it."""
+        return [
+            statement(["kms:Sign"], [key]),
+            *self._objects("store", read=["stack.json"]),
+            self._use_key(),
+            self._logs(f"/aws/lambda/{self.names.of('dispatch')}"),
+            self._stack_parameter(),
+            statement(["sqs:SendMessage"], [self.names.arn("sqs", self.names.of("dead"))]),
+        ]
+
     def reader(self) -> list[Statement]:
         """Another environment that learns from what this one ingested: raw tables to read, labels among them."""
         lake, raw = f"arn:aws:s3:::{self.names.bucket('lake')}", f"{LAKE_TABLES.removesuffix('*')}raw"

@@ -55,11 +55,14 @@ class Events(pulumi.ComponentResource):
             self._rule("expiry", names, {"detail-type": ["expired"]}, self.bus.name, self.operations),
             *(self._rule(part, names, pattern, "default", self.operations) for part, pattern in of_aws(names).items()),
         ]
-        called = names.arn("events", f"rule/{names.of('searched')}")  # the release tick's own
+        called = [
+            names.arn("events", f"rule/{path}")
+            for path in (names.of("searched"), f"{names.prefix}/{names.of('dispatch')}")
+        ]
         queues: tuple[tuple[str, aws.sqs.Queue, list[pulumi.Input[str]]], ...] = (
             ("events", self.queue, [rule.arn for rule in sent]),
             ("operations", self.operations, [rule.arn for rule in seen]),
-            ("dead", self.dead, [*(rule.arn for rule in sent + seen), called]),
+            ("dead", self.dead, [*(rule.arn for rule in sent + seen), *called]),
         )
         for part, queue, rules in queues:
             policy = pulumi.Output.json_dumps(queue_policy(names, part, rules), sort_keys=True)

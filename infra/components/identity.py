@@ -22,6 +22,7 @@ class IdentityArgs:
         subnets: of jobs, endpoint and tick; empty outside of a VPC.
         readers: ARNs of the roles that may read the raw tables.
         lender: ARN of the role by which the jobs read another environment's; None when they need none.
+        app_key: ARN of the key of the GitHub App that is told of triggers; None where none is.
     """
 
     names: Names
@@ -30,6 +31,7 @@ class IdentityArgs:
     subnets: list[Text]
     readers: tuple[str, ...] = ()
     lender: str | None = None
+    app_key: str | None = None
 
 
 class Identity(pulumi.ComponentResource):
@@ -55,6 +57,8 @@ class Identity(pulumi.ComponentResource):
         self.tick = self.role("tick", LAMBDA, [*may.tick(), *net])
         self.scheduler = self.role("scheduler", SCHEDULER, may.scheduler())
         self.mlflow = self.role("mlflow", SAGEMAKER, may.mlflow())
+        if args.app_key:
+            self.role("dispatch", LAMBDA, may.dispatch(args.app_key))
         if args.readers:
             self._role("reader", trust_roles(args.readers), may.reader())
         self.register_outputs({"jobs": self.jobs.arn, "serving": self.serving.arn})

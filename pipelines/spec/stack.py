@@ -56,6 +56,24 @@ class Lent(Strict):
     role: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/\S+-reader$")
 
 
+class Dispatch(Strict):
+    """A GitHub App that is told of triggers at once.
+
+    Attributes:
+        app: its client ID.
+        installation: on the repository.
+        repository: owner and name.
+        key: ARN of the KMS key that holds the App's private key (RSA_2048, SIGN_VERIFY).
+        api: of GitHub, or of a GitHub Enterprise Server.
+    """
+
+    app: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    installation: int = Field(gt=0)
+    repository: str = Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")
+    key: str = Field(pattern=r"^arn:aws:kms:\S+:key/\S+$")
+    api: str = Field(default="https://api.github.com", pattern=r"^https?://\S+[^/]$")
+
+
 class Training(Strict):
     """What training jobs are started with.
 
@@ -113,6 +131,7 @@ class Stack(Strict):
         alarms: ARN of the SNS topic that people subscribe to.
         mlflow: ARN of the managed MLflow, a URL, or None where there is none.
         endpoint: name of the serving endpoint; None where Kubernetes serves.
+        dispatch: the GitHub App that is told of triggers; None where workflows poll alone.
         lent: the environment whose raw rows this one learns from; None where the problem's own source is read.
     """
 
@@ -132,4 +151,5 @@ class Stack(Strict):
     alarms: str
     mlflow: str | None = None
     endpoint: str | None = None
+    dispatch: Dispatch | None = None
     lent: Lent | None = None

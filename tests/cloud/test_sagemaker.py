@@ -186,7 +186,7 @@ def test_status_shows_why_a_run_failed_with_the_end_of_its_log(function, cloud, 
     failed = Outcome("failed", "extract: AlgorithmError: out of memory", log)
     monkeypatch.setattr(Executions, "outcome", lambda *_: failed)
     told = CliRunner().invoke(app, ["status"]).output
-    assert "out of memory" in told and "  8\n" in told and "one" not in told
+    assert "out of memory" in told and "  8\n" in told and "  two" not in told
     (shown,) = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["runs"]
     assert (shown["failed"], shown["log"]) == (failed.reason, list(log[-5:]))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.athena import Athena
     from pipelines.adapters.aws.endpoint import Endpoint
     from pipelines.adapters.aws.executions import Executions
+    from pipelines.adapters.aws.github_app import GitHubApp
     from pipelines.adapters.aws.metrics import CloudWatchGauges
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
@@ -120,6 +121,15 @@ class Aws:
             raise UserError(f"{self.stack.environment!r} has no SageMaker endpoint; give the app's --url")
         clients = self.client("sagemaker-runtime", attempts=1, seconds=60), self.client("sagemaker")
         return Endpoint(*clients, self.stack.endpoint)
+
+    @cached_property
+    def github(self) -> "GitHubApp":
+        """The GitHub App that is told of triggers."""
+        from pipelines.adapters.aws.github_app import GitHubApp
+
+        if self.stack.dispatch is None:
+            raise UserError(f"{self.stack.environment!r} states no dispatch, so GitHub is told of nothing")
+        return GitHubApp(self.client("kms"), self.stack.dispatch)
 
     @cached_property
     def executions(self) -> "Executions":
