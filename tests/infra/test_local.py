@@ -55,6 +55,20 @@ def test_everything_is_in_the_namespace_and_bears_the_labels():
         assert labels["app.kubernetes.io/managed-by"] == "pulumi" and labels["app.kubernetes.io/component"]
 
 
+def test_with_pulumi_nothing_is_made_before_its_namespace_and_no_pod_before_its_account_and_settings():
+    made = {(one.type.rpartition(":")[2], one.name): one for one in local() if one.type.startswith("kubernetes:")}
+    needs = {one.urn: set(one.needs) for one in local()}
+
+    def before(urn):
+        return needs.get(urn, set()).union(*(before(need) for need in needs.get(urn, ())))
+
+    for (kind, name), one in made.items():
+        if kind not in ("Namespace", "PriorityClass"):
+            assert made["Namespace", "namespace"].urn in before(one.urn), (kind, name)
+        if kind in ("Deployment", "CronJob"):
+            assert {made["ServiceAccount", "serving"].urn, made["Secret", "emulator"].urn} <= before(one.urn)
+
+
 def test_the_namespace_takes_restricted_pods_alone():
     labels = objects()["Namespace", "thing-local"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"

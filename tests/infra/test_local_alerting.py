@@ -59,9 +59,7 @@ def test_drift_becomes_one_event_for_continuous_training(tmp_path, start):
             "/etc/prometheus": str(tmp_path), "alertmanager:9093": f"localhost:{alert}",
             "watch:8000": f"localhost:{watch}", "15s": "1s", f"localhost:{prometheus.PORT}": f"localhost:{prom}",
         }  # fmt: skip
-        for before, now in places.items():
-            text = text.replace(before, now)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(re.sub("|".join(places), lambda found, here=places: here[found[0]], text))
     calls = alertmanager.files(str(tmp_path), f"http://localhost:{watch}/alerts")["alertmanager.yml"]
     (tmp_path / "alertmanager.yml").write_text(re.sub("group_wait: 10s", "group_wait: 1s", calls))
     environ = {"PATH": "/usr/bin:/bin", "RATCHET_HOME": str(tmp_path / "home"), "RATCHET_PROBLEM": PROBLEMS[0]}
