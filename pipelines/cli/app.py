@@ -20,6 +20,7 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+On = Annotated[str, typer.Option(help="here, or aws: start it on SageMaker and return at once.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The moment to act at, in UTC. Default: now."),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import AsOf, Json, app, console, moment
-from pipelines.cli.work import tell
+from pipelines.cli.app import AsOf, Json, On, app, console, moment
+from pipelines.cli.work import placed, start_there, tell
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -23,18 +23,25 @@ def sweep(
     as_of: AsOf = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
     run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
+    on: On = "here",
     as_json: Json = False,
 ) -> None:
-    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other."""
+    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other.
+
+    With --on aws a SageMaker tuning job makes the trials, and its end starts the training: 'mlops follow' tells.
+    """
     from pipelines.bootstrap import pipeline
     from pipelines.training import TrainingParams
     from pipelines.training.search import open_study, seconds, space_of, winner
     from pipelines.training.search_plots import draw
 
-    platform: Platform = context.obj
+    platform: Platform = placed(context.obj, on)
     statement, training = platform.problem.statement, pipeline("training")
     space_of(platform.problem, estimator)
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    if on == "aws":
+        _tune(platform, estimator, moment(as_of), workers, run_id, as_json)
+        return
     if not platform.runner.exists(training, run_id):
         reason = f"search started by {getpass.getuser()}"
         params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=(estimator,))
@@ -64,6 +71,23 @@ def sweep(
             training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final
         )
     tell(platform, final, platform.runner.run(training, final), as_json)
+
+
+def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, run_id: str, as_json: bool) -> None:
+    """Start the search on SageMaker."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.training.tuning import SearchParams
+    from pipelines.training.tuning_job import tuning_job
+
+    search = pipeline("search")
+    tuning_job(platform.problem.statement, estimator, workers)  # what SageMaker would refuse is told now
+    if not platform.runner.exists(search, run_id):
+        reason = f"search started by {getpass.getuser()}"
+        params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
+        platform.runner.start(search, params, run_id)
+    start_there(platform, search, run_id, as_json)
+    if not as_json:
+        console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
 
 
 def _search(settings: "Settings", root: Path, run_id: str, estimator: str, workers: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -47,7 +47,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
-    on: Annotated[str, typer.Option(help="here, or aws: start it on SageMaker and return at once.")] = "here",
+    on: On = "here",
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -56,19 +56,13 @@ def run(
     continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
     """
     from pipelines.bootstrap import pipeline
-    from pipelines.spec import UserError
     from pipelines.starting import parameters
 
-    platform: Platform = context.obj
-    chosen = pipeline(name)
-    if on not in ("here", "aws"):
-        raise UserError(f"--on {on}: write here or aws")
-    if on == "aws":
-        platform = platform.changed({"profile": "aws"})
+    platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
         run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
     if on == "aws":
-        _start_on_aws(platform, chosen, run_id, as_json)
+        start_there(platform, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -118,8 +112,20 @@ def train(
         console.print(f"  [dim]profile[/] {page}")
 
 
-def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    execution = platform.aws.executions.start(chosen, run_id)
+def placed(platform: "Platform", on: str) -> "Platform":
+    """Return the platform of the place that ``--on`` names."""
+    from pipelines.spec import UserError
+
+    if on not in ("here", "aws"):
+        raise UserError(f"--on {on}: write here or aws")
+    return platform.changed({"profile": "aws"}) if on == "aws" else platform
+
+
+def start_there(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    """Start a recorded run on SageMaker, and say how to follow it."""
+    from pipelines.starting import start_on_aws
+
+    execution = start_on_aws(platform, chosen, run_id)
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return

@@ -15,6 +15,7 @@ from pipelines.spec.problem import (
     RawTable,
     Resumable,
     Scalar,
+    Source,
     Statement,
     Task,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "Scalar",
     "Serving",
     "Shadow",
+    "Source",
     "Space",
     "Stack",
     "Statement",

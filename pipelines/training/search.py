@@ -68,14 +68,10 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
     space, budget = space_of(problem, estimator), problem.statement.training.budget
     ends = time.monotonic() + budget.minutes * 60
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
-    metric = problem.statement.gates.champion_comparison.metric
+    score = scorer(problem, validation)
 
     def spent() -> bool:
         return time.monotonic() >= ends or used_up(study, budget)
-
-    def score(fitted: Any) -> float:
-        predicted = predict(fitted, validation[0], problem.statement.task)
-        return quality(problem.statement, validation[1], predicted)[metric]
 
     def trial(trial: Trial) -> float:
         def report(step: int, value: float) -> None:
@@ -83,15 +79,27 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
             if trial.should_prune() or spent():
                 raise TrialPruned
 
-        return _fitted_score(lambda: new_estimator(problem, estimator, suggested(trial, space)), train, score, report)
+        return fitted_score(lambda: new_estimator(problem, estimator, suggested(trial, space)), train, score, report)
 
     while not spent():
         study.optimize(trial, n_trials=1)
 
 
-def _fitted_score(
+def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], float]:
+    """Return what scores a fitted estimator on the validation period, by the metric that candidates are compared by."""
+    metric = problem.statement.gates.champion_comparison.metric
+
+    def score(fitted: Any) -> float:
+        predicted = predict(fitted, validation[0], problem.statement.task)
+        return quality(problem.statement, validation[1], predicted)[metric]
+
+    return score
+
+
+def fitted_score(
     new: Callable[[], Any], train: tuple[Any, Any], score: Callable[[Any], float], report: Callable[[int, float], None]
 ) -> float:
+    """Fit an estimator and return its score; ``report`` hears the number and the score of each stage on the way."""
     X, y = train
     fitted = new()
     if hasattr(fitted, "on_epoch"):
