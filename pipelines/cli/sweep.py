@@ -1,7 +1,6 @@
 """``mlops sweep``: search an estimator's settings, then train with the best and put the candidate before the gates."""
 
 import getpass
-import multiprocessing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +31,7 @@ def sweep(
     """
     from pipelines.bootstrap import pipeline
     from pipelines.training import TrainingParams
-    from pipelines.training.search import open_study, seconds, space_of, winner
+    from pipelines.training.search import in_processes, open_study, seconds, space_of, winner
     from pipelines.training.search_plots import draw
 
     platform: Platform = placed(context.obj, on)
@@ -49,7 +48,7 @@ def sweep(
     platform.runner.run(training, run_id, before="train")
     folder = platform.home / "sweeps" / run_id
     study = open_study(folder, run_id)
-    _search(platform.settings, platform.root, run_id, estimator, workers)
+    in_processes(_work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)])
     best, spent = winner(study), seconds(study)
     metric = statement.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
@@ -88,21 +87,6 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
     start_there(platform, search, run_id, as_json)
     if not as_json:
         console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
-
-
-def _search(settings: "Settings", root: Path, run_id: str, estimator: str, workers: int) -> None:
-    """Let workers make trials: this process when there is one, others when there are several."""
-    if workers == 1:
-        _work(settings, root, run_id, estimator, 0)
-        return
-    started = multiprocessing.get_context("spawn")
-    processes = [started.Process(target=_work, args=(settings, root, run_id, estimator, n)) for n in range(workers)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if all(process.exitcode for process in processes):  # else one went on to the end of the budget
-        raise RuntimeError("every worker of the search failed; what they said is above")
 
 
 def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number: int) -> None:
