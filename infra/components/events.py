@@ -55,10 +55,8 @@ class Events(pulumi.ComponentResource):
             self._rule("expiry", names, {"detail-type": ["expired"]}, self.bus.name, self.operations),
             *(self._rule(part, names, pattern, "default", self.operations) for part, pattern in of_aws(names).items()),
         ]
-        called = [
-            names.arn("events", f"rule/{path}")
-            for path in (names.of("searched"), f"{names.prefix}/{names.of('dispatch')}")
-        ]
+        functions = (names.of("searched"), f"{names.prefix}/{names.of('dispatch')}")  # whose rules call them
+        called = [names.arn("events", f"rule/{one}") for one in functions]
         queues: tuple[tuple[str, aws.sqs.Queue, list[pulumi.Input[str]]], ...] = (
             ("events", self.queue, [rule.arn for rule in sent]),
             ("operations", self.operations, [rule.arn for rule in seen]),

@@ -47,4 +47,5 @@ if __name__ == "__main__":
     os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = (home / "artifacts").as_uri()
     from mlflow.server import app
 
+    app.test_client().get("/api/2.0/mlflow/experiments/search?max_results=1")  # it opens its database for the first
     run_simple("127.0.0.1", port, Gate(app, home), threaded=True)

@@ -40,6 +40,7 @@ def cloud(app, emulator, made, new_cloud, monkeypatch):
 
     monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", app[1])
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # a busy machine is no failure
     before = mlflow.get_tracking_uri()
     yield new_cloud(stack=_published(made))
     mlflow.set_tracking_uri(before)

@@ -161,6 +161,34 @@ def test_the_jobs_of_the_environment_that_trains_may_take_that_role_alone():
     assert not allowed([documents(environment("dev"))["jobs"]], "sts:AssumeRole", LENT["role"])
 
 
+APP = {
+    "app": "Iv1.abc",
+    "installation": 7,
+    "repository": "team/fleet",
+    "key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/app",
+}
+
+
+def test_a_github_app_is_told_by_a_function_that_may_sign_with_its_key_and_little_else():
+    made = changed("dev", dispatch=APP)
+    (rule,) = [each for each in of(made, "EventRule") if each.name == "dispatch"]
+    assert json.loads(rule.props["eventPattern"]) == {"source": ["thing"], "detail-type": ["trigger"]}
+    function = one(made, "Function", "dispatch").props
+    assert function["imageConfig"]["commands"] == ["pipelines.dispatch.handler"] and not function.get("vpcConfig")
+    assert Stack.from_json(document(made)).dispatch.key == APP["key"]
+    may = documents(made)["dispatch"]
+    assert allowed([may], "kms:Sign", APP["key"]) and allowed([may], "s3:GetObject", f"{STORE}/stack.json")
+    assert not allowed([may], "s3:GetObject", f"{STORE}/models/ab/model.onnx")
+    assert not allowed([may], "kms:Sign", resource("signer"))
+    assert not allowed([may], "sagemaker:StartPipelineExecution", PIPELINE)
+    (dead,) = [each.props["policy"] for each in of(made, "QueuePolicy") if each.name == "dead"]
+    assert "rule/thing-dev/thing-dev-dispatch" in dead and "rule/thing-dev-searched" in dead
+
+
+def test_without_an_app_there_is_no_such_function():
+    assert [each.name for each in of(environment("dev"), "Function")] == ["tick"]
+
+
 def test_each_role_with_a_policy_of_its_own_is_asked():
     assert {case[0] for case in CASES} == documents(environment("dev")).keys() - {"stop"}
 

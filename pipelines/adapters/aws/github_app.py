@@ -5,7 +5,6 @@ good for ten minutes, and is exchanged for one of the installation, which may st
 """
 
 import base64
-import hashlib
 import json
 import time
 from typing import Any
@@ -47,8 +46,8 @@ class GitHubApp:
         with asking("KMS"):
             signature = self._kms.sign(
                 KeyId=self._installed.key,
-                Message=hashlib.sha256(signed).digest(),
-                MessageType="DIGEST",
+                Message=signed,
+                MessageType="RAW",
                 SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256",
             )["Signature"]
         return b".".join((signed, _encoded(signature))).decode()
