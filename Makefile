@@ -8,7 +8,7 @@ STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs local-up local-down test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a m
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
 	@$(RUN) python -m infra.docs
+
+local-up: $(ALL) ## Make the local environment: a Kubernetes cluster and an emulator of AWS (ARGS="--set context=kind-kind")
+	@$(RUN) python -m infra.local up $(ARGS)
+
+local-down: $(ALL) ## Remove the local environment, and look that nothing is left of it
+	@$(RUN) python -m infra.local down $(ARGS)
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)

@@ -76,6 +76,13 @@ class Message(NamedTuple):
     body: bytes
 
 
+class Depth(NamedTuple):
+    """About how many messages wait in a queue, and how many were given up."""
+
+    waiting: int
+    dead: int
+
+
 class Queue(Protocol):
     """JSON objects that stay until they are deleted, about the oldest first.
 
@@ -90,6 +97,9 @@ class Queue(Protocol):
 
     def delete(self, receipts: Iterable[str]) -> None:
         """Delete messages; those already gone are no error."""
+
+    def depth(self) -> Depth:
+        """Return how many messages there are, but for those that are hidden just now."""
 
 
 class Signer(Protocol):

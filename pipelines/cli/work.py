@@ -1,4 +1,4 @@
-"""The commands that do work: demo, run, train, step, monitor, serve."""
+"""The commands that do work: demo, run, train, step, monitor, serve, watch."""
 
 import getpass
 import math
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.serving.app import App
     from pipelines.settings import Settings
     from pipelines.spec import Pipeline
+    from pipelines.watch.app import App as WatchApp
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
@@ -222,6 +223,41 @@ def _serving_app(settings: "Settings") -> "App":
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     return App(service, settings, platform.profile.watch(service.metrics.registry))
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    token_file: Annotated[Path, typer.Option(exists=True, help="A file with the token that Alertmanager shows.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Watch the environment: a release tick each minute, /metrics for Prometheus, /alerts for Alertmanager."""
+    from pipelines.serving.server import serve
+    from pipelines.spec import UserError
+
+    token = token_file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise UserError(f"{token_file} is empty: it holds the token that the sender of alerts has to show")
+    serve(partial(_watching_app, context.obj.settings, token), host, port, workers=1)
+
+
+def _watching_app(settings: "Settings", token: str) -> "WatchApp":
+    """Return the app of the watch, whose stores answer soon or not at all."""
+    from pipelines.bootstrap import Platform
+    from pipelines.deployment.tick import tick
+    from pipelines.deployment.transitions import Actor
+    from pipelines.watch.app import App
+    from pipelines.watch.metrics import Stores
+
+    platform = Platform(settings.changed({"attempts": 3}))
+
+    def judge() -> object:
+        actor = Actor("judge", moment(None))
+        return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+
+    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 
 def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
