@@ -8,7 +8,12 @@ STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs local-up local-down test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+# What builds an image as TAG from a folder, and the images' names.
+BUILD = docker build --tag
+PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
+TAG = local
+
+.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs local-up local-down test-cloud test-cluster image sbom test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +72,24 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+image: $(STAMP) ## Build the images for serving and for steps, with Docker, and write what is in them (BUILD, BASE, EXTRAS, TAG)
+	@command -v $(firstword $(BUILD)) >/dev/null || { echo "There is no $(firstword $(BUILD)) here: install Docker, or name what builds images by BUILD='podman build --tag'"; exit 1; }
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
+	for target in serve steps; do \
+		$(BUILD) $(PROJECT)-$$target:$(TAG) . --target $$target $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg EXTRAS="$(EXTRAS)" \
+			--build-arg NAME=$(PROJECT)-$$target --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) \
+			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null) --build-arg CREATED=$$(date -u -d @$$SOURCE_DATE_EPOCH +%FT%TZ) || exit 1; \
+	done
+	@$(MAKE) --no-print-directory sbom
+
+sbom: | $(UV) ## Write what is in the images as CycloneDX, from the lock file: build/serve.cdx.json, build/steps.cdx.json
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --only-group serve --output-file build/serve.cdx.json
+	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --no-default-groups --group image --group model --extra aws --extra kubernetes --output-file build/steps.cdx.json
+
+test-cluster: $(ALL) ## Run the tests on a Kubernetes cluster, for minutes: KUBECONFIG, CLUSTER_BUILD and CLUSTER_HOST name it
+	@$(RUN) pytest -m cluster -rs --numprocesses=0 --no-cov tests/cluster $(ARGS)
+
 fuzz: $(ALL) ## Send the serving app many thousand requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
 
@@ -104,7 +127,7 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 
 # What the other profiles need, which the demo does not.
 $(ALL): $(STAMP)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --extra kubernetes --quiet
 	@touch $@
 
 .uv/bin/uv:

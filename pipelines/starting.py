@@ -49,6 +49,13 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
     return own
 
 
+def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
+    if platform.settings.profile == "aws":
+        return start_on_aws(platform, chosen, run_id)
+    return platform.executions.start(chosen, run_id)
+
+
 def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
     """Start a recorded run on SageMaker and return its execution's ARN; a network gets the instances meant for it."""
     from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, TRAINING_JOBS
@@ -83,7 +90,7 @@ def train_the_best(platform: Platform, job: str) -> str:
         settings={given.estimators[0]: best_trial(platform.objects, searched).settings},
     )
     run_id = platform.runner.start(training, params, f"{searched}-best")
-    start_on_aws(platform, training, run_id)
+    start_elsewhere(platform, training, run_id)
     return run_id
 
 

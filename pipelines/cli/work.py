@@ -7,12 +7,12 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, On, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, Place, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipelines.watch.app import App as WatchApp
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
+
+
+_NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
+
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -48,7 +52,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
-    on: On = "here",
+    on: On = Place.HERE,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -62,8 +66,8 @@ def run(
     platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
         run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
-    if on == "aws":
-        start_there(platform, chosen, run_id, as_json)
+    if on is not Place.HERE:
+        start_there(platform, on, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -90,47 +94,63 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
     processes: Processes = 1,
     run_id: RunId = None,
+    on: Annotated[Place, typer.Option(help="here, or kubernetes: as a Job.")] = Place.HERE,
+    machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes."""
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
     from pipelines.bootstrap import pipeline
-    from pipelines.settings import Place
+    from pipelines.settings import place
+    from pipelines.spec import UserError
     from pipelines.training import TrainingParams
     from pipelines.training.launch import meeting, torchrun
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
     params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    if on is Place.AWS:
+        raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
+    if on is Place.KUBERNETES:
+        platform = platform.changed({"profile": on.value})
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
-    if processes > 1:
-        platform.runner.run(chosen, run_id, before="train")
-        here = Place(1, 0, "localhost")
+    if on is Place.KUBERNETES:
+        from pipelines.adapters.kubernetes.executions import Jobs
+
+        jobs = cast("Jobs", platform.executions)
+        _tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        return
+    here = place(platform.settings)
+    if processes > 1 or here.machines > 1:
+        if here.machine == 0:  # the others wait for it where they meet
+            platform.runner.run(chosen, run_id, before="train")
         command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
         subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+        if here.machine > 0:
+            return
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
 
 
-def placed(platform: "Platform", on: str) -> "Platform":
+def placed(platform: "Platform", on: Place) -> "Platform":
     """Return the platform of the place that ``--on`` names."""
-    from pipelines.spec import UserError
-
-    if on not in ("here", "aws"):
-        raise UserError(f"--on {on}: write here or aws")
-    return platform.changed({"profile": "aws"}) if on == "aws" else platform
+    return platform if on is Place.HERE else platform.changed({"profile": on.value})
 
 
-def start_there(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    """Start a recorded run on SageMaker, and say how to follow it."""
-    from pipelines.starting import start_on_aws
+def start_there(platform: "Platform", on: Place, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    """Start a recorded run where ``on`` says, and tell how to follow it."""
+    from pipelines.starting import start_elsewhere
 
-    execution = start_on_aws(platform, chosen, run_id)
+    _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
+
+
+def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    console.print(f"[green]✔[/] started {run_id} on SageMaker", soft_wrap=True)
+    console.print(f"[green]✔[/] started {run_id} on {_NAMES[on]}", soft_wrap=True)
     console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
 
 
