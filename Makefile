@@ -6,12 +6,20 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 ALL := .venv/.synced-all
+# Programs of Go that no package of Python brings, with their versions.
+TOOLS := $(CURDIR)/.tools
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired preview-comment image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
+	@touch $(STAMP) $(if $(and $(findstring aws,$(EXTRAS)),$(findstring render,$(EXTRAS))),$(ALL))
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
@@ -61,6 +69,26 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+check-workflows: $(ALL) $(TOOLS)/actionlint ## Check the workflows: actionlint, zizmor, schemas, shellcheck, permissions
+	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov -m 'not act' tests/workflows $(ARGS)
+
+test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)
+	@$(RUN) pytest --numprocesses=0 --no-cov tests/docs $(ARGS)
+
+training-smoke: $(STAMP) ## Train, judge by the gates, release and watch on a short replay (a minute)
+	@$(RUN) mlops demo --fast $(ARGS)
+
+audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses of packages and workflows, and for secrets in every commit
+	@$(UV) audit --frozen --preview-features audit
+	@$(RUN) zizmor --offline --quiet .github
+	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
+
+changes: ## Say which parts of the repository differ from BASE, for ci.yml
+	@python3 .github/changes.py "$${BASE:-origin/main}"
+
+required-checks: ## Say whether the jobs in NEEDS, as a workflow's JSON, passed or were skipped
+	@python3 .github/required.py
+
 fuzz: $(ALL) ## Send the serving app many thousand requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
 
@@ -82,11 +110,43 @@ bench-gpu: $(STAMP) ## The same where there is a GPU; says so where there is non
 	@$(RUN) python -c 'import torch; raise SystemExit(None if torch.cuda.is_available() else "There is no GPU here, so nothing was measured; make bench-training measures on the CPU.")'
 	@$(RUN) python -m tests.bench training streaming
 
+pulumi-version: ## Say which Pulumi the locked SDK is of, for the workflows to install
+	@$(RUN) python -c 'from importlib.metadata import version; print("version=" + version("pulumi"))'
+
+infra-up: ## Bring a stack to the program: ENV=dev, IMAGE=sha256:… or IMAGE=release for what the release file pins
+	@$(RUN) python -m infra.stack up "$$ENV" --image "$$IMAGE"
+
+infra-preview: ## Show what infra-up would change; REPORT=FILE writes it for a comment
+	@$(RUN) python -m infra.stack preview "$$ENV" --report "$${REPORT:-/dev/null}"
+
+infra-drift: ## Fail where a stack differs from the program or from what is there; REPORT=FILE says how
+	@$(RUN) python -m infra.stack drift "$$ENV" --report "$${REPORT:-/dev/null}"
+
+infra-destroy: ## Take a stack down, never production, and prove that nothing is left: ENV=dev
+	@$(RUN) python -m infra.stack destroy "$$ENV"
+	@$(RUN) python -m infra.leftovers "$$ENV" --delete
+
+infra-expired: ## List the environments whose files state a day of expiry that has come
+	@printf 'environments=%s\n' "$$($(RUN) python -m infra.stack expired)"
+
+preview-comment: ## Put previews/*.md into one comment of the pull request PULL, or update it
+	@cat previews/*.md > preview.md
+	@$(RUN) mlops github comment --pull "$$PULL" --subject preview --body preview.md
+
+image-push: ## Push the image of this commit to the registry of ENV, unless it is there, and say its digest
+	@$(RUN) python -m infra.images push "$$ENV"
+
+image-sign: ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
+	@$(RUN) python -m infra.images sign "$$ENV" --digest "$$DIGEST"
+
+image-verify: ## Verify the signature of the image DIGEST, and the attestation
+	@$(RUN) python -m infra.images verify "$$ENV" --digest "$$DIGEST"
+
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade
 
 clean: ## Remove what can be made again: environments, caches, the demo's data
-	rm -rf .venv .venv-3.* .uv .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
+	rm -rf .venv .venv-3.* .uv .tools .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 -include tests/template/targets.mk # only the template has it
@@ -100,6 +160,10 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 $(ALL): $(STAMP)
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --quiet
 	@touch $@
+
+$(TOOLS)/actionlint $(TOOLS)/gitleaks:
+	@echo "Building $(@F) with Go into .tools"
+	@GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(if $(findstring gitleaks,$@),$(GITLEAKS),$(ACTIONLINT))
 
 .uv/bin/uv:
 	@echo "Installing uv into .uv"
