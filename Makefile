@@ -12,7 +12,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired preview-comment image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,7 +79,7 @@ training-smoke: $(STAMP) ## Train, judge by the gates, release and watch on a sh
 	@$(RUN) mlops demo --fast $(ARGS)
 
 audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses of packages and workflows, and for secrets in every commit
-	@$(UV) audit --frozen --preview-features audit
+	@$(UV) audit --frozen --preview-features audit-command
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
@@ -126,17 +126,33 @@ infra-destroy: ## Take a stack down, never production, and prove that nothing is
 	@$(RUN) python -m infra.stack destroy "$$ENV"
 	@$(RUN) python -m infra.leftovers "$$ENV" --delete
 
-infra-expired: ## List the environments whose files state a day of expiry that has come
-	@printf 'environments=%s\n' "$$($(RUN) python -m infra.stack expired)"
+infra-drift-issue: ## infra-drift, and an issue that says how; closed again when nothing differs (fails with drift)
+	@if $(RUN) python -m infra.stack drift "$$ENV" --report drift.md; then close=--close; fi; \
+	$(RUN) mlops github issue --subject "drift-$$ENV" --title "$$ENV differs from main" --body drift.md --label drift $$close; \
+	test -n "$$close"
+
+infra-expired: ## List the environments to take down: CHOSEN, when AGAIN is the same, or those whose day has come
+	@listed=$$($(RUN) python -m infra.stack expired "$$CHOSEN" --again "$$AGAIN") && echo "environments=$$listed"
 
 preview-comment: ## Put previews/*.md into one comment of the pull request PULL, or update it
 	@cat previews/*.md > preview.md
 	@$(RUN) mlops github comment --pull "$$PULL" --subject preview --body preview.md
 
+features-deploy: ## Start the feature pipeline on AWS for the views as committed, from the day SINCE; once a change
+	@changed="git log -1 --date=format-local:%Y-%m-%d -- model pipelines/feature"; \
+	TZ=UTC $(RUN) mlops run feature --on aws --run-id "features-$$($$changed --format=%h)" \
+		--set start="$$SINCE" --set end="$$($$changed --format=%cd)"
+
+sbom.cdx.json: uv.lock
+	@$(UV) export --frozen --quiet --preview-features sbom-export --format cyclonedx1.5 --no-default-groups \
+		--group model --extra aws --output-file $@ > /dev/null
+
+sbom: sbom.cdx.json ## Write what the image is made of, from the lock, as CycloneDX
+
 image-push: ## Push the image of this commit to the registry of ENV, unless it is there, and say its digest
 	@$(RUN) python -m infra.images push "$$ENV"
 
-image-sign: ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
+image-sign: sbom.cdx.json ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
 	@$(RUN) python -m infra.images sign "$$ENV" --digest "$$DIGEST"
 
 image-verify: ## Verify the signature of the image DIGEST, and the attestation

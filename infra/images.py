@@ -6,6 +6,7 @@ no public log is told of it, as the project may be private.
 """
 
 import argparse
+import base64
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def run(*command: str, stdin: str | None = None) -> str:
         raise UserError(f"{command[0]} is not on the path") from error
     except subprocess.CalledProcessError as error:
         raise UserError(f"{' '.join(command[:2])} failed with {error.returncode}") from error
+
+
+def login(ecr: Any, names: Names) -> None:
+    """Give Docker, and with it cosign, the registry's password of twelve hours."""
+    (token,) = ecr.get_authorization_token()["authorizationData"]
+    user, _, password = base64.b64decode(token["authorizationToken"]).decode().partition(":")
+    run("docker", "login", "--username", user, "--password-stdin", registry(names), stdin=password)
 
 
 def push(ecr: Any, names: Names, commit: str) -> str:
@@ -95,8 +103,9 @@ def main() -> int:
     try:
         names = wanted(arguments.environment, stated(arguments.environment)).names
         name = f"{registry(names)}/{names.project}@{arguments.digest}"
+        ecr = boto3.client("ecr", region_name=names.region)
+        login(ecr, names)
         if arguments.verb == "push":
-            ecr = boto3.client("ecr", region_name=names.region)
             digest = push(ecr, names, run("git", "rev-parse", "HEAD"))
             print(f"digest={digest}\nname={registry(names)}/{names.project}")  # noqa: T201
         elif arguments.verb == "sign":

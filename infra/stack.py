@@ -109,23 +109,37 @@ def expired(today: date, root: Path = ROOT) -> list[str]:
     return [name for name, day in days.items() if day and date.fromisoformat(day.strip('"')) <= today]
 
 
+def chosen(name: str, again: str) -> list[str]:
+    """Return the environment that a person chose to destroy.
+
+    Raises:
+        UserError: when the name that they gave once more is another.
+    """
+    if name != again:
+        raise UserError(f"{again!r} is not {name!r}: give the environment's name once more to destroy it")
+    return [name]
+
+
 def main() -> int:
     """Move the stack that the arguments name; the exit code is Pulumi's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=["up", "preview", "drift", "destroy", "expired"])
     parser.add_argument("environment", nargs="?", default="")
     parser.add_argument("--image", default="", help="a digest, or 'release'; default: the one that the stack has")
+    parser.add_argument("--again", default="", help="the name once more, of the environment to destroy")
     parser.add_argument("--report", type=Path, help="where to write what Pulumi said, in Markdown")
     arguments = parser.parse_args()
-    if arguments.verb == "expired":
-        print(json.dumps(expired(datetime.now(UTC).date())))  # noqa: T201
-        return 0
+    name = arguments.environment
     try:
-        done = move(arguments.verb, arguments.environment, arguments.image)
+        if arguments.verb == "expired":
+            going = chosen(name, arguments.again) if name else expired(datetime.now(UTC).date())
+            print(json.dumps(going))  # noqa: T201
+            return 0
+        done = move(arguments.verb, name, arguments.image)
     except UserError as error:
         parser.exit(1, f"error: {error}\n")
     if arguments.report:
-        arguments.report.write_text(report(arguments.verb, arguments.environment, done), encoding="utf-8")
+        arguments.report.write_text(report(arguments.verb, name, done), encoding="utf-8")
     return done.returncode
 
 
