@@ -98,7 +98,7 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 
 # What the other profiles need, which the demo does not.
 $(ALL): $(STAMP)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra render --quiet
 	@touch $@
 
 .uv/bin/uv:

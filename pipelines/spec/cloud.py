@@ -11,7 +11,9 @@ class Cloud(Strict):
     Attributes:
         region: the code of the AWS region.
         monthly_budget: USD.
+        environments: in the order of promotion; the first trains.
     """
 
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
     monthly_budget: float = Field(gt=0)
+    environments: tuple[str, ...] = Field(default=("dev", "staging", "prod"), min_length=1)
