@@ -53,8 +53,8 @@ def approval(github: GitHub, path: str, text: str) -> Approval:
             return Approval(pull.number, pull.user.login, login, pull.merge_commit_sha or "")
     by = f"; {', '.join(approved)} may not, by {OWNERS}" if approved else ""
     raise Refused(
-        f"nobody who may approved the last commit of pull request #{pull.number}{by}; {' or '.join(allowed) or 'no one'} "
-        "may, who wrote none of it"
+        f"nobody who may approved the last commit of pull request #{pull.number}{by}; "
+        f"{' or '.join(allowed) or 'no one'} may, who wrote none of it"
     )
 
 

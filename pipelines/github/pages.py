@@ -57,7 +57,8 @@ xychart-beta
 
 ```mermaid
 flowchart LR
-    model["v{{ version }} {{ manifest.estimator }}<br>{{ manifest.sha256()[:12] }}"] --> run["run {{ manifest.run_id }}"]
+    model["v{{ version }} {{ manifest.estimator }}<br>{{ manifest.sha256()[:12] }}"]
+    model --> run["run {{ manifest.run_id }}"]
     run --> commit["commit {{ manifest.code.commit[:12] }}{{ " with changes" if manifest.code.modified }}"]
     {%- for table, snapshot in manifest.data.items() %}
     run --> data{{ loop.index }}["{{ table }}<br>snapshot {{ snapshot }}"]

@@ -32,38 +32,45 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
     A model that may not be proposed becomes an issue, of which an environment has one. Nothing is said about a model
     that serves, served, is quarantined, was merged or was declined; nor while a release is live.
     """
-    environment, state = platform.settings.environment, platform.releases.state()
-    if state.live:
-        return Proposed(None, "a release is live; what is next waits for its end")
-    following = following_model(platform)
+    following, environment = following_model(platform), platform.settings.environment
     if following is None:
         return Proposed(None, "there is no candidate")
-    name = f"v{following.version}"
-    if following.model in state.quarantined:
-        return Proposed(None, f"{name} is quarantined: {state.quarantined[following.model]}")
-    if following.model in {variant.model for variant in champions(platform.releases)}:
-        return Proposed(None, f"{name} serves, or did")
     path, branch, subject = f"releases/{environment}.toml", f"promote/{environment}", f"refused {environment}"
     merged = github.text(path, github.main)
-    if merged is not None and parse_toml(merged, ReleaseFile, path).released.model == following.model:
-        return Proposed(None, f"{name} was merged into {path}")
-    manifest = platform.models.manifest(following.model)
-    release = propose_model(platform.models, state, following, strategy(platform.problem.statement, "canary", {}))
+    if why := _nothing_to_say(platform, github, following, branch, merged):
+        return Proposed(None, why)
+    name, manifest = f"v{following.version}", platform.models.manifest(following.model)
+    how = strategy(platform.problem.statement, "canary", {})
+    release = propose_model(platform.models, platform.releases.state(), following, how)
     try:
         check_proposal(platform.releases, platform.models, release)
     except Refused as refusal:
         body = pages.refusal(environment, following.version, manifest, str(refusal))
         told = github.put_issue(subject, f"No candidate for {environment} may be proposed", body, "refused")
-        return Proposed(told, str(refusal), refused=True)
-    mark = f"<!-- model {following.model} -->"
-    closed = [pull for pull in github.closed_pulls(branch) if mark in (pull.body or "")]
-    if declined := [pull.number for pull in closed if not pull.merged_at]:
-        return Proposed(None, f"{name} was declined in #{declined[0]}")
+        return Proposed(told, f"{name}: {refusal}", refused=True)
     text = _kept(github, path, branch, release) or changed(merged, release)
     title = f"Promote {name} to {environment}"
     told = github.put_pull(branch, path, text, title, _body(platform, release, manifest), "promotion")
     github.close_issue(subject, f"{name} passed its gates and is proposed in #{told.number}.")
     return Proposed(told, f"{name}: {manifest.reason}")
+
+
+def _nothing_to_say(
+    platform: Platform, github: GitHub, following: Variant, branch: str, merged: str | None
+) -> str | None:
+    """Return why nobody is told of a model; ``merged`` is the release file on the default branch."""
+    state, name = platform.releases.state(), f"v{following.version}"
+    mark = f"<!-- model {following.model} -->"
+    if state.live:
+        return f"a release is live; {name} waits for its end"
+    if following.model in state.quarantined:
+        return f"{name} is quarantined: {state.quarantined[following.model]}"
+    if following.model in {variant.model for variant in champions(platform.releases)}:
+        return f"{name} serves, or did"
+    if merged is not None and parse_toml(merged, ReleaseFile, branch).released.model == following.model:
+        return f"{name} was merged"
+    closed = [pull for pull in github.closed_pulls(branch) if mark in (pull.body or "") and not pull.merged_at]
+    return f"{name} was declined in #{closed[0].number}" if closed else None
 
 
 def following_model(platform: Platform) -> Variant | None:
