@@ -105,14 +105,12 @@ class Workflow(NamedTuple):
         token: the job's own, or a person's.
         repository: as in ``acme/parcels``.
         output: the file that takes a step's outputs, where there is one.
-        summary: the file that takes the run's summary, where there is one.
     """
 
     api: str
     token: str
     repository: str
     output: Path | None
-    summary: Path | None
 
 
 def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
@@ -123,14 +121,19 @@ def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
     """
     if missing := [name for name in ("GITHUB_TOKEN", "GITHUB_REPOSITORY") if not environ.get(name)]:
         raise UserError(f"{' and '.join(missing)} must be set: a token such as that of 'gh auth token', and OWNER/NAME")
-    output, summary = (environ.get(f"GITHUB_{name}") for name in ("OUTPUT", "STEP_SUMMARY"))
+    output = environ.get("GITHUB_OUTPUT")
     return Workflow(
         api=environ.get("GITHUB_API_URL") or "https://api.github.com",
         token=environ["GITHUB_TOKEN"],
         repository=environ["GITHUB_REPOSITORY"],
         output=Path(output) if output else None,
-        summary=Path(summary) if summary else None,
     )
+
+
+def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that takes the summary of a workflow's run, within one."""
+    given = environ.get("GITHUB_STEP_SUMMARY")
+    return Path(given) if given else None
 
 
 class Place(NamedTuple):
