@@ -8,13 +8,17 @@ STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help sync demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
+
+sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
+	@touch $(STAMP) $(if $(and $(findstring aws,$(EXTRAS)),$(findstring render,$(EXTRAS))),$(ALL))
 
 doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 	@$(RUN) mlops doctor $(ARGS)

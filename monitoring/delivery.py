@@ -91,10 +91,8 @@ def delivery(
 ) -> Delivery:
     """Return the delivery metrics of ``[start, end)``.
 
-    Args:
-        entries: the whole release log of an environment, oldest first.
-        committed: when the commit was made that a model was trained at, by the model's digest, where it is known.
-        start, end: of the span.
+    ``entries`` are the whole release log of an environment, oldest first; ``committed`` is when the commit was made
+    that a model was trained at, by the model's digest, where that is known.
     """
     made = [one for one in deployments(entries) if start <= one.started < end]
     failed = [one for one in made if one.rolled_back]

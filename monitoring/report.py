@@ -56,8 +56,9 @@ class Version(Strict):
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page shows. ``canary``: when the last one started and ended, and how; ``delivery``: metrics
-    in words, by name.
+    """All that the page shows.
+
+    ``canary``: when the last one started and ended, and how; ``delivery``: metrics in words, by name.
     """
 
     statement: Statement

@@ -69,7 +69,7 @@ def approve_command(context: typer.Context) -> None:
     console.print(done.reason, markup=False)
     if output := workflow().output:
         with output.open("a", encoding="utf-8") as file:
-            file.write(f"approved={str(done.approved).lower()}\n")
+            file.write(f"approved={str(done.approved).lower()}\nimage={done.image}\n")
 
 
 @github_app.command("follow")

@@ -16,10 +16,11 @@ _ENDS = ("promote", "conclude", "roll back")
 
 
 class Recorded(NamedTuple):
-    """Whether the release file of this checkout is approved and waits for its deployment, and why."""
+    """Whether the release file of this checkout is approved and waits for its deployment, why, and with which image."""
 
     approved: bool
     reason: str
+    image: str = ""
 
 
 def record_approval(platform: Platform, github: GitHub) -> Recorded:
@@ -39,7 +40,7 @@ def record_approval(platform: Platform, github: GitHub) -> Recorded:
     release = parse_toml(text, ReleaseFile, str(path))
     name = f"v{release.released.version}"
     if state.proposal == release and state.phase is Phase.APPROVED:
-        return Recorded(approved=True, reason=f"{name} is approved")
+        return Recorded(approved=True, reason=f"{name} is approved", image=release.image or "")
     if is_deployed(state, release) or (state.proposal == release and state.phase is not Phase.PROPOSED):
         return Recorded(approved=False, reason=f"nothing to do: {name} is {state.phase.value}")
     if release.released.model in state.quarantined:
@@ -53,7 +54,7 @@ def record_approval(platform: Platform, github: GitHub) -> Recorded:
     assert proposed, "what was proposed is in the log"
     how = f"review of #{found.pull}, merged as {found.commit[:12]}"
     approve(platform.releases, Actor(found.approver, at), release, how, after=proposed.number)
-    return Recorded(approved=True, reason=f"{name}: {how}, approved by {found.approver}")
+    return Recorded(approved=True, reason=f"{name}: {how}, approved by {found.approver}", image=release.image or "")
 
 
 def follow(platform: Platform, github: GitHub) -> list[Told]:

@@ -42,6 +42,8 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
     name, manifest = f"v{following.version}", platform.models.manifest(following.model)
     how = strategy(platform.problem.statement, "canary", {})
     release = propose_model(platform.models, platform.releases.state(), following, how)
+    if merged is not None:  # an image is another change
+        release = release.model_copy(update={"image": parse_toml(merged, ReleaseFile, path).image})
     try:
         check_proposal(platform.releases, platform.models, release)
     except Refused as refusal:
