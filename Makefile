@@ -19,10 +19,14 @@ help: ## Show this help
 
 sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
-	@touch $(STAMP) $(if $(and $(findstring aws,$(EXTRAS)),$(findstring render,$(EXTRAS))),$(ALL))
+	@touch $(STAMP) $(if $(filter 3,$(words $(filter aws github render,$(EXTRAS)))),$(ALL))
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
+
+sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
+	@touch $(STAMP) $(if $(filter 3,$(words $(filter aws github render,$(EXTRAS)))),$(ALL))
 
 doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 	@$(RUN) mlops doctor $(ARGS)
@@ -174,7 +178,7 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 
 # What the other profiles need, which the demo does not.
 $(ALL): $(STAMP)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra render --quiet
 	@touch $@
 
 $(TOOLS)/actionlint $(TOOLS)/gitleaks:

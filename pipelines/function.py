@@ -18,7 +18,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         from pipelines.starting import parameters
 
         chosen = pipeline(event["run"])
-        run_id = _platform().runner.start(chosen, parameters(chosen.params, event.get("set", [])), event.get("run_id"))
+        params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
+        run_id = _platform().runner.start(chosen, params, event.get("run_id"))
         return {"run_id": run_id, "execution": _platform().aws.executions.start(chosen, run_id)}
     return _tick(_platform())
 

@@ -89,6 +89,9 @@ class Queue(Protocol):
     def delete(self, receipts: Iterable[str]) -> None:
         """Delete messages; those already gone are no error."""
 
+    def waiting(self) -> int:
+        """Return about how many messages there are to receive, and leave them alone."""
+
 
 class Signer(Protocol):
     """An environment's audit key: it signs what happened, and anybody can check the signature."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.cli import cloud, problem, releases, show, sweep, use, work  # noqa: F401  (each adds its commands)
+from pipelines.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
 from pipelines.cli.app import REFUSED, app
 
 ROOT = Path("/opt/ml")

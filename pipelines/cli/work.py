@@ -66,7 +66,9 @@ def run(
     if on == "aws":
         platform = platform.changed({"profile": "aws"})
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
+        run_id = platform.runner.start(
+            chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
+        )
     if on == "aws":
         _start_on_aws(platform, chosen, run_id, as_json)
         return
@@ -83,6 +85,25 @@ def run(
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
     tell(platform, run_id, output, as_json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    from pipelines.draining import drain
+
+    platform: Platform = context.obj
+    done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if as_json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -105,7 +126,9 @@ def train(
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
-    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    params = TrainingParams(
+        as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
+    )
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
     if processes > 1:
@@ -151,7 +174,7 @@ def step(
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
-        platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
+        platform.runner.start(chosen, parameters(chosen.params, settings, platform.settings.now()), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
@@ -169,7 +192,8 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
-    report: MonitorReport = context.obj.run("monitor", MonitorParams(as_of=moment(as_of)), run_id)
+    platform: Platform = context.obj
+    report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:

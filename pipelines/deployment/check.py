@@ -1,4 +1,4 @@
-"""What is wrong with a release file, before anybody approves it: the same that a deployment would refuse, and its path."""
+"""What is wrong with a release file, before anybody approves it: what a deployment would refuse, and its path."""
 
 from collections.abc import Iterator
 from datetime import datetime

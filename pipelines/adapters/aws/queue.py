@@ -74,6 +74,13 @@ class EventQueue:
             if ours:
                 raise Unavailable(f"SQS did not delete {len(ours)} messages ({ours[0]}); delete them again later")
 
+    def waiting(self) -> int:
+        """See the port."""
+        name = "ApproximateNumberOfMessages"
+        with asking("SQS"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
 
 def _detail(envelope: str) -> bytes | None:
     try:

@@ -30,6 +30,12 @@ class SqliteQueue:
         with closing(self._connect()) as connection, connection:
             connection.executemany("DELETE FROM messages WHERE id = ?", [(int(receipt),) for receipt in receipts])
 
+    def waiting(self) -> int:
+        """See the port."""
+        with closing(self._connect()) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+            return int(count)
+
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=30)
