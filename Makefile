@@ -24,10 +24,6 @@ sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws r
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
 
-sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
-	@touch $(STAMP) $(if $(filter 3,$(words $(filter aws github render,$(EXTRAS)))),$(ALL))
-
 doctor: $(STAMP) ## Say what is left to do in this repository, and what is wrong
 	@$(RUN) mlops doctor $(ARGS)
 

@@ -30,7 +30,7 @@ RELEASE = re.compile(r"releases/([a-z][a-z0-9-]*)\.toml")
 
 def differing(base: str) -> list[str] | None:
     """Return the files that differ between HEAD and where it left ``base``; None when git does not know."""
-    command = ["git", "diff", "--name-only", "--no-renames", "-z", f"{base}...HEAD", "--"]
+    command = ["git", "diff", "--name-only", "--no-renames", "-z", "--end-of-options", f"{base}...HEAD", "--"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.split("\0")[:-1] if done.returncode == 0 else None
 

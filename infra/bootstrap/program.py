@@ -106,7 +106,7 @@ def _tell_github(settings: Settings, home: Home, scopes: tuple[Scope, ...], stat
     common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}
     shared: dict[str, pulumi.Input[str]] = {}
     if settings.is_first:
-        shared["ENVIRONMENTS"] = json.dumps(cloud.environments)
+        shared |= {"ENVIRONMENTS": json.dumps(cloud.environments), "TRAINS": settings.trains}
     for scope in scopes:
         suffix = scope.environment.upper()
         shared[f"AWS_PLAN_ROLE_{suffix}"] = workflows.plan[scope.environment]
