@@ -6,6 +6,7 @@ the policies hold, and what a report for people looks like.
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -94,18 +95,17 @@ def report(verb: str, environment: str, done: subprocess.CompletedProcess[str]) 
     """Return what Pulumi said, in Markdown: the end of it where it is long, as the summary is there."""
     told = done.stdout if len(done.stdout) <= _LONGEST else f"…\n{done.stdout[-_LONGEST:]}"
     outcome = "succeeded" if done.returncode == 0 else f"failed with {done.returncode}"
-    fence = "~" * 12  # longer than any that the output can hold, or a reader sees where it ended
-    quoted = told.replace(fence, fence[:-1])
+    fence = "~" * (3 + max(map(len, re.findall("~+", told)), default=0))  # which nothing in the output ends
     return (
         f"### `{verb}` of {environment} {outcome}\n\n<details><summary>Output</summary>\n\n"
-        f"{fence}diff\n{quoted}\n{fence}\n\n</details>\n"
+        f"{fence}diff\n{told}\n{fence}\n\n</details>\n"
     )
 
 
-def expired(today: date, root: Path = ROOT) -> list[str]:
+def expired(today: date) -> list[str]:
     """Return the environments whose files state a day of expiry that has come."""
-    found = sorted(path.name.split(".")[1] for path in (root / "infra").glob("Pulumi.*.yaml"))
-    days = {name: stated(name, root).get("infra:expires") for name in found}
+    found = sorted(path.name.split(".")[1] for path in (ROOT / "infra").glob("Pulumi.*.yaml"))
+    days = {name: stated(name).get("infra:expires") for name in found}
     return [name for name, day in days.items() if day and date.fromisoformat(day.strip('"')) <= today]
 
 
