@@ -12,14 +12,19 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+# What builds an image as TAG from a folder, and the images' names.
+BUILD = docker build --tag
+PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
+TAG = local
+
+.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
-	@touch $(STAMP) $(if $(filter 3,$(words $(filter aws github render,$(EXTRAS)))),$(ALL))
+	@touch $(STAMP) $(if $(filter 4,$(words $(filter aws github kubernetes render,$(EXTRAS)))),$(ALL))
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
@@ -41,6 +46,12 @@ test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a m
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
 	@$(RUN) python -m infra.docs
+
+local-up: $(ALL) ## Make the local environment: a Kubernetes cluster and an emulator of AWS (ARGS="--set context=kind-kind")
+	@$(RUN) python -m infra.local up $(ARGS)
+
+local-down: $(ALL) ## Remove the local environment, and look that nothing is left of it
+	@$(RUN) python -m infra.local down $(ARGS)
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
@@ -88,6 +99,26 @@ changes: ## Say which parts of the repository differ from BASE, for ci.yml
 
 required-checks: ## Say whether the jobs in NEEDS, as a workflow's JSON, passed or were skipped
 	@python3 .github/required.py
+image: $(STAMP) ## Build the images for serving and for steps, with Docker, and write what is in them (BUILD, BASE, EXTRAS, TAG)
+	@command -v $(firstword $(BUILD)) >/dev/null || { echo "There is no $(firstword $(BUILD)) here: install Docker, or name what builds images by BUILD='podman build --tag'"; exit 1; }
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
+	for target in serve steps; do \
+		$(BUILD) $(PROJECT)-$$target:$(TAG) . --target $$target $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg EXTRAS="$(EXTRAS)" \
+			--build-arg NAME=$(PROJECT)-$$target --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) \
+			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null) --build-arg CREATED=$$(date -u -d @$$SOURCE_DATE_EPOCH +%FT%TZ) || exit 1; \
+	done
+	@$(MAKE) --no-print-directory sbom
+
+image-smoke: ## Start the images as they are run: the app answers, the steps know their commands
+	@sh .github/image_smoke.sh $(PROJECT) $(TAG)
+
+sbom: | $(UV) ## Write what is in the images as CycloneDX, from the lock file: build/serve.cdx.json, build/steps.cdx.json
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --only-group serve --output-file build/serve.cdx.json
+	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --no-default-groups --group image --group model --extra aws --extra kubernetes --output-file build/steps.cdx.json
+
+test-cluster: $(ALL) ## Run the tests on a Kubernetes cluster, for minutes: KUBECONFIG, CLUSTER_BUILD and CLUSTER_HOST name it
+	@$(RUN) pytest -m cluster -rs --numprocesses=0 --no-cov tests/cluster $(ARGS)
 
 fuzz: $(ALL) ## Send the serving app many thousand requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
@@ -143,16 +174,10 @@ features-deploy: ## Start the feature pipeline on AWS for the views as committed
 	TZ=UTC $(RUN) mlops run feature --on aws --run-id "features-$$($$changed --format=%h)" \
 		--set start="$$SINCE" --set end="$$($$changed --format=%cd)"
 
-sbom.cdx.json: uv.lock
-	@$(UV) export --frozen --quiet --preview-features sbom-export --format cyclonedx1.5 --no-default-groups \
-		--group model --extra aws --output-file $@ > /dev/null
-
-sbom: sbom.cdx.json ## Write what the image is made of, from the lock, as CycloneDX
-
 image-push: ## Push the image of this commit to the registry of ENV, unless it is there, and say its digest
 	@$(RUN) python -m infra.images push "$$ENV"
 
-image-sign: sbom.cdx.json ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
+image-sign: sbom ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
 	@$(RUN) python -m infra.images sign "$$ENV" --digest "$$DIGEST"
 
 image-verify: ## Verify the signature of the image DIGEST, and the attestation
@@ -174,7 +199,7 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 
 # What the other profiles need, which the demo does not.
 $(ALL): $(STAMP)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra render --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra kubernetes --extra render --quiet
 	@touch $@
 
 $(TOOLS)/actionlint $(TOOLS)/gitleaks:

@@ -52,7 +52,7 @@ def push(ecr: Any, names: Names, commit: str) -> str:
     if found := pushed(ecr, names, commit):
         return found
     name = f"{registry(names)}/{names.project}:{commit}"
-    run("docker", "tag", f"{names.project}-{TARGET}", name)
+    run("docker", "tag", f"{names.project}-{TARGET}:local", name)
     run("docker", "push", "--quiet", name)
     if digest := pushed(ecr, names, commit):
         return digest
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("verb", choices=["push", "sign", "verify"])
     parser.add_argument("environment")
     parser.add_argument("--digest", default="", help="of the image to sign or to verify")
-    parser.add_argument("--sbom", type=Path, default=Path("sbom.cdx.json"))
+    parser.add_argument("--sbom", type=Path, default=Path(f"build/{TARGET}.cdx.json"))
     arguments = parser.parse_args()
     try:
         names = wanted(arguments.environment, stated(arguments.environment)).names

@@ -68,7 +68,7 @@ def test_the_image_of_a_commit_is_pushed_under_it_and_named_by_its_digest(ecr, c
     assert digest == images.pushed(ecr, NAMES, "c0ffee")
     name = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/thing:c0ffee"
     assert [call[:-1] for call in calls()] == [
-        ["docker", "tag", "thing-steps", name],
+        ["docker", "tag", "thing-steps:local", name],
         ["docker", "push", "--quiet", name],
     ]
 
