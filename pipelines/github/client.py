@@ -84,7 +84,7 @@ class GitHub:
         elif changed:
             pull.edit(title=title, body=body)
         if committed:
-            self.repository.get_workflow(CHECKS).create_dispatch(branch)
+            self.repository.get_workflow(CHECKS).create_dispatch(branch, throw=True)
         return Told(pull.number, pull.html_url, changed)
 
     def put_issue(self, subject: str, title: str, body: str, label: str) -> Told:
@@ -135,11 +135,12 @@ class GitHub:
 
         if self.text(path, branch) == text:
             return False
-        main = self.repository.get_branch(self.main).commit
+        main = self.repository.get_git_commit(self.repository.get_branch(self.main).commit.sha)
         element = InputGitTreeElement(path, "100644", "blob", content=text)
-        tree = self.repository.create_git_tree([element], base_tree=main.commit.tree)
-        commit = self.repository.create_git_commit(message, tree, [main.commit])
+        tree = self.repository.create_git_tree([element], base_tree=main.tree)
+        commit = self.repository.create_git_commit(message, tree, [main])
         try:
+            self.repository.get_branch(branch)
             self.repository.get_git_ref(f"heads/{branch}").edit(commit.sha, force=True)
         except UnknownObjectException:
             self.repository.create_git_ref(f"refs/heads/{branch}", commit.sha)
