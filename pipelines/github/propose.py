@@ -49,7 +49,7 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
     except Refused as refusal:
         body = pages.refusal(environment, following.version, manifest, str(refusal))
         told = github.put_issue(subject, f"No candidate for {environment} may be proposed", body, "refused")
-        return Proposed(told, f"{name}: {refusal}", refused=True)
+        return Proposed(told, str(refusal), refused=True)
     text = _kept(github, path, branch, release) or changed(merged, release)
     title = f"Promote {name} to {environment}"
     told = github.put_pull(branch, path, text, title, _body(platform, release, manifest), "promotion")

@@ -102,9 +102,17 @@ class FakeGitHub:
         return {"type": "file", "encoding": "base64", "path": path, "content": content, "sha": "0" * 40}
 
     def git_commit(self, query: Any, body: Any, sha: str) -> Any:
-        tree, parents = self.git("rev-parse", f"{sha}^{{tree}}"), self.git("rev-list", "--parents", "-1", sha).split()[1:]
+        tree, parents = (
+            self.git("rev-parse", f"{sha}^{{tree}}"),
+            self.git("rev-list", "--parents", "-1", sha).split()[1:],
+        )
         tree = {"sha": tree, "url": self.at(f"/git/trees/{tree}")}
-        return {"sha": sha, "url": self.at(f"/git/commits/{sha}"), "tree": tree, "parents": [{"sha": one} for one in parents]}
+        return {
+            "sha": sha,
+            "url": self.at(f"/git/commits/{sha}"),
+            "tree": tree,
+            "parents": [{"sha": one} for one in parents],
+        }
 
     def make_tree(self, query: Any, body: Any) -> Any:
         index = self.bare / f"index-{threading.get_ident()}"
@@ -113,7 +121,9 @@ class FakeGitHub:
         subprocess.run([*environ, "read-tree", body["base_tree"]], check=True)
         for one in body["tree"]:
             blob = self.git("hash-object", "-w", "--stdin", text=one["content"])
-            subprocess.run([*environ, "update-index", "--add", "--cacheinfo", f"{one['mode']},{blob},{one['path']}"], check=True)
+            subprocess.run(
+                [*environ, "update-index", "--add", "--cacheinfo", f"{one['mode']},{blob},{one['path']}"], check=True
+            )
         sha = subprocess.run([*environ, "write-tree"], check=True, capture_output=True, text=True).stdout.strip()
         index.unlink()
         return {"sha": sha, "url": self.at(f"/git/trees/{sha}"), "tree": []}

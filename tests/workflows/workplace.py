@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import PROBLEMS, ROOT
+from pipelines.bootstrap import Platform
+from tests.conftest import PROBLEMS, ROOT, make_platform
 from tests.docs.named import FILES
 from tests.workflows.github import MAIN, FakeGitHub
 
@@ -90,13 +91,16 @@ class Workplace:
         self._git(clone, "remote", "set-url", "origin", "https://github.com/acme/parcels")
         return clone
 
+    def platform(self, **settings: object) -> Platform:
+        """Return the platform that the workflows work on."""
+        return make_platform(self.home, self.problem, **settings)
+
     def start(self, workflow: str, event: str, at: datetime, ref: str = MAIN, **inputs: str) -> subprocess.Popen[str]:
         """Start a workflow as an event would, at a moment of the data."""
         clone = self.clone(ref)
         payload = {"repository": {"full_name": "acme/parcels", "default_branch": MAIN}, "inputs": inputs}
         if event == "push":
             payload |= {"ref": f"refs/heads/{MAIN}"}
-        (clone / "../event.json").write_text(json.dumps(payload))
         own = {
             "GITHUB_API_URL": self.github.url,
             "RATCHET_HOME": str(self.home),
@@ -113,11 +117,20 @@ class Workplace:
         command = [find_act(), event, "-C", str(clone), "-W", f".github/workflows/{workflow}", "-e", str(event_file)]
         command += ["-P", "ubuntu-24.04=-self-hosted", "--no-skip-checkout", "--no-cache-server", "--rm"]
         command += ["--action-cache-path", str(self.folder / f"act-{clone.name}"), "--concurrent-jobs", "1"]
-        command += ["-a", "ada", "-s", "GITHUB_TOKEN=the-token-of-the-run", "--var", f"ENVIRONMENTS={json.dumps(ENVIRONMENTS)}"]
+        command += [
+            "-a",
+            "ada",
+            "-s",
+            "GITHUB_TOKEN=the-token-of-the-run",
+            "--var",
+            f"ENVIRONMENTS={json.dumps(ENVIRONMENTS)}",
+        ]
         command += [text for name, value in own.items() for text in ("--env", f"{name}={value}")]
         command += [text for name, value in inputs.items() for text in ("--input", f"{name}={value}")]
         command += replaced(clone)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("RATCHET_", "COV_", "GITHUB_"))}
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("RATCHET_", "COV_", "GITHUB_"))
+        }
         return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, workflow: str, event: str, at: datetime, ref: str = MAIN, **inputs: str) -> Ran:
