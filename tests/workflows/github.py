@@ -90,13 +90,14 @@ class FakeGitHub:
         return {"full_name": NAME, "name": "parcels", "default_branch": MAIN, "url": self.at("")}
 
     def branch(self, query: Any, body: Any, name: str) -> Any:
-        sha = self.git("rev-parse", "--verify", f"refs/heads/{name}")
+        sha = self._sha(f"refs/heads/{name}", "Branch not found")
         protected = self.protected and name == MAIN
         return {"name": name, "protected": protected, "commit": {"sha": sha, "url": self.at(f"/commits/{sha}")}}
 
     def contents(self, query: Any, body: Any, path: str) -> Any:
         ref = query.get("ref", MAIN)
-        blob = self.git("rev-parse", "--verify", f"{ref}:{path}")
+        commit = self._sha(ref, f"No commit found for the ref {ref}")
+        blob = self._sha(f"{commit}:{path}", "Not Found")
         data = subprocess.run(["git", "-C", str(self.bare), "cat-file", "blob", blob], capture_output=True, check=True)
         content = base64.b64encode(data.stdout).decode()
         return {"type": "file", "encoding": "base64", "path": path, "content": content, "sha": "0" * 40}
@@ -137,6 +138,10 @@ class FakeGitHub:
         self.git("update-ref", body["ref"], body["sha"], "0" * 40)
         return {"ref": body["ref"], "url": self.at(f"/git/{body['ref']}"), "object": {"sha": body["sha"]}}
 
+    def ref(self, query: Any, body: Any, name: str) -> Any:
+        sha = self._sha(f"refs/heads/{name}", "Not Found")
+        return {"ref": f"refs/heads/{name}", "url": self.at(f"/git/refs/heads/{name}"), "object": {"sha": sha}}
+
     def move_ref(self, query: Any, body: Any, name: str) -> Any:
         try:
             old = self.git("rev-parse", "--verify", f"refs/heads/{name}")
@@ -145,7 +150,7 @@ class FakeGitHub:
         if not body.get("force") and self.git("merge-base", old, body["sha"]) != old:
             raise Problem(422, "Update is not a fast forward")
         self.git("update-ref", f"refs/heads/{name}", body["sha"])
-        return {"ref": f"refs/heads/{name}", "url": self.at(f"/git/refs/heads/{name}"), "object": {"sha": body["sha"]}}
+        return self.ref(query, body, name)
 
     def commits(self, query: Any, body: Any) -> Any:
         path = ["--", query["path"]] if "path" in query else []
@@ -235,6 +240,12 @@ class FakeGitHub:
     def permission(self, query: Any, body: Any, login: str) -> Any:
         return {"permission": "write" if login in self.logins.values() else "read", "user": user(login)}
 
+    def _sha(self, name: str, otherwise: str) -> str:
+        try:
+            return self.git("rev-parse", "--verify", name)
+        except Problem as error:
+            raise Problem(404, otherwise) from error
+
     def at(self, path: str) -> str:
         return f"{self.url}/repos/{NAME}{path}"
 
@@ -267,7 +278,8 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("POST", r"/git/trees", FakeGitHub.make_tree),
     ("POST", r"/git/commits", FakeGitHub.make_commit),
     ("POST", r"/git/refs", FakeGitHub.make_ref),
-    ("PATCH", r"/git/refs?/heads/(.+)", FakeGitHub.move_ref),
+    ("GET", r"/git/ref/heads/(.+)", FakeGitHub.ref),
+    ("PATCH", r"/git/refs/heads/(.+)", FakeGitHub.move_ref),
     ("GET", r"/commits", FakeGitHub.commits),
     ("GET", r"/commits/(\w+)", FakeGitHub.commit),
     ("GET", r"/commits/(\w+)/pulls", FakeGitHub.commit_pulls),
