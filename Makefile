@@ -7,8 +7,9 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 ALL := .venv/.synced-all
 PYTHONS := 3.11 3.12 3.13
+ACT := github.com/nektos/act@v0.2.89
 
-.PHONY: help sync demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help sync demo doctor test test-slow test-infra test-roles infra-docs test-cloud test-workflows test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,12 @@ infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md fro
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+test-workflows: $(ALL) ## Execute the workflows by act, which Go installs (minutes; ARGS=-s tells the times of the whole path)
+	@command -v act >/dev/null || test -x $(CURDIR)/.tools/act || { \
+		if command -v go >/dev/null; then GOBIN=$(CURDIR)/.tools GOFLAGS=-mod=mod go install $(ACT); \
+		else echo "neither act nor Go is here: the tests that execute workflows are skipped"; fi; }
+	@$(RUN) pytest -m workflows -rs --numprocesses=0 --no-cov tests/workflows $(ARGS)
 
 test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
 	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)
