@@ -5,7 +5,8 @@ from pulumi.runtime.config import CONFIG
 
 from infra.environment import Environment
 from infra.live import configuration
-from infra.program import wanted
+from infra.local.environment import LocalEnvironment
+from infra.program import LOCAL, wanted, wanted_local
 from pipelines.spec import UserError
 
 
@@ -13,11 +14,15 @@ def main() -> None:
     """Register everything, or say what to change."""
     stack = pulumi.get_stack()
     try:
+        if stack == LOCAL:
+            pulumi.export("document", LocalEnvironment(wanted_local(CONFIG.get())).document)
+            return
         plan = wanted(stack, CONFIG.get(), configuration)
     except UserError as error:
         raise pulumi.RunError(str(error)) from error
     environment = Environment(plan)
     pulumi.export("document", environment.document)
+    pulumi.export("image", plan.config.image)  # what the next update takes, unless it is told another
     if environment.serving:
         pulumi.export("endpoint", environment.serving.endpoint)
         pulumi.export("configuration", environment.serving.configuration)

@@ -200,12 +200,13 @@ def parse(given: Mapping[str, str], source: str) -> Config:
         UserError: naming ``source``, the key, and what is allowed there.
     """
     try:
-        return Config.model_validate_json(json.dumps({key: _decoded(text) for key, text in given.items()}))
+        return Config.model_validate_json(json.dumps({key: decoded(text) for key, text in given.items()}))
     except ValidationError as error:
         raise UserError("\n".join(f"{source}: {line}" for line in explain(error, Config))) from error
 
 
-def _decoded(text: str) -> Any:
+def decoded(text: str) -> Any:
+    """Return the value of a key, which Pulumi hands over as a text or as JSON."""
     try:
         return json.loads(text)
     except ValueError:

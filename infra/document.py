@@ -32,13 +32,17 @@ class Found:
     topic: pulumi.Input[str]
     mlflow: pulumi.Input[str] | None
     endpoint: pulumi.Input[str] | None
-    ready: list[pulumi.Resource]
 
 
-def write(found: Found, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Put the document into the store and its address into the parameter; return the address."""
-    names = found.names
-    content = pulumi.Output.json_dumps(fields(found)).apply(lambda text: Stack.from_json(text).to_json().decode())
+def write(
+    names: Names,
+    key: pulumi.Input[str],
+    told: dict[str, Any],
+    ready: list[pulumi.Resource],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """Put the document into the store, once that is ready, and its address into the parameter; return the address."""
+    content = pulumi.Output.json_dumps(told).apply(lambda text: Stack.from_json(text).to_json().decode())
     written = aws.s3.BucketObjectv2(
         "stack",
         bucket=names.bucket("store"),
@@ -46,8 +50,8 @@ def write(found: Found, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
         content=content,
         content_type="application/json",
         server_side_encryption="aws:kms",
-        kms_key_id=found.key,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=found.ready)),
+        kms_key_id=key,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
     )
     address: str = f"s3://{names.bucket('store')}/{KEY}"
     value: pulumi.Output[str] = aws.ssm.Parameter(

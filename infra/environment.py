@@ -22,7 +22,7 @@ from infra.components.registry import Registry, RegistryArgs
 from infra.components.release_tick import ReleaseTick, ReleaseTickArgs
 from infra.components.serving import Serving, ServingArgs
 from infra.config import Config
-from infra.document import Found, write
+from infra.document import Found, fields, write
 from infra.names import Names
 from pipelines.spec.rendered import Rendered
 
@@ -77,7 +77,7 @@ class Environment(pulumi.ComponentResource):
         self.serving = self._run(config.image) if config.image else None
         Monitors(MonitorsArgs(names, wanted.rendered, self.notices.topic), self._child)
         self._guard()
-        self.document = write(self._found(), self._child)
+        self.document = write(names, key, fields(self._found()), ready, self._child)
         self.register_outputs({"document": self.document})
 
     def _run(self, image: str) -> Serving:
@@ -157,7 +157,6 @@ class Environment(pulumi.ComponentResource):
             topic=self.notices.topic,
             mlflow=self.registry.address,
             endpoint=self.serving.endpoint if self.serving else None,
-            ready=self.lake.store.ready,
         )
 
 

@@ -4,17 +4,21 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from infra.config import Config, parse
 from infra.environment import Wanted
+from infra.local import config as local
+from infra.local.environment import LocalWanted
 from infra.names import Names
 from pipelines.spec import Cloud, UserError, load_toml
 from pipelines.spec.rendered import Rendered
 
 ROOT = Path(__file__).parent.parent
 NAMESPACE = "infra:"
+LOCAL = "local"  # the stack that is in a cluster and on an emulator
 
 
 def wanted(
@@ -29,10 +33,8 @@ def wanted(
     Raises:
         UserError: for what is wrong or missing in it.
     """
-    keys = {key.removeprefix(NAMESPACE): value for key, value in given.items() if key.startswith(NAMESPACE)}
-    config = parse(keys, f"infra/Pulumi.{environment}.yaml")
-    cloud = load_toml(root / "cloud.toml", Cloud)
-    about = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    config = parse(_keys(given), f"infra/Pulumi.{environment}.yaml")
+    cloud, about = load_toml(root / "cloud.toml", Cloud), _about(root)
     names = Names(project or about["name"], environment, config.account, config.region or cloud.region)
     return Wanted(
         names=names,
@@ -42,6 +44,14 @@ def wanted(
         contacts=config.contacts or tuple(author["email"] for author in about.get("authors", ()) if "email" in author),
         live=live,
     )
+
+
+def wanted_local(given: Mapping[str, str], root: Path = ROOT, project: str | None = None) -> LocalWanted:
+    """Return what the local environment is made from; arguments and errors as :func:`wanted`."""
+    config = local.parse(_keys(given), f"infra/Pulumi.{LOCAL}.yaml")
+    region = config.region or load_toml(root / "cloud.toml", Cloud).region
+    names = Names(project or _about(root)["name"], LOCAL, config.account, region)
+    return LocalWanted(names, config, rendered(root / "infra/rendered"))
 
 
 def stated(environment: str, root: Path = ROOT) -> dict[str, str]:
@@ -55,6 +65,15 @@ def stated(environment: str, root: Path = ROOT) -> dict[str, str]:
         raise UserError(f"{path} does not exist: an environment is a stack, and has a file of its own")
     config = yaml.safe_load(path.read_text(encoding="utf-8")).get("config", {})
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def _keys(given: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix(NAMESPACE): value for key, value in given.items() if key.startswith(NAMESPACE)}
+
+
+def _about(root: Path) -> dict[str, Any]:
+    document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return dict(document["project"])
 
 
 def in_region(config: Config, names: Names) -> Config:

@@ -16,18 +16,32 @@ from typing import Any, cast
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from infra.environment import Environment, Wanted
+from infra.local.environment import LocalEnvironment, LocalWanted
 from infra.resource import Resource
 
 _LETTERS = "abcdef"
 
+Made = Callable[[Resource], dict[str, str]]
+"""Returns what is known of a resource once it is there, such as its ARN."""
 
-def record(wanted: Wanted, on: Callable[[Environment], None] = lambda _: None) -> list[Resource]:
-    """Return what the program registers for an environment, in the order of its names; ``on`` may look at outputs."""
-    recorder = _Recorder()
+
+def record(
+    wanted: Wanted | LocalWanted, on: Callable[[Any], None] = lambda _: None, made: Made = lambda _: {}
+) -> list[Resource]:
+    """Return what the program registers for an environment, in the order of its names.
+
+    ``on`` may look at outputs. ``made`` is called with each resource after those that it needs, and what it returns
+    takes the place of stand-ins: so it may make the resource.
+    """
+    recorder = _Recorder(made)
+
+    def program() -> Environment | LocalEnvironment:
+        return LocalEnvironment(wanted) if isinstance(wanted, LocalWanted) else Environment(wanted)
+
     with _loop() as loop:  # first: set_mocks registers a stack on it
         mocks.set_mocks(recorder, "infra", wanted.names.environment, preview=False, monitor=_Monitor(recorder))
         settings.set_root_resource(cast("Any", None))
-        loop.run_until_complete(stack.run_in_stack(lambda: on(Environment(wanted))))
+        loop.run_until_complete(stack.run_in_stack(lambda: on(program())))
     return sorted(recorder.resources, key=lambda one: (one.type, one.name))
 
 
@@ -56,8 +70,9 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 class _Recorder(mocks.Mocks):
     """Keeps what is registered, and answers as AWS would."""
 
-    def __init__(self) -> None:
+    def __init__(self, made: Made) -> None:
         self.resources: list[Resource] = []
+        self.made = made
         self.request = threading.local()
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -74,9 +89,10 @@ class _Recorder(mocks.Mocks):
             protect=request.protect,
             retain=request.retainOnDelete,
             needs=tuple(sorted(request.dependencies)),
+            encrypted=frozenset(name for name, value in args.inputs.items() if rpc.is_rpc_secret(value)),
         )
         self.resources.append(resource)
-        return _identifier(resource), {**resource.props, **_answers(resource)}
+        return _identifier(resource), {**resource.props, **_answers(resource), **self.made(resource)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Answer which zones a region has: the one thing that the program asks."""

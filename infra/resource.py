@@ -16,6 +16,7 @@ class Resource:
         provider: what its provider was given.
         protect, retain: what keeps it from being deleted, or the thing itself when it is.
         needs: URNs of what was there before.
+        encrypted: names of the properties that Pulumi encrypts in its state.
     """
 
     type: str
@@ -27,8 +28,9 @@ class Resource:
     protect: bool = False
     retain: bool = False
     needs: tuple[str, ...] = ()
+    encrypted: frozenset[str] = frozenset()
 
     @property
     def custom(self) -> bool:
-        """Whether it is a thing of AWS, and neither a component nor a provider."""
-        return self.type.startswith("aws:")
+        """Whether it is a thing of AWS or of Kubernetes, and neither a component nor a provider."""
+        return self.type.startswith(("aws:", "kubernetes:"))

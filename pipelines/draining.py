@@ -32,7 +32,7 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     under_way = _under_way(platform)
     if under_way and _executes(platform, under_way):
         return Drained(run_id=under_way, says="its training is under way")
-    if not under_way and not manual and not platform.events.waiting():
+    if not under_way and not manual and not platform.events.depth().waiting:
         return Drained(says="nothing asks for a new model")
     run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
     if not platform.runner.exists(chosen, run_id):

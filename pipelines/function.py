@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         chosen = pipeline(event["run"])
         params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
         run_id = _platform().runner.start(chosen, params, event.get("run_id"))
-        return {"run_id": run_id, "execution": _platform().aws.executions.start(chosen, run_id)}
+        return {"run_id": run_id, "execution": _platform().executions.start(chosen, run_id)}
     return _tick(_platform())
 
 

@@ -52,10 +52,11 @@ def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
     folders = [f"runs/{name}" for name in objects.folders("runs/")]
     documents = {folder: json.loads(data) for folder in folders if (data := objects.read(f"{folder}/run.json"))}
     latest = sorted(documents, key=lambda folder: str(documents[folder]["created"]))[-limit:]
-    return [_run(objects, documents[folder], folder) for folder in latest]
+    return [run_summary(objects, documents[folder], folder) for folder in latest]
 
 
-def _run(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
+def run_summary(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
+    """Return where the run of a folder stands, whose ``run.json`` is given."""
     keys = [key for key in objects.keys(f"{folder}/") if key.endswith("/record.json")]
     records = [StepRecord.from_json(objects.read(key) or b"") for key in keys]
     failed = [f"{record.step}: {record.error}" for record in records if record.status == "failed"]

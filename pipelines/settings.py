@@ -23,7 +23,9 @@ class Settings(Strict):
         home: the folder of the embedded profile: tables, models, releases, logs.
         releases: the folder of the release files that people review.
         environment: the environment that commands act on.
-        profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned.
+        profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned;
+            kubernetes keeps the same on an emulator of AWS, and computes in a cluster.
+        commit: of the code that an image was made from; None is the checkout's own.
         project: the name of that stack; None is the name in pyproject.toml.
         attempts: how often a request to AWS is tried: 18 outlast a minute; the serving app, which may not make
             its callers wait, tries three times.
@@ -47,8 +49,9 @@ class Settings(Strict):
     home: Path = Path(".ratchet")
     releases: Path = Path("releases")
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
-    profile: Literal["embedded", "aws"] = "embedded"
+    profile: Literal["embedded", "aws", "kubernetes"] = "embedded"
     project: str | None = None
+    commit: str | None = None
     join: Literal["duckdb", "athena"] = "duckdb"
     attempts: int = Field(default=18, gt=0)
     problem: str = "model"

@@ -16,6 +16,7 @@ class PrivateBucketArgs:
         production: protected, kept when the stack is destroyed, and able to lock objects.
         noncurrent_days: how long what was replaced or deleted stays.
         expire_days: by prefix, how long objects stay.
+        emulated: on an emulator that answers without TLS.
     """
 
     bucket: str
@@ -23,6 +24,7 @@ class PrivateBucketArgs:
     production: bool
     noncurrent_days: int
     expire_days: dict[str, int]
+    emulated: bool = False
 
 
 class PrivateBucket(pulumi.ComponentResource):
@@ -92,13 +94,15 @@ class PrivateBucket(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )
-        policy = aws.s3.BucketPolicy(
-            name,
-            bucket=self.bucket.id,
-            policy=pulumi.Output.json_dumps(tls_only(args.bucket), sort_keys=True),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
-        )
-        self.ready: list[pulumi.Resource] = [versioning, encryption, policy]
+        self.ready: list[pulumi.Resource] = [versioning, encryption]
+        if not args.emulated:
+            policy = aws.s3.BucketPolicy(
+                name,
+                bucket=self.bucket.id,
+                policy=pulumi.Output.json_dumps(tls_only(args.bucket), sort_keys=True),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
+            )
+            self.ready.append(policy)
         self.register_outputs({"bucket": self.bucket.bucket})
 
 

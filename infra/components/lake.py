@@ -21,12 +21,14 @@ class LakeArgs:
         key: ARN of the KMS key.
         production: protected and kept.
         retention_days: of predictions, of intermediate results, and of what was replaced.
+        emulated: on an emulator, which has no engine for Athena.
     """
 
     names: Names
     key: pulumi.Input[str]
     production: bool
     retention_days: int
+    emulated: bool = False
 
 
 class Lake(pulumi.ComponentResource):
@@ -35,7 +37,7 @@ class Lake(pulumi.ComponentResource):
     Attributes:
         store: the bucket of runs, models, releases and predictions.
         tables: the bucket of the Iceberg tables.
-        workgroup: of Athena.
+        workgroup: of Athena; None on an emulator.
     """
 
     def __init__(self, args: LakeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -49,8 +51,14 @@ class Lake(pulumi.ComponentResource):
             location = f"s3://{names.bucket('lake')}/tables/{schema}"
             kept = pulumi.ResourceOptions(parent=self, protect=args.production, retain_on_delete=args.production)
             aws.glue.CatalogDatabase(schema, name=database, location_uri=location, opts=kept)
+        self.workgroup = None if args.emulated else self._workgroup(args, child)
+        self.register_outputs({"store": self.store.bucket.bucket, "lake": self.tables.bucket.bucket})
+
+    @staticmethod
+    def _workgroup(args: LakeArgs, opts: pulumi.ResourceOptions) -> aws.athena.Workgroup:
+        names = args.names
         encryption = {"encryption_option": "SSE_KMS", "kms_key_arn": args.key}
-        self.workgroup = aws.athena.Workgroup(
+        return aws.athena.Workgroup(
             "queries",
             name=names.prefix,
             force_destroy=not args.production,
@@ -64,9 +72,8 @@ class Lake(pulumi.ComponentResource):
                     "encryption_configuration": encryption,
                 },
             },
-            opts=child,
+            opts=opts,
         )
-        self.register_outputs({"store": self.store.bucket.bucket, "lake": self.tables.bucket.bucket})
 
     @staticmethod
     def _bucket(part: str, args: LakeArgs, expire: dict[str, int], opts: pulumi.ResourceOptions) -> PrivateBucket:
@@ -76,5 +83,6 @@ class Lake(pulumi.ComponentResource):
             production=args.production,
             noncurrent_days=args.retention_days,
             expire_days=expire,
+            emulated=args.emulated,
         )
         return PrivateBucket(part, bucket, opts)

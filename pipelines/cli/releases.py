@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.app import AsOf, Json, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
     from pipelines.spec import ReleaseEntry, ReleaseFile, ReleaseState
 
@@ -148,6 +149,23 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
         _show(lines(platform.problem.statement, found))
 
 
+@release_app.command("check")
+def check_command(context: typer.Context, as_of: AsOf = None) -> None:
+    """Say what is wrong with the environment's release file before it is merged (exit code 3)."""
+    from pipelines.deployment.check import faults
+    from pipelines.deployment.release_file import read_release
+
+    platform: Platform = context.obj
+    release = read_release(platform.settings.releases, platform.settings.environment)
+    found = list(faults(release, _target(platform), moment(as_of)))
+    for reason in found:
+        console.print("[red]✘[/]", end=" ")
+        console.print(reason, markup=False, soft_wrap=True)
+    if found:
+        raise typer.Exit(REFUSED)
+    console.print(f"[green]✔[/] v{release.released.version} may be released to {platform.settings.environment}")
+
+
 @release_app.command("schema")
 def schema_command() -> None:
     """Print the JSON schema of a release file, for editors."""
@@ -165,6 +183,15 @@ def _proposed(
     digest, version = platform.models.resolve(model)
     how = strategy(platform.problem.statement, kind, dict(_setting(text) for text in settings))
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
+
+
+def _target(platform: "Platform") -> "Target":
+    from pipelines.deployment.check import Before, Target
+    from pipelines.spec import Cloud, load_toml
+
+    before = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
+    there = Before(before, platform.changed({"environment": before}).releases) if before else None
+    return Target(platform.problem, platform.models, platform.releases, platform.online, there)
 
 
 def _setting(text: str) -> tuple[str, Any]:

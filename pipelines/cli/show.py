@@ -69,11 +69,16 @@ def doctor(
     """Say what is left to do in this repository, what is wrong, and which files of the engine you changed.
 
     On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
+    With RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster.
     """
     from pipelines.doctor import State, examine
 
     platform: Platform = context.obj
     findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
+    if platform.settings.profile == "kubernetes":
+        from pipelines.doctor.cluster import examine_cluster
+
+        findings += examine_cluster(platform)
     left = sum(finding.state is State.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])

@@ -1,13 +1,14 @@
-"""The commands that do work: demo, run, train, step, monitor, serve."""
+"""The commands that do work: demo, run, train, step, monitor, serve, watch."""
 
 import getpass
 import math
 import os
 import subprocess
 import time
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,8 +21,22 @@ if TYPE_CHECKING:
     from pipelines.serving.app import App
     from pipelines.settings import Settings
     from pipelines.spec import Pipeline
+    from pipelines.watch.app import App as WatchApp
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
+
+
+class Place(StrEnum):
+    """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
+
+    HERE = "here"
+    AWS = "aws"
+    KUBERNETES = "kubernetes"
+
+
+_NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
+
+On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -47,7 +62,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
-    on: Annotated[str, typer.Option(help="here, or aws: start it on SageMaker and return at once.")] = "here",
+    on: On = Place.HERE,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -56,21 +71,18 @@ def run(
     continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
     """
     from pipelines.bootstrap import pipeline
-    from pipelines.spec import UserError
     from pipelines.starting import parameters
 
     platform: Platform = context.obj
     chosen = pipeline(name)
-    if on not in ("here", "aws"):
-        raise UserError(f"--on {on}: write here or aws")
-    if on == "aws":
-        platform = platform.changed({"profile": "aws"})
+    if on is not Place.HERE:
+        platform = platform.changed({"profile": on.value})
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
         run_id = platform.runner.start(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
-    if on == "aws":
-        _start_on_aws(platform, chosen, run_id, as_json)
+    if on is not Place.HERE:
+        _tell_started(on, chosen, run_id, platform.executions.start(chosen, run_id), as_json)
         return
     times: dict[str, float] = {}
 
@@ -116,11 +128,15 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
     processes: Processes = 1,
     run_id: RunId = None,
+    on: Annotated[Place, typer.Option(help="here, or kubernetes: as a Job.")] = Place.HERE,
+    machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes."""
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
     from pipelines.bootstrap import pipeline
-    from pipelines.settings import Place
+    from pipelines.settings import place
+    from pipelines.spec import UserError
     from pipelines.training import TrainingParams
     from pipelines.training.launch import meeting, torchrun
 
@@ -129,24 +145,36 @@ def train(
     params = TrainingParams(
         as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
     )
+    if on is Place.AWS:
+        raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
+    if on is Place.KUBERNETES:
+        platform = platform.changed({"profile": on.value})
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
-    if processes > 1:
-        platform.runner.run(chosen, run_id, before="train")
-        here = Place(1, 0, "localhost")
+    if on is Place.KUBERNETES:
+        from pipelines.adapters.kubernetes.executions import Jobs
+
+        jobs = cast("Jobs", platform.executions)
+        _tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        return
+    here = place(platform.settings)
+    if processes > 1 or here.machines > 1:
+        if here.machine == 0:  # the others wait for it where they meet
+            platform.runner.run(chosen, run_id, before="train")
         command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
         subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+        if here.machine > 0:
+            return
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
 
 
-def _start_on_aws(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    execution = platform.aws.executions.start(chosen, run_id)
+def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    console.print(f"[green]✔[/] started {run_id} on SageMaker", soft_wrap=True)
+    console.print(f"[green]✔[/] started {run_id} on {_NAMES[on]}", soft_wrap=True)
     console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
 
 
@@ -188,11 +216,22 @@ def step(
 
 
 @app.command()
-def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+def monitor(
+    context: typer.Context,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+    ] = False,
+    as_of: AsOf = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
     platform: Platform = context.obj
+    if exit_zero and platform.releases.state().champion is None:
+        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
+        return
     report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
@@ -205,7 +244,7 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         for alarm in report.alarms:
             asks = "asks for a new model" if alarm.retrain else "a new model would not help"
             console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
-    if report.alarms:
+    if report.alarms and not exit_zero:
         raise typer.Exit(REFUSED)
 
 
@@ -240,6 +279,41 @@ def _serving_app(settings: "Settings") -> "App":
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     return App(service, settings, platform.profile.watch(service.metrics.registry))
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    token_file: Annotated[Path, typer.Option(exists=True, help="A file with the token that Alertmanager shows.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Watch the environment: a release tick each minute, /metrics for Prometheus, /alerts for Alertmanager."""
+    from pipelines.serving.server import serve
+    from pipelines.spec import UserError
+
+    token = token_file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise UserError(f"{token_file} is empty: it holds the token that the sender of alerts has to show")
+    serve(partial(_watching_app, context.obj.settings, token), host, port, workers=1)
+
+
+def _watching_app(settings: "Settings", token: str) -> "WatchApp":
+    """Return the app of the watch, whose stores answer soon or not at all."""
+    from pipelines.bootstrap import Platform
+    from pipelines.deployment.tick import tick
+    from pipelines.deployment.transitions import Actor
+    from pipelines.watch.app import App
+    from pipelines.watch.metrics import Stores
+
+    platform = Platform(settings.changed({"attempts": 3}))
+
+    def judge() -> object:
+        actor = Actor("judge", moment(None))
+        return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+
+    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 
 def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:

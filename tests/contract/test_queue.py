@@ -60,3 +60,13 @@ def test_no_message_is_lost_when_many_send(queue):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: queue.send(b'{"n": %d}' % n), range(80)))
     assert sorted(body["n"] for body in bodies(wait_for(queue, 80))) == list(range(80))
+
+
+def test_the_depth_is_the_number_of_messages_that_wait(queue):
+    assert queue.depth() == (0, 0)
+    for number in range(3):
+        queue.send(b'{"n": %d}' % number)
+    until = time.monotonic() + 20 * HIDDEN_SECONDS
+    while queue.depth().waiting < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert queue.depth() == (3, 0)

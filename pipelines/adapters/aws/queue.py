@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.ports import Message, Unavailable
+from pipelines.ports import Depth, Message, Unavailable
 
 log = logging.getLogger(__name__)
 
 DETAIL_TYPE = "trigger"
 
+_COUNT = "ApproximateNumberOfMessages"
 _AT_ONCE = 10  # messages, which one request to SQS takes
 _HIDDEN_SECONDS = 3600  # what is not deleted comes back after it: a consumer was killed
 _WAIT_SECONDS = 1  # with none, SQS asks only some of its servers, and may find nothing although there is
@@ -74,12 +75,17 @@ class EventQueue:
             if ours:
                 raise Unavailable(f"SQS did not delete {len(ours)} messages ({ours[0]}); delete them again later")
 
-    def waiting(self) -> int:
-        """See the port."""
-        name = "ApproximateNumberOfMessages"
+    def depth(self) -> Depth:
+        """See the port; what was given up is in the queue that this one's redrive policy names."""
         with asking("SQS"):
-            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
-        return int(answer["Attributes"][name])
+            asked = {"QueueUrl": self._url, "AttributeNames": [_COUNT, "RedrivePolicy"]}
+            found = self._sqs.get_queue_attributes(**asked)["Attributes"]
+            if "RedrivePolicy" not in found:
+                return Depth(int(found[_COUNT]), 0)
+            name = json.loads(found["RedrivePolicy"])["deadLetterTargetArn"].rpartition(":")[2]
+            url = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            dead = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[_COUNT])["Attributes"]
+        return Depth(int(found[_COUNT]), int(dead[_COUNT]))
 
 
 def _detail(envelope: str) -> bytes | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pipelines.ports import Message
+from pipelines.ports import Depth, Message
 
 
 class SqliteQueue:
@@ -30,11 +30,11 @@ class SqliteQueue:
         with closing(self._connect()) as connection, connection:
             connection.executemany("DELETE FROM messages WHERE id = ?", [(int(receipt),) for receipt in receipts])
 
-    def waiting(self) -> int:
-        """See the port."""
+    def depth(self) -> Depth:
+        """See the port; nothing is ever given up here."""
         with closing(self._connect()) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM messages").fetchone()
-            return int(count)
+            (waiting,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        return Depth(waiting, 0)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

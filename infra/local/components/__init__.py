@@ -1,0 +1,1 @@
+"""The parts of the local environment, one file each."""

@@ -1,0 +1,150 @@
+"""Runs of pipelines: the template of every Job, those that the clock starts, and what steps keep between attempts."""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.local.cluster import labels, metadata, selector
+from infra.local.components.mlflow import claim
+from infra.local.config import Gpu, Storage
+from infra.local.pod import Pod, Size, scratch, template
+from infra.local.schedule import cron
+from infra.names import Names
+from pipelines.spec.rendered import RenderedPipeline
+
+MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/launch.py has it
+_NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
+
+
+@dataclass(frozen=True)
+class JobsArgs:
+    """What runs.
+
+    Attributes:
+        names: the environment.
+        image: of the steps.
+        pipelines: of the project, by name.
+        storage: of checkpoints.
+        gpu: what steps ask for that need one.
+    """
+
+    names: Names
+    image: str
+    pipelines: dict[str, RenderedPipeline]
+    storage: Storage
+    gpu: Gpu | None
+
+
+class Jobs(pulumi.ComponentResource):
+    """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
+
+    def __init__(self, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:infra:Jobs", "jobs", None, opts)
+        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        k8s.core.v1.PersistentVolumeClaim(
+            "checkpoints",
+            metadata=metadata(names, "pipelines", "checkpoints"),
+            spec=claim(args.storage.checkpoints, args.storage),
+            opts=child,
+        )
+        plain = job(names, args.image)
+        made = {"job.json": plain} | ({"gpu.json": with_gpu(plain, args.gpu)} if args.gpu else {})
+        k8s.core.v1.ConfigMap(
+            "job",
+            metadata=metadata(names, "pipelines", "job"),
+            data={name: json.dumps(one, sort_keys=True, indent=1) for name, one in made.items()},
+            opts=child,
+        )
+        k8s.core.v1.Service(
+            "training",
+            metadata=metadata(names, "pipelines", "training"),
+            spec={
+                "clusterIP": "None",
+                "selector": selector(names, "pipelines")["matchLabels"],
+                "publishNotReadyAddresses": True,  # they look for each other before they work
+                "ports": [{"name": "meeting", "port": MEETING_PORT}],
+            },
+            opts=child,
+        )
+        for part, pipeline in sorted(args.pipelines.items()):
+            if pipeline.schedule:
+                name = part.replace("_", "-")
+                k8s.batch.v1.CronJob(
+                    name,
+                    metadata=metadata(names, "pipelines", name),
+                    spec=scheduled(plain, part, cron(pipeline.schedule)),
+                    opts=child,
+                )
+        self.register_outputs({})
+
+
+def job(names: Names, image: str) -> dict[str, Any]:
+    """Return a Job without name and command: what runs, as whom and within which bounds.
+
+    A pod that is evicted or whose node goes does not count as an attempt.
+    """
+    pod = template(
+        names,
+        Pod(
+            component="pipelines",
+            image=image,
+            size=Size(cpu="500m", most_cpu="2", memory="2Gi", disk="2Gi"),
+            environ={"RATCHET_CHECKPOINTS": "/checkpoints"},
+            settings=True,
+            calls=True,
+            volumes={
+                "/checkpoints": {"persistentVolumeClaim": {"claimName": "checkpoints"}},
+                "/tmp": scratch("2Gi"),
+            },
+            spec={"restartPolicy": "Never", "terminationGracePeriodSeconds": 30},
+        ),
+    )
+    pod["spec"]["containers"][0]["name"] = "step"
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"namespace": names.prefix, "labels": labels(names, "pipelines")},
+        "spec": {
+            "backoffLimit": 3,
+            "ttlSecondsAfterFinished": 7 * 24 * 3600,
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}],
+            },
+            "template": pod,
+        },
+    }
+
+
+def with_gpu(plain: dict[str, Any], gpu: Gpu) -> dict[str, Any]:
+    """Return a Job that needs a GPU: where it may run, and what it asks for."""
+    made = deepcopy(plain)
+    pod = made["spec"]["template"]["spec"]
+    pod["nodeSelector"] = gpu.nodes
+    pod["tolerations"] = [{"key": gpu.taint, "operator": "Exists", "effect": "NoSchedule"}]
+    for asked in pod["containers"][0]["resources"].values():
+        asked[gpu.resource] = str(gpu.count)
+    return made
+
+
+def scheduled(plain: dict[str, Any], pipeline: str, schedule: str) -> dict[str, Any]:
+    """Return a CronJob's specification; a run is named after its Job, so that another attempt resumes it.
+
+    ``job`` is ``mlops`` for Jobs: a refusal, such as a candidate that its gates refuse, is no failure to try again.
+    """
+    made = deepcopy(plain)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["job", "run", pipeline, "--run-id", "$(RUN_ID)"]
+    container["env"] = [*container["env"], {"name": "RUN_ID", "valueFrom": _NUMBERED}]
+    return {
+        "schedule": schedule,
+        "timeZone": "Etc/UTC",
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 3600,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"metadata": {"labels": made["metadata"]["labels"]}, "spec": made["spec"]},
+    }

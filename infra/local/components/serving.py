@@ -1,0 +1,115 @@
+"""The serving app: pods that follow the release log by themselves, so that no rollout is needed for a release.
+
+A pod that ends is first taken out of the service, while it still answers; then the app drains and writes its
+prediction log (``pipelines/serving/server.py``). So an update, a scaling and an eviction lose no request.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.local.cluster import labels, metadata, selector
+from infra.local.components.mlflow import service
+from infra.local.config import Replicas
+from infra.local.pod import Pod, Size, probes, template
+from infra.names import Names
+
+PORT = 8080
+LEAVING_SECONDS = 5  # until every node has heard that a pod takes no more requests
+DRAINING_SECONDS = 25  # the app's drain, and the 20 s that it gives its workers
+PODS = "serving-pods"
+
+
+@dataclass(frozen=True)
+class ClusterServingArgs:
+    """What the app is asked for: the environment, its image, and how many pods."""
+
+    names: Names
+    image: str
+    replicas: Replicas
+
+
+class ClusterServing(pulumi.ComponentResource):
+    """The app, its service, its scaling, and what keeps enough of it."""
+
+    def __init__(self, args: ClusterServingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:infra:ClusterServing", "serving", None, opts)
+        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        about, replicas = metadata(names, "serving"), args.replicas
+        first = f"{names.prefix}-serving"
+        priority = k8s.scheduling.v1.PriorityClass(
+            "serving",
+            metadata={"name": first, "labels": labels(names, "serving")},
+            value=100_000,
+            description="Requests are answered before runs are computed.",
+            opts=child,
+        )
+        k8s.apps.v1.Deployment(
+            "serving",
+            metadata=about,
+            spec={
+                "replicas": replicas.least,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "minReadySeconds": 5,
+                "revisionHistoryLimit": 3,
+                "selector": selector(names, "serving"),
+                "template": template(names, app(names, args.image, first)),
+            },
+            # Scaling changes the number, and an update must not take that back.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[priority], ignore_changes=["spec.replicas"]),
+        )
+        k8s.core.v1.Service("serving", metadata=about, spec=service(names, "serving", PORT), opts=child)
+        k8s.core.v1.Service(
+            PODS,
+            metadata=metadata(names, "serving", PODS),
+            spec={**service(names, "serving", PORT), "clusterIP": "None"},
+            opts=child,
+        )
+        k8s.autoscaling.v2.HorizontalPodAutoscaler("serving", metadata=about, spec=scaling(replicas), opts=child)
+        k8s.policy.v1.PodDisruptionBudget(
+            "serving",
+            metadata=about,
+            spec={"maxUnavailable": 1, "selector": selector(names, "serving")},
+            opts=child,
+        )
+        self.register_outputs({})
+
+
+def app(names: Names, image: str, priority: str) -> Pod:
+    """Return a pod: one process, for the machine's cores are not the pod's, and more pods scale better."""
+    return Pod(
+        component="serving",
+        image=image,
+        size=Size(cpu="250m", most_cpu="1", memory="768Mi", disk="256Mi"),
+        command=("mlops", "serve", "--host", "0.0.0.0", "--port", str(PORT)),
+        port=PORT,
+        settings=True,
+        container={**probes("/ping", PORT), "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}}},
+        spec={
+            "terminationGracePeriodSeconds": LEAVING_SECONDS + DRAINING_SECONDS,
+            "priorityClassName": priority,
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": key,
+                    "whenUnsatisfiable": "ScheduleAnyway",  # a laptop has one node
+                    "labelSelector": selector(names, "serving"),
+                }
+                for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+            ],
+        },
+    )
+
+
+def scaling(replicas: Replicas) -> dict[str, Any]:
+    """Return how the number of pods follows the load: up at once, down after five quiet minutes."""
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": replicas.cpu_percent}}
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "serving"},
+        "minReplicas": replicas.least,
+        "maxReplicas": replicas.most,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
+    }

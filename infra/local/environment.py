@@ -1,0 +1,114 @@
+"""The local environment: the stores of AWS on an emulator, all that computes in a cluster, and the same document."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as k8s
+
+from infra.components.events import Events, EventsArgs
+from infra.components.keys import Keys, KeysArgs
+from infra.components.lake import Lake, LakeArgs
+from infra.components.notices import Notices, NoticesArgs
+from infra.components.online import Online, OnlineArgs
+from infra.document import write
+from infra.local.components.identity import ClusterIdentity, ClusterIdentityArgs
+from infra.local.components.jobs import Jobs, JobsArgs
+from infra.local.components.mlflow import Mlflow, MlflowArgs, address
+from infra.local.components.monitoring import Monitoring, MonitoringArgs
+from infra.local.components.namespace import Namespace, NamespaceArgs
+from infra.local.components.serving import ClusterServing, ClusterServingArgs
+from infra.local.components.settings import Settings, SettingsArgs
+from infra.local.components.watch import Watch, WatchArgs
+from infra.local.config import Local
+from infra.names import Names
+from pipelines.spec.rendered import Rendered
+
+RETENTION_DAYS = 30
+
+
+@dataclass(frozen=True)
+class LocalWanted:
+    """What the local environment is made from: its names and configuration, and what was rendered of the project."""
+
+    names: Names
+    config: Local
+    rendered: Rendered
+
+
+class LocalEnvironment(pulumi.ComponentResource):
+    """The emulator's part first, for pods look for it when they start; then the cluster's.
+
+    Attributes:
+        document: where the document lies that tells of it.
+    """
+
+    def __init__(self, wanted: LocalWanted) -> None:
+        names, config = wanted.names, wanted.config
+        providers = [_aws(wanted), k8s.Provider("kubernetes", context=config.context)]
+        super().__init__(
+            "mlops:infra:LocalEnvironment", names.prefix, None, pulumi.ResourceOptions(providers=providers)
+        )
+        self._wanted, child = wanted, pulumi.ResourceOptions(parent=self)
+        keys = Keys(KeysArgs(names, production=False), child)
+        key = keys.data.arn
+        lake = Lake(LakeArgs(names, key, False, RETENTION_DAYS, emulated=True), child)
+        online = Online(OnlineArgs(names, key, production=False), child)
+        notices = Notices(NoticesArgs(names, key, (), None), child)
+        events = Events(EventsArgs(names, key, notices.topic), child)
+        self.document = write(names, key, self._told(keys, notices, events), lake.store.ready, child)
+        self._compute(pulumi.ResourceOptions(parent=self, depends_on=[lake, online, events]))
+        self.register_outputs({"document": self.document})
+
+    def _compute(self, child: pulumi.ResourceOptions) -> None:
+        """Make what is in the cluster."""
+        names, config, rendered = self._wanted.names, self._wanted.config, self._wanted.rendered
+        serve, steps = (config.images.of(names.project, target) for target in ("serve", "steps"))
+        namespace = Namespace(NamespaceArgs(names, config), child)
+        inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
+        identity = ClusterIdentity(ClusterIdentityArgs(names), inside)
+        settings = Settings(SettingsArgs(names, config), inside)
+        ready = pulumi.ResourceOptions(parent=self, depends_on=[identity, settings])
+        mlflow = Mlflow(MlflowArgs(names, steps, config.storage), ready)
+        ClusterServing(ClusterServingArgs(names, serve, config.replicas), ready)
+        Jobs(JobsArgs(names, steps, rendered.pipelines, config.storage, config.gpu), ready)
+        Watch(WatchArgs(names, steps), pulumi.ResourceOptions(parent=self, depends_on=[identity, settings, mlflow]))
+        Monitoring(MonitoringArgs(names, config, rendered), ready)
+
+    def _told(self, keys: Keys, notices: Notices, events: Events) -> dict[str, Any]:
+        """Return the fields of the document, as :func:`infra.document.fields` does for an environment on AWS."""
+        names, config = self._wanted.names, self._wanted.config
+        return {
+            "project": names.project,
+            "environment": names.environment,
+            "region": names.region,
+            "account": names.account,
+            "endpoint_url": config.emulator,
+            "store": {"bucket": names.bucket("store"), "lake": names.bucket("lake"), "key": keys.data.arn},
+            "features": {"catalog": names.catalog, "workgroup": names.prefix, "online": names.of("online")},
+            "compute": {
+                "image": config.images.of(names.project, "steps"),
+                "role": f"system:serviceaccount:{names.prefix}:pipelines",
+            },
+            "signer": keys.signer.arn,
+            "queue": events.queue.url,
+            "operations": events.operations.url,
+            "bus": names.prefix,
+            "metrics": names.metrics,
+            "alarms": notices.topic,
+            "mlflow": address(names),
+        }
+
+
+def _aws(wanted: LocalWanted) -> aws.Provider:
+    """Return the provider of the emulator, which ``AWS_ENDPOINT_URL`` names to it."""
+    names = wanted.names
+    tags = {**names.tags, "owner": "local", "production": "false"}
+    return aws.Provider(
+        "aws",
+        region=names.region,
+        allowed_account_ids=[names.account],
+        default_tags={"tags": tags},
+        s3_use_path_style=True,  # its buckets have no names in the DNS
+    )

@@ -1,0 +1,114 @@
+"""The rules by which Prometheus raises alarms: those of the environments on AWS, bound by bound, on its own metrics.
+
+Name, bound, time and meaning of an alarm are stated once, in ``infra/components``, for CloudWatch; here stands only
+how Prometheus reads what the bound is on. ``{minutes}`` is the period. Each metric has a selector in braces, by which
+a test finds it and looks whether something exposes it.
+"""
+
+from typing import Any
+
+from infra.components import events, monitors, release_tick, serving
+from infra.components.alarm import Bound
+from infra.names import Names
+from pipelines.spec.rendered import Rendered
+
+_FAILED = 'sum(rate(refused_requests_total{{job="serving",status=~"5.."}}[{minutes}m]))'
+_REFUSED = 'sum(rate(refused_requests_total{{job="serving"}}[{minutes}m]))'
+_ANSWERED = 'sum(rate(invocation_seconds_count{{job="serving"}}[{minutes}m]))'
+
+EXPRESSIONS = {
+    "endpoint-errors": f"{_FAILED} / ({_ANSWERED} + {_REFUSED})",
+    "endpoint-latency": (  # of which CloudWatch counts microseconds
+        '1e6 * histogram_quantile(0.99, sum by (le) (rate(invocation_seconds_bucket{{job="serving"}}[{minutes}m])))'
+    ),
+    "endpoint-missing": 'sum(up{{job="serving"}}) or vector(0)',
+    "tick-errors": 'sum(increase(release_ticks_total{{outcome="failed"}}[{minutes}m]))',
+    "tick-missing": "sum(increase(release_ticks_total{{}}[{minutes}m])) or vector(0)",
+    "events-dead": 'max(queue_messages{{state="dead"}})',
+    "events-waiting": "max(queue_waiting_seconds{{}})",
+    "performance": 'max by (alarm, retrain) (model_alarm{{alarm=~"performance[.].*"}})',
+    "drift": 'max by (alarm, retrain) (model_alarm{{alarm="drift"}})',
+    "label_coverage": 'max by (alarm, retrain) (model_alarm{{alarm="label_coverage"}})',
+}
+"""By alarm: what Prometheus compares with the bound."""
+
+NOT_HERE = {"operations-waiting": "a queue that only workflows on GitHub poll"}
+"""Alarms of AWS that make no sense here."""
+
+_STATISTICS = {
+    "Average": "avg(avg_over_time({metric}[{minutes}m]))",
+    "Maximum": "max(max_over_time({metric}[{minutes}m]))",
+    "Minimum": "min(min_over_time({metric}[{minutes}m]))",
+    "Sum": "sum(increase({metric}[{minutes}m]))",
+}
+
+
+def bounds(names: Names, rendered: Rendered) -> dict[str, list[Bound]]:
+    """Return every bound that is watched here, by group."""
+    of_aws = {
+        "endpoint": serving.bounds(names),
+        "releases": release_tick.bounds(names.of("tick")),
+        "pipelines": monitors.runs(names, rendered),
+        "events": [one for one in events.bounds(names) if one.name not in NOT_HERE],
+        "project": monitors.measured(names, rendered),
+    }
+    of_aws["endpoint"].append(missing(names))
+    return {**of_aws, "model": model(names)}
+
+
+def missing(names: Names) -> Bound:
+    """Return the bound that SageMaker keeps by itself: somebody answers."""
+    return Bound(
+        "endpoint-missing", names.metrics, "up", {}, "Minimum", "<", 1, 1, "No pod of the serving app answers.",
+        periods=2,
+    )  # fmt: skip
+
+
+def model(names: Names) -> list[Bound]:
+    """Return the alarms that the latest look at the model raised; ``mlops monitor`` knows their bounds."""
+    meanings = {
+        "performance": "A metric of the champion left its bound.",
+        "drift": "The features have moved since training.",
+        "label_coverage": "Labels that are due do not come.",
+    }
+    return [
+        Bound(name, names.metrics, "model_alarm", {}, "Maximum", ">", 0, 1, meaning)
+        for name, meaning in meanings.items()
+    ]
+
+
+def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
+    """Return the file of rules."""
+    groups = [
+        {"name": group, "rules": [rule(bound, names, rendered) for bound in found]}
+        for group, found in bounds(names, rendered).items()
+        if found
+    ]
+    return {"groups": groups}
+
+
+def rule(bound: Bound, names: Names, rendered: Rendered) -> dict[str, Any]:
+    """Return the rule of a bound; its ``for`` is how long CloudWatch would look before it calls."""
+    expression = f"({read(bound, rendered)}) {bound.comparison} {bound.threshold:g}"
+    return {
+        "alert": bound.name,
+        "expr": expression,
+        "for": f"{bound.minutes * bound.periods}m",
+        "labels": {"environment": names.environment},
+        "annotations": {
+            "summary": bound.meaning,
+            "runbook": f"docs/runbook.md#{bound.name}",
+            "value": "{{ $value }}",
+        },
+    }
+
+
+def read(bound: Bound, rendered: Rendered) -> str:
+    """Return the expression for what a bound is on."""
+    if bound.name in EXPRESSIONS:
+        return EXPRESSIONS[bound.name].format(minutes=bound.minutes)
+    runs = {f"failed-{part.replace('_', '-')}": part for part in rendered.pipelines}
+    if bound.name in runs:
+        return f'max(run_failed{{pipeline="{runs[bound.name]}"}})'
+    labels = ",".join(f'{label}="{value}"' for label, value in sorted(bound.dimensions.items()))
+    return _STATISTICS[bound.statistic].format(metric=f"{bound.metric}{{{labels}}}", minutes=bound.minutes)

@@ -1,0 +1,89 @@
+"""What Prometheus reads of an environment: how the latest look at the model went, its runs, and the queue.
+
+All of it is read from the stores when it is asked for, so that nothing has to be pushed, and nothing that is no more
+stays. Names are the same as on AWS.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from pipelines import PIPELINES
+from pipelines.history import run_summary
+from pipelines.monitor import MonitorReport
+from pipelines.ports import ObjectStore, Queue
+
+
+class Stores:
+    """What the watch reads; runs never change their pipeline and beginning, so each is read once."""
+
+    def __init__(self, objects: ObjectStore, events: Queue, environment: str, now: Callable[[], datetime]) -> None:
+        self._objects, self._events, self._environment, self._now = objects, events, environment, now
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._waiting_since: datetime | None = None
+
+    def read(self) -> CollectorRegistry:
+        """Return the metrics as they are now.
+
+        Raises:
+            Unavailable: when a store does not answer.
+        """
+        registry = CollectorRegistry()
+        self._failed_runs(registry)
+        self._queue(registry)
+        self._model(registry)
+        return registry
+
+    def _failed_runs(self, registry: CollectorRegistry) -> None:
+        gauge = Gauge("run_failed", "Whether the latest run of a pipeline failed.", ["pipeline"], registry=registry)
+        for name in self._objects.folders("runs/"):
+            if name not in self._runs and (document := self._objects.read(f"runs/{name}/run.json")):
+                self._runs[name] = json.loads(document)
+        latest: dict[str, str] = {}
+        for name, run in sorted(self._runs.items(), key=lambda item: str(item[1]["created"])):
+            latest[run["pipeline"]] = name
+        for pipeline in PIPELINES:
+            failed = False
+            if pipeline in latest:
+                name = latest[pipeline]
+                failed = run_summary(self._objects, self._runs[name], f"runs/{name}").failed is not None
+            gauge.labels(pipeline).set(failed)
+
+    def _queue(self, registry: CollectorRegistry) -> None:
+        depth, now = self._events.depth(), self._now()
+        self._waiting_since = (self._waiting_since or now) if depth.waiting else None
+        messages = Gauge("queue_messages", "Messages in the queue of events.", ["state"], registry=registry)
+        for state, count in depth._asdict().items():
+            messages.labels(state).set(count)
+        seconds = Gauge("queue_waiting_seconds", "For how long the queue was never seen empty.", registry=registry)
+        seconds.set((now - self._waiting_since).total_seconds() if self._waiting_since else 0)
+
+    def _model(self, registry: CollectorRegistry) -> None:
+        """Tell of the latest report of ``mlops monitor``, if there is one."""
+        keys = self._objects.keys(f"monitoring/{self._environment}/")
+        if not keys:
+            return
+        report = MonitorReport.from_json(self._objects.read(keys[-1]) or b"")
+        measured = report.measured
+        alarm = Gauge("model_alarm", "An alarm that the latest look raised.", ["alarm", "retrain"], registry=registry)
+        for one in report.alarms:
+            alarm.labels(one.name, str(one.retrain).lower()).set(1)
+        for name, label, about, values in (
+            ("model_quality", "metric", "A metric of the champion on the labels that have come.", measured.quality),
+            ("model_drift", "feature", "The population stability index of a feature.", measured.drift),
+            ("model_missing_share", "feature", "The share of a feature's values that was missing.", measured.missing),
+        ):
+            gauge = Gauge(name, about, [label], registry=registry)
+            for of, value in values.items():
+                gauge.labels(of).set(value)
+        for name, about, number in (
+            ("model_measured_timestamp_seconds", "The moment of the latest look.", measured.as_of.timestamp()),
+            ("model_predictions", "Predictions in the window of the latest look.", measured.predictions),
+            ("model_labels", "Labels known of them.", measured.labels),
+            ("model_label_coverage", "The share labelled of those due.", measured.coverage),
+        ):
+            if number is not None:
+                Gauge(name, about, registry=registry).set(number)
