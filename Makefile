@@ -9,6 +9,7 @@ ALL := .venv/.synced-all
 # Programs of Go that no package of Python brings, with their versions.
 TOOLS := $(CURDIR)/.tools
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+ACT := github.com/nektos/act@v0.2.89
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
@@ -17,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
+.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-workflows test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,12 @@ local-down: $(ALL) ## Remove the local environment, and look that nothing is lef
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+test-workflows: $(ALL) ## Execute the workflows by act, which Go installs (minutes; ARGS=-s tells the times of the whole path)
+	@command -v act >/dev/null || test -x $(TOOLS)/act || { \
+		if command -v go >/dev/null; then GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(ACT); \
+		else echo "neither act nor Go is here: the tests that execute workflows are skipped"; fi; }
+	@$(RUN) pytest -m workflows -rs --numprocesses=0 --no-cov tests/workflows $(ARGS)
 
 test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
 	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)

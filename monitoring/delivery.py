@@ -6,6 +6,7 @@ log as the witness. A metric that nothing speaks of yet is None.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import median
 
 from pipelines.spec import ReleaseEntry, Strict
@@ -82,8 +83,8 @@ def reigns(entries: Sequence[ReleaseEntry], end: datetime) -> list[timedelta]:
         champion = entry.state.champion
         if champion and (not crowned or crowned[-1][0] != champion.model):
             crowned.append((champion.model, entry.at))
-    ends = [at for _, at in crowned[1:]] + [end]
-    return [until - since for (_, since), until in zip(crowned, ends, strict=True)]
+    times = [at for _, at in crowned] + [end]
+    return [until - since for since, until in pairwise(times)]
 
 
 def delivery(

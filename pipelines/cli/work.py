@@ -216,11 +216,22 @@ def step(
 
 
 @app.command()
-def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+def monitor(
+    context: typer.Context,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+    ] = False,
+    as_of: AsOf = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
     platform: Platform = context.obj
+    if exit_zero and platform.releases.state().champion is None:
+        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
+        return
     report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
@@ -233,7 +244,7 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         for alarm in report.alarms:
             asks = "asks for a new model" if alarm.retrain else "a new model would not help"
             console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
-    if report.alarms:
+    if report.alarms and not exit_zero:
         raise typer.Exit(REFUSED)
 
 

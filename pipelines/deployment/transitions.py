@@ -57,13 +57,16 @@ class _Move(NamedTuple):
 Decide = Callable[[ReleaseState], _Move]
 
 
-def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
+def propose(
+    log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseFile, after: int | None = None
+) -> ReleaseEntry:
     """Propose a release file; its model may have been rolled back before.
 
     Raises:
         Refused: when the model did not pass its gates, or was compared with another champion than the one that serves,
             and nobody took that upon them with ``override``; an earlier champion may always return, all at once.
         UserError: when the file pins what the model is not.
+        Moved: as :func:`promote`; ``after`` is 0 for a log without transitions.
     """
     manifest = models.manifest(release.released.model)
     name = f"v{release.released.version}"
@@ -80,7 +83,7 @@ def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseF
             reason = "back to an earlier champion"
         return _Move("propose", f"{name}: {reason}", change)
 
-    return _append(log, actor, "propose", decide)
+    return _append(log, actor, "propose", decide, after)
 
 
 def check_proposal(log: ReleaseLog, models: ModelStore, release: ReleaseFile) -> None:
@@ -269,7 +272,7 @@ def _append(log: ReleaseLog, actor: Actor, action: Action, decide: Decide, after
     """Append a move decided on the latest state; when another process moved first, decide again on the new state."""
     while True:
         latest = log.latest()
-        if after is not None and (latest is None or latest.number != after):
+        if after is not None and (latest.number if latest else 0) != after:
             raise Moved(f"the release moved on after transition {after}")
         state = latest.state if latest else ReleaseState()
         if state.phase not in _ALLOWED[action]:

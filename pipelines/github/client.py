@@ -4,12 +4,15 @@ What is one thing for people is one thing here: a pull request for a branch, an 
 subject is found again by a marker in the text, which GitHub does not show.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.settings import Workflow
 from pipelines.spec import UserError
 
 if TYPE_CHECKING:
+    from github import GithubException
     from github.Issue import Issue
     from github.PullRequest import PullRequest
     from github.Repository import Repository
@@ -56,11 +59,9 @@ class GitHub:
 
     def text(self, path: str, ref: str) -> str | None:
         """Return a file at a branch or a commit, or None where there is none."""
-        from github import UnknownObjectException
-
-        try:
+        with _missing() as missing:
             found = self.repository.get_contents(path, ref=ref)
-        except UnknownObjectException:
+        if missing:
             return None
         assert not isinstance(found, list), "a path of a file"
         return found.decoded_content.decode()
@@ -84,7 +85,7 @@ class GitHub:
         elif changed:
             pull.edit(title=title, body=body)
         if committed:
-            self.repository.get_workflow(CHECKS).create_dispatch(branch)
+            self.repository.get_workflow(CHECKS).create_dispatch(branch, throw=True)
         return Told(pull.number, pull.html_url, changed)
 
     def put_issue(self, subject: str, title: str, body: str, label: str) -> Told:
@@ -131,19 +132,33 @@ class GitHub:
 
     def _commit(self, branch: str, path: str, text: str, message: str) -> bool:
         """Make a branch be the default one with a file changed, and say whether it was not; one commit, one move."""
-        from github import InputGitTreeElement, UnknownObjectException
+        from github import InputGitTreeElement
 
         if self.text(path, branch) == text:
             return False
-        main = self.repository.get_branch(self.main).commit
+        main = self.repository.get_git_commit(self.repository.get_branch(self.main).commit.sha)
         element = InputGitTreeElement(path, "100644", "blob", content=text)
-        tree = self.repository.create_git_tree([element], base_tree=main.commit.tree)
-        commit = self.repository.create_git_commit(message, tree, [main.commit])
-        try:
+        tree = self.repository.create_git_tree([element], base_tree=main.tree)
+        commit = self.repository.create_git_commit(message, tree, [main])
+        with _missing() as missing:
             self.repository.get_git_ref(f"heads/{branch}").edit(commit.sha, force=True)
-        except UnknownObjectException:
+        if missing:
             self.repository.create_git_ref(f"refs/heads/{branch}", commit.sha)
         return True
+
+
+@contextmanager
+def _missing() -> "Iterator[list[GithubException]]":
+    """Give a list that is empty after the context unless GitHub answered that it does not have what was asked for."""
+    from github import GithubException
+
+    said: list[GithubException] = []
+    try:
+        yield said
+    except GithubException as error:
+        if error.status != 404:
+            raise
+        said.append(error)
 
 
 def _marked(subject: str, body: str) -> str:

@@ -6,7 +6,7 @@ from pipelines.bootstrap import Platform
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
 from pipelines.deployment.roll_out import is_deployed
-from pipelines.deployment.transitions import Actor, approve, propose
+from pipelines.deployment.transitions import Actor, Moved, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval
 from pipelines.github.client import GitHub, Told
@@ -32,12 +32,20 @@ def record_approval(platform: Platform, github: GitHub) -> Recorded:
         Refused: when the file was not approved (:func:`pipelines.github.approval.approval`), may not be proposed, or
             brings a quarantined model that nobody proposed anew.
     """
-    environment, state = platform.settings.environment, platform.releases.state()
-    path = platform.settings.releases / f"{environment}.toml"
+    path = platform.settings.releases / f"{platform.settings.environment}.toml"
     if not path.exists():
         return Recorded(approved=False, reason=f"there is no {path}")
     text = path.read_text(encoding="utf-8")
     release = parse_toml(text, ReleaseFile, str(path))
+    while True:
+        try:
+            return _recorded(platform, github, text, release)
+        except Moved:  # another run recorded something first: look again
+            continue
+
+
+def _recorded(platform: Platform, github: GitHub, text: str, release: ReleaseFile) -> Recorded:
+    latest, state = platform.releases.latest(), platform.releases.state()
     name = f"v{release.released.version}"
     if state.proposal == release and state.phase is Phase.APPROVED:
         return Recorded(approved=True, reason=f"{name} is approved", image=release.image or "")
@@ -46,14 +54,14 @@ def record_approval(platform: Platform, github: GitHub) -> Recorded:
     if release.released.model in state.quarantined:
         reason = state.quarantined[release.released.model]
         raise Refused(f"{name} is quarantined: {reason}; 'mlops propose {name}' proposes it anew")
-    found = approval(github, f"releases/{environment}.toml", text)
+    found = approval(github, f"releases/{platform.settings.environment}.toml", text)
     at = platform.settings.now()
     if state.proposal != release or state.phase is not Phase.PROPOSED:
-        propose(platform.releases, platform.models, Actor(found.author, at), release)
-    proposed = platform.releases.latest()
-    assert proposed, "what was proposed is in the log"
+        number = latest.number if latest else 0
+        latest = propose(platform.releases, platform.models, Actor(found.author, at), release, after=number)
+    assert latest, "what is proposed is in the log"
     how = f"review of #{found.pull}, merged as {found.commit[:12]}"
-    approve(platform.releases, Actor(found.approver, at), release, how, after=proposed.number)
+    approve(platform.releases, Actor(found.approver, at), release, how, after=latest.number)
     return Recorded(approved=True, reason=f"{name}: {how}, approved by {found.approver}", image=release.image or "")
 
 

@@ -13,7 +13,7 @@ from pipelines.deployment.transitions import champions, check_proposal
 from pipelines.github import pages
 from pipelines.github.client import GitHub, Told
 from pipelines.model_store import CARD
-from pipelines.spec import Cloud, Manifest, Refused, ReleaseFile, UserError, Variant, load_toml, nearest, parse_toml
+from pipelines.spec import Cloud, Manifest, Refused, ReleaseFile, Variant, load_toml, parse_toml
 
 _SHOWN = 8  # versions in the plot
 
@@ -49,7 +49,7 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
     except Refused as refusal:
         body = pages.refusal(environment, following.version, manifest, str(refusal))
         told = github.put_issue(subject, f"No candidate for {environment} may be proposed", body, "refused")
-        return Proposed(told, f"{name}: {refusal}", refused=True)
+        return Proposed(told, str(refusal), refused=True)
     text = _kept(github, path, branch, release) or changed(merged, release)
     title = f"Promote {name} to {environment}"
     told = github.put_pull(branch, path, text, title, _body(platform, release, manifest), "promotion")
@@ -77,16 +77,10 @@ def _nothing_to_say(
 
 def following_model(platform: Platform) -> Variant | None:
     """Return what may come into an environment next, its bytes in the environment's store; None where nothing may."""
-    environments = load_toml(platform.root / "cloud.toml", Cloud).environments
-    environment = platform.settings.environment
-    if environment not in environments:
-        raise UserError(
-            f"environments in cloud.toml: there is no {environment!r}; {nearest(environment, environments)}"
-        )
-    place = environments.index(environment)
-    if place == 0:
+    source = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
+    if source is None:
         return _latest_judged(platform)
-    before = platform.changed({"environment": environments[place - 1]})
+    before = platform.changed({"environment": source})
     champion = before.releases.state().champion
     if champion:
         platform.models.adopt(before.models, champion.model, champion.version)
