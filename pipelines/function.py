@@ -20,7 +20,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Do what an event asks for, and return what came of it."""
     if "run" in event:
         chosen = pipeline(event["run"])
-        run_id = _platform().runner.start(chosen, parameters(chosen.params, event.get("set", [])), event.get("run_id"))
+        params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
+        run_id = _platform().runner.start(chosen, params, event.get("run_id"))
         return {"run_id": run_id, "execution": start_elsewhere(_platform(), chosen, run_id)}
     if event.get("detail-type") == TUNED:
         return {"run_id": train_the_best(_platform(), event["detail"]["HyperParameterTuningJobName"])}

@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from monitoring.delivery import Delivery, delivery, deployments
+from pipelines.model_store import ModelStore
 from pipelines.ports import ObjectStore
+from pipelines.provenance import committed
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import Phase, ReleaseEntry, StepRecord, Strict
 
@@ -31,6 +35,16 @@ class ReleaseSummary(Strict):
     by: str
     ended: datetime | None
     reason: str
+
+
+def delivered(log: ReleaseLog, models: ModelStore, root: Path, start: datetime, end: datetime) -> Delivery:
+    """Return the delivery metrics of an environment; commits are looked up in the checkout at ``root``."""
+    entries = list(log.entries())
+    times = {
+        model: committed(root, models.manifest(model).code.commit)
+        for model in {one.model for one in deployments(entries)}
+    }
+    return delivery(entries, {model: at for model, at in times.items() if at}, start, end)
 
 
 def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:

@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ SCHEDULED = "scheduled"
 """The run id that stands for one of its own: that of the execution, which the clock started."""
 
 
-def parameters(kind: type[Strict], settings: list[str]) -> Strict:
+def parameters(kind: type[Strict], settings: list[str], now: datetime) -> Strict:
     """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
     values: dict[str, Any] = {}
     for setting in settings:
@@ -24,7 +24,7 @@ def parameters(kind: type[Strict], settings: list[str]) -> Strict:
             raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
         values[name] = _value(value)
     if "as_of" in kind.model_fields and "as_of" not in values:
-        values["as_of"] = datetime.now(UTC).isoformat()
+        values["as_of"] = now.isoformat()
     if "reason" in kind.model_fields and "reason" not in values:
         values["reason"] = f"started by {getpass.getuser()}"
     try:
@@ -42,10 +42,11 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
         return run_id
     own = f"{chosen.name}-{execution}"
     if not platform.runner.exists(chosen, own):
-        today = datetime.now(UTC).date()
+        now = platform.settings.now()
+        today = now.date()
         days = [f"start={today - timedelta(days=1)}", f"end={today}"] if "start" in chosen.params.model_fields else []
         because = ["reason=the schedule"] if "reason" in chosen.params.model_fields else []
-        platform.runner.start(chosen, parameters(chosen.params, days + because), own)
+        platform.runner.start(chosen, parameters(chosen.params, days + because, now), own)
     return own
 
 

@@ -1,7 +1,6 @@
-"""The commands that show: status, doctor, releases, explain, compare, lineage, report."""
+"""The commands that show: status, doctor, releases, explain, compare, lineage."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -145,18 +144,6 @@ def lineage(
         print_json(found.model_dump(mode="json"))
     else:
         console.print(tree(found))
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
-) -> None:
-    """Write one page with quality over time, drift, calibration, decisions and lineage."""
-    from pipelines.report import write_report
-
-    write_report(context.obj, output)
-    console.print(f"[green]✔[/] {output}")
 
 
 @app.command("releases")

@@ -46,7 +46,7 @@ def sweep(
         return
     if not platform.runner.exists(training, run_id):
         reason = f"search started by {getpass.getuser()}"
-        params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=(estimator,))
+        params = TrainingParams(as_of=moment(platform, as_of), reason=reason, estimators=(estimator,))
         platform.runner.start(training, params, run_id)
     platform.runner.run(training, run_id, before="train")
     folder = platform.home / "sweeps" / run_id

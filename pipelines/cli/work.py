@@ -65,7 +65,9 @@ def run(
 
     platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
+        run_id = platform.runner.start(
+            chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
+        )
     if on is not Place.HERE:
         start_there(platform, on, chosen, run_id, as_json)
         return
@@ -82,6 +84,25 @@ def run(
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
     tell(platform, run_id, output, as_json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    from pipelines.draining import drain
+
+    platform: Platform = context.obj
+    done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if as_json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -108,7 +129,9 @@ def train(
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
-    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    params = TrainingParams(
+        as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
+    )
     if on is Place.AWS:
         raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
     if on is Place.KUBERNETES:
@@ -178,7 +201,7 @@ def step(
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
-        platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
+        platform.runner.start(chosen, parameters(chosen.params, settings, platform.settings.now()), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
@@ -192,11 +215,23 @@ def step(
 
 
 @app.command()
-def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+def monitor(
+    context: typer.Context,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+    ] = False,
+    as_of: AsOf = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
-    report: MonitorReport = context.obj.run("monitor", MonitorParams(as_of=moment(as_of)), run_id)
+    platform: Platform = context.obj
+    if exit_zero and platform.releases.state().champion is None:
+        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
+        return
+    report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -208,7 +243,7 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         for alarm in report.alarms:
             asks = "asks for a new model" if alarm.retrain else "a new model would not help"
             console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
-    if report.alarms:
+    if report.alarms and not exit_zero:
         raise typer.Exit(REFUSED)
 
 
@@ -273,10 +308,10 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     platform = Platform(settings.changed({"attempts": 3}))
 
     def judge() -> object:
-        actor = Actor("judge", moment(None))
+        actor = Actor("judge", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
 
-    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 
