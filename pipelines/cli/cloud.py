@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+# Continuous training has none: a workflow drains the queue, and only what it decides on costs an execution.
 _SCHEDULES = {
     "feature": "cron(0 3 * * ? *)",
     "monitor": "cron(0 6 * * ? *)",
-    "continuous_training": "rate(1 hour)",
     "maintenance": "cron(0 1 ? * SUN *)",
 }
 _LOOK_SECONDS = 2

@@ -42,7 +42,7 @@ def sweep(
     space_of(platform.problem, estimator)
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
     if on is Place.AWS:
-        _tune(platform, estimator, moment(as_of), workers, run_id, as_json)
+        _tune(platform, estimator, moment(platform, as_of), workers, run_id, as_json)
         return
     if not platform.runner.exists(training, run_id):
         reason = f"search started by {getpass.getuser()}"

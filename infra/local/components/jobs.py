@@ -39,6 +39,9 @@ class JobsArgs:
     gpu: Gpu | None
 
 
+DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
+
+
 class Jobs(pulumi.ComponentResource):
     """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
 
@@ -70,15 +73,15 @@ class Jobs(pulumi.ComponentResource):
             },
             opts=child,
         )
-        for part, pipeline in sorted(args.pipelines.items()):
-            if pipeline.schedule:
-                name = part.replace("_", "-")
-                k8s.batch.v1.CronJob(
-                    name,
-                    metadata=metadata(names, "pipelines", name),
-                    spec=scheduled(plain, part, cron(pipeline.schedule)),
-                    opts=child,
-                )
+        schedules = {part: pipeline.schedule for part, pipeline in args.pipelines.items() if pipeline.schedule}
+        for part, schedule in sorted({**schedules, **DRAINED}.items()):
+            name = part.replace("_", "-")
+            k8s.batch.v1.CronJob(
+                name,
+                metadata=metadata(names, "pipelines", name),
+                spec=scheduled(plain, part, cron(schedule)),
+                opts=child,
+            )
         self.register_outputs({})
 
 
