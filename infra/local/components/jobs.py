@@ -40,6 +40,7 @@ class JobsArgs:
 
 
 DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
+ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
 
 
 class Jobs(pulumi.ComponentResource):
@@ -73,8 +74,8 @@ class Jobs(pulumi.ComponentResource):
             },
             opts=child,
         )
-        schedules = {part: pipeline.schedule for part, pipeline in args.pipelines.items() if pipeline.schedule}
-        for part, schedule in sorted({**schedules, **DRAINED}.items()):
+        stated = {part: one.schedule for part, one in args.pipelines.items() if one.schedule and part not in ATHENA}
+        for part, schedule in sorted({**stated, **DRAINED}.items()):
             name = part.replace("_", "-")
             k8s.batch.v1.CronJob(
                 name,
