@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
     from pipelines.model_store import ModelStore
-    from pipelines.ports import Gauges, ObjectStore, OnlineStore, Queue, Signer
+    from pipelines.ports import Executions, Gauges, ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
     from pipelines.runner import Observer, Runner
     from pipelines.serving.log import LogReader
@@ -29,6 +29,7 @@ PROFILES = {
     # name: class              objects, tables, online store, events, audit key, tracking
     "embedded": "local:Local",  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
     "aws": "aws:Aws",  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
+    "kubernetes": "kubernetes:Kubernetes",  # the same on an emulator of AWS, and MLflow in the cluster
 }
 
 
@@ -68,7 +69,7 @@ class Platform:
         """The code that is running."""
         from pipelines.provenance import code
 
-        return code(self.problem, self.root)
+        return code(self.problem, self.root, self.settings.commit)
 
     @cached_property
     def profile(self) -> "Local | Aws":
@@ -169,8 +170,15 @@ class Platform:
         return Runner(self.objects, self.resource, writes=not rank())
 
     @cached_property
+    def executions(self) -> "Executions":
+        """Runs that are left to themselves: on SageMaker, or as Jobs of a cluster."""
+        if self.settings.profile == "embedded":
+            raise UserError("runs elsewhere need RATCHET_PROFILE=aws or RATCHET_PROFILE=kubernetes")
+        return self.profile.executions  # type: ignore[union-attr]
+
+    @cached_property
     def aws(self) -> "Aws":
-        """What there is on AWS alone: executions on SageMaker, and an endpoint."""
+        """What there is on AWS alone: an endpoint."""
         if self.settings.profile != "aws":
             raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
         return self.profile  # type: ignore[return-value]

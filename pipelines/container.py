@@ -1,4 +1,4 @@
-"""The image as SageMaker starts it: ``train`` and ``serve``, and what became of it where SageMaker looks.
+"""The image as it is started: ``train`` and ``serve`` by SageMaker, and where it looks; ``job`` by Kubernetes.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html: hyperparameters, which are texts,
 in ``input/config``; the model in ``model``; what went wrong in ``output/failure``, of which 1024 characters are shown;
@@ -8,12 +8,14 @@ any exit code but 0 is a failure. A processing job's is in ``output/message``.
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.cli.__main__ import ROOT, main, report_failure
+from pipelines.cli.app import REFUSED
 from pipelines.settings import Place, place
 from pipelines.training.launch import meeting, processes_here, torchrun
 
@@ -40,6 +42,19 @@ def serve() -> None:
     port, workers = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"), str(os.cpu_count() or 1)
     sys.argv = ["mlops", "serve", "--host", "0.0.0.0", "--port", port, "--workers", workers]  # noqa: S104
     main()
+
+
+def job() -> None:
+    """Run the command line as a Job does, where any exit code but 0 is a failure, and an answer of no is none.
+
+    The first process of a container ignores SIGTERM unless it says what to do: here to stop, as a run resumes.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code != REFUSED:
+            raise
 
 
 def run_step(root: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.settings import Settings
-from pipelines.starting import parameters, start_on_aws, train_the_best
+from pipelines.starting import parameters, start_elsewhere, train_the_best
 
 TUNED = "SageMaker HyperParameter Tuning Job State Change"
 
@@ -20,8 +20,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Do what an event asks for, and return what came of it."""
     if "run" in event:
         chosen = pipeline(event["run"])
-        run_id = _platform().runner.start(chosen, parameters(chosen.params, event.get("set", [])), event.get("run_id"))
-        return {"run_id": run_id, "execution": start_on_aws(_platform(), chosen, run_id)}
+        params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
+        run_id = _platform().runner.start(chosen, params, event.get("run_id"))
+        return {"run_id": run_id, "execution": start_elsewhere(_platform(), chosen, run_id)}
     if event.get("detail-type") == TUNED:
         return {"run_id": train_the_best(_platform(), event["detail"]["HyperParameterTuningJobName"])}
     return _tick(_platform())

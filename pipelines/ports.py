@@ -1,12 +1,17 @@
 """The ports: what the pipelines ask of the place they run in, where places differ.
 
 A port exists only where two implementations do: files and SQLite (``adapters/local``), and S3, DynamoDB, SQS and KMS
-(``adapters/aws``). MLflow, Iceberg and ONNX are the same everywhere and have none.
+(``adapters/aws``); for runs that are left to themselves SageMaker (``adapters/aws``) and Jobs
+(``adapters/kubernetes``). MLflow, Iceberg and ONNX are the same everywhere and have none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pipelines.runner import Runner
+    from pipelines.spec import Pipeline
 
 from monitoring.measures import Measure
 
@@ -117,3 +122,27 @@ class Gauges(Protocol):
 
     def send(self, work: str, measures: Iterable[Measure]) -> None:
         """Replace what this kind of work measured last; raises :class:`Unavailable`, or OSError."""
+
+
+Status = Literal["executing", "succeeded", "failed"]
+
+
+class Outcome(NamedTuple):
+    """Where a run stands; also why, and the last lines of its log, where they say more than the status."""
+
+    status: Status
+    reason: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Executions(Protocol):
+    """Runs that are started elsewhere and left to themselves, and believed by what they made."""
+
+    def start(self, pipeline: "Pipeline", run_id: str) -> str:
+        """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
+
+    def outcome(self, runner: "Runner", pipeline: "Pipeline", run_id: str) -> Outcome:
+        """Return where a run stands; a run that was not started there is a UserError."""
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run; what it has done stays. A run that was not started there is a UserError."""

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from pipelines.spec import Strict, UserError, nearest
 from pipelines.spec.strict import explain
@@ -22,7 +23,9 @@ class Settings(Strict):
         home: the folder of the embedded profile: tables, models, releases, logs.
         releases: the folder of the release files that people review.
         environment: the environment that commands act on.
-        profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned.
+        profile: embedded keeps everything below ``home``; aws uses what the environment's stack provisioned;
+            kubernetes keeps the same on an emulator of AWS, and computes in a cluster.
+        commit: of the code that an image was made from; None is the checkout's own.
         project: the name of that stack; None is the name in pyproject.toml.
         attempts: how often a request to AWS is tried: 18 outlast a minute; the serving app, which may not make
             its callers wait, tries three times.
@@ -39,14 +42,16 @@ class Settings(Strict):
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         machines: how many machines train together.
         first_machine: the name of the first of them, at which the others meet.
+        as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
 
     home: Path = Path(".ratchet")
     releases: Path = Path("releases")
     environment: str = Field(default="dev", pattern=r"^[a-z][a-z0-9-]*$")
-    profile: Literal["embedded", "aws"] = "embedded"
+    profile: Literal["embedded", "aws", "kubernetes"] = "embedded"
     project: str | None = None
+    commit: str | None = None
     join: Literal["duckdb", "athena"] = "duckdb"
     attempts: int = Field(default=18, gt=0)
     problem: str = "model"
@@ -61,6 +66,7 @@ class Settings(Strict):
     log_sample: float = Field(default=1.0, ge=0, le=1)
     machines: int = Field(default=1, gt=0)
     first_machine: str = "localhost"
+    as_of: AwareDatetime | None = None
     deadline_seconds: float = Field(default=10.0, gt=0)
 
     @classmethod
@@ -85,9 +91,52 @@ class Settings(Strict):
         except ValidationError as error:
             raise UserError("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
 
+    def now(self) -> datetime:
+        """Return the moment that commands act at."""
+        return self.as_of or datetime.now(UTC)
+
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}
+
+
+class Workflow(NamedTuple):
+    """What GitHub tells the jobs of its workflows, and a person's shell may state.
+
+    Attributes:
+        api: the URL of GitHub's API.
+        token: the job's own, or a person's.
+        repository: as in ``acme/parcels``.
+        output: the file that takes a step's outputs, where there is one.
+    """
+
+    api: str
+    token: str
+    repository: str
+    output: Path | None
+
+
+def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
+    """Return what is known of GitHub here.
+
+    Raises:
+        UserError: without a token or a repository.
+    """
+    if missing := [name for name in ("GITHUB_TOKEN", "GITHUB_REPOSITORY") if not environ.get(name)]:
+        raise UserError(f"{' and '.join(missing)} must be set: a token such as that of 'gh auth token', and OWNER/NAME")
+    output = environ.get("GITHUB_OUTPUT")
+    return Workflow(
+        api=environ.get("GITHUB_API_URL") or "https://api.github.com",
+        token=environ["GITHUB_TOKEN"],
+        repository=environ["GITHUB_REPOSITORY"],
+        output=Path(output) if output else None,
+    )
+
+
+def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that takes the summary of a workflow's run, within one."""
+    given = environ.get("GITHUB_STEP_SUMMARY")
+    return Path(given) if given else None
 
 
 class Place(NamedTuple):

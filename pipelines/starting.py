@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ SCHEDULED = "scheduled"
 """The run id that stands for one of its own: that of the execution, which the clock started."""
 
 
-def parameters(kind: type[Strict], settings: list[str]) -> Strict:
+def parameters(kind: type[Strict], settings: list[str], now: datetime) -> Strict:
     """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
     values: dict[str, Any] = {}
     for setting in settings:
@@ -24,7 +24,7 @@ def parameters(kind: type[Strict], settings: list[str]) -> Strict:
             raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
         values[name] = _value(value)
     if "as_of" in kind.model_fields and "as_of" not in values:
-        values["as_of"] = datetime.now(UTC).isoformat()
+        values["as_of"] = now.isoformat()
     if "reason" in kind.model_fields and "reason" not in values:
         values["reason"] = f"started by {getpass.getuser()}"
     try:
@@ -42,11 +42,19 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
         return run_id
     own = f"{chosen.name}-{execution}"
     if not platform.runner.exists(chosen, own):
-        today = datetime.now(UTC).date()
+        now = platform.settings.now()
+        today = now.date()
         days = [f"start={today - timedelta(days=1)}", f"end={today}"] if "start" in chosen.params.model_fields else []
         because = ["reason=the schedule"] if "reason" in chosen.params.model_fields else []
-        platform.runner.start(chosen, parameters(chosen.params, days + because), own)
+        platform.runner.start(chosen, parameters(chosen.params, days + because, now), own)
     return own
+
+
+def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
+    if platform.settings.profile == "aws":
+        return start_on_aws(platform, chosen, run_id)
+    return platform.executions.start(chosen, run_id)
 
 
 def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
@@ -83,7 +91,7 @@ def train_the_best(platform: Platform, job: str) -> str:
         settings={given.estimators[0]: best_trial(platform.objects, searched).settings},
     )
     run_id = platform.runner.start(training, params, f"{searched}-best")
-    start_on_aws(platform, training, run_id)
+    start_elsewhere(platform, training, run_id)
     return run_id
 
 

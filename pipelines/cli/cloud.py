@@ -1,6 +1,8 @@
-"""The commands for AWS: render, promote, follow, and data pull."""
+"""The commands for AWS and for clusters: render, promote, follow, cancel, and data pull."""
 
+import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+# Continuous training has none: a workflow drains the queue, and only what it decides on costs an execution.
 _SCHEDULES = {
     "feature": "cron(0 3 * * ? *)",
     "monitor": "cron(0 6 * * ? *)",
-    "continuous_training": "rate(1 hour)",
     "maintenance": "cron(0 1 ? * SUN *)",
 }
+_LOOK_SECONDS = 2
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.")]
 
 
@@ -84,14 +87,17 @@ def promote(
 def follow(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="PIPELINE", help=f"One of: {', '.join(PIPELINES)}.")],
-    run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on aws' named it.")],
+    run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on' named it.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say where a run on SageMaker stands, and of one that failed why, with the end of its log (exit code 3)."""
+    """Say where a run on SageMaker or in a cluster stands, and of one that failed why, with its log (exit code 3)."""
     from pipelines.bootstrap import pipeline
 
     platform: Platform = context.obj
-    outcome = platform.aws.executions.outcome(platform.runner, pipeline(name), run_id)
+    ask = partial(platform.executions.outcome, platform.runner, pipeline(name), run_id)
+    while (outcome := ask()).status == "executing" and wait:
+        time.sleep(_LOOK_SECONDS)
     if as_json:
         print_json(outcome._asdict())
     else:
@@ -100,6 +106,16 @@ def follow(
             console.print(line, markup=False, soft_wrap=True)
     if outcome.status == "failed":
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def cancel(
+    context: typer.Context, run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on' named it.")]
+) -> None:
+    """Stop a run on SageMaker or in a cluster; the steps that are done stay done, and the run can be resumed."""
+    platform: Platform = context.obj
+    platform.executions.cancel(run_id)
+    console.print(f"[green]✔[/] {run_id} is stopped", soft_wrap=True)
 
 
 @data_app.command()

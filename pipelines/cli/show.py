@@ -1,7 +1,6 @@
-"""The commands that show: status, doctor, releases, explain, compare, lineage, report."""
+"""The commands that show: status, doctor, releases, explain, compare, lineage."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,11 +74,16 @@ def doctor(
     """Say what is left to do in this repository, what is wrong, and which files of the engine you changed.
 
     On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
+    With RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster.
     """
     from pipelines.doctor import State, examine
 
     platform: Platform = context.obj
     findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
+    if platform.settings.profile == "kubernetes":
+        from pipelines.doctor.cluster import examine_cluster
+
+        findings += examine_cluster(platform)
     left = sum(finding.state is State.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])
@@ -140,18 +144,6 @@ def lineage(
         print_json(found.model_dump(mode="json"))
     else:
         console.print(tree(found))
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
-) -> None:
-    """Write one page with quality over time, drift, calibration, decisions and lineage."""
-    from pipelines.report import write_report
-
-    write_report(context.obj, output)
-    console.print(f"[green]✔[/] {output}")
 
 
 @app.command("releases")

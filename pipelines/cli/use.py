@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import Json, On, app, console, print_json
+from pipelines.cli.app import Json, On, Place, app, console, print_json
 from pipelines.cli.work import placed, start_there
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def predict(
     ] = None,
     as_of: Day = None,
     model: Annotated[str | None, typer.Option(help="A version, such as v3. Default: the champion.")] = None,
-    on: On = "here",
-    run_id: Annotated[str | None, typer.Option(help="Write what this run on AWS predicted.")] = None,
+    on: On = Place.HERE,
+    run_id: Annotated[str | None, typer.Option(help="Write what this run elsewhere predicted.")] = None,
     as_json: Json = False,
 ) -> None:
     """Predict for many requests at once, each with the features of its own moment; resumes when it was killed.
 
-    With --on aws a job on SageMaker predicts for a day; --run-id then brings what it predicted.
+    With --on aws or kubernetes a job there predicts for a day; --run-id then brings what it predicted.
     """
     from pipelines.batch.pipeline import bring, chosen
     from pipelines.batch.predict import predict as predict_batch
@@ -45,8 +45,8 @@ def predict(
     from pipelines.spec import UserError
 
     platform: Platform = placed(context.obj, on)
-    if on == "aws" and not run_id:
-        _start_batch(platform, as_of, model, as_json)
+    if on is not Place.HERE and not run_id:
+        _start_batch(platform, on, as_of, model, as_json)
         return
     if output is None:
         raise UserError("give --output FILE, a .csv or .parquet")
@@ -125,19 +125,19 @@ def replay(
         raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
 
 
-def _start_batch(platform: "Platform", day: datetime | None, model: str | None, as_json: bool) -> None:
-    """Start the batch pipeline for a day on SageMaker."""
+def _start_batch(platform: "Platform", on: Place, day: datetime | None, model: str | None, as_json: bool) -> None:
+    """Start the batch pipeline for a day on SageMaker, or in the cluster."""
     from pipelines.batch.pipeline import BatchParams
     from pipelines.bootstrap import pipeline
     from pipelines.spec import UserError
 
     if day is None:
-        raise UserError("on AWS give --as-of DATE: a file of requests is on this machine")
+        raise UserError(f"on {on} give --as-of DATE: a file of requests is on this machine")
     batch = pipeline("batch")
     run_id = platform.runner.start(batch, BatchParams(as_of=day.replace(tzinfo=UTC), model=model))
-    start_there(platform, batch, run_id, as_json)
+    start_there(platform, on, batch, run_id, as_json)
     if not as_json:
-        console.print(f"  [dim]then: mlops predict --on aws --run-id {run_id} --output FILE[/]", soft_wrap=True)
+        console.print(f"  [dim]then: mlops predict --on {on} --run-id {run_id} --output FILE[/]", soft_wrap=True)
 
 
 @contextmanager

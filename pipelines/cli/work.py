@@ -7,12 +7,12 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, On, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, Place, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipelines.watch.app import App as WatchApp
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
+
+
+_NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
+
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -48,7 +52,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
-    on: On = "here",
+    on: On = Place.HERE,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -61,9 +65,11 @@ def run(
 
     platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
-    if on == "aws":
-        start_there(platform, chosen, run_id, as_json)
+        run_id = platform.runner.start(
+            chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
+        )
+    if on is not Place.HERE:
+        start_there(platform, on, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -81,6 +87,25 @@ def run(
 
 
 @app.command()
+def drain(
+    context: typer.Context,
+    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    from pipelines.draining import drain
+
+    platform: Platform = context.obj
+    done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if as_json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
 def train(
     context: typer.Context,
     as_of: AsOf = None,
@@ -90,47 +115,65 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
     processes: Processes = 1,
     run_id: RunId = None,
+    on: Annotated[Place, typer.Option(help="here, or kubernetes: as a Job.")] = Place.HERE,
+    machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes."""
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
     from pipelines.bootstrap import pipeline
-    from pipelines.settings import Place
+    from pipelines.settings import place
+    from pipelines.spec import UserError
     from pipelines.training import TrainingParams
     from pipelines.training.launch import meeting, torchrun
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
-    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    params = TrainingParams(
+        as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
+    )
+    if on is Place.AWS:
+        raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
+    if on is Place.KUBERNETES:
+        platform = platform.changed({"profile": on.value})
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
-    if processes > 1:
-        platform.runner.run(chosen, run_id, before="train")
-        here = Place(1, 0, "localhost")
+    if on is Place.KUBERNETES:
+        from pipelines.adapters.kubernetes.executions import Jobs
+
+        jobs = cast("Jobs", platform.executions)
+        _tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        return
+    here = place(platform.settings)
+    if processes > 1 or here.machines > 1:
+        if here.machine == 0:  # the others wait for it where they meet
+            platform.runner.run(chosen, run_id, before="train")
         command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
         subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+        if here.machine > 0:
+            return
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
 
 
-def placed(platform: "Platform", on: str) -> "Platform":
+def placed(platform: "Platform", on: Place) -> "Platform":
     """Return the platform of the place that ``--on`` names."""
-    from pipelines.spec import UserError
-
-    if on not in ("here", "aws"):
-        raise UserError(f"--on {on}: write here or aws")
-    return platform.changed({"profile": "aws"}) if on == "aws" else platform
+    return platform if on is Place.HERE else platform.changed({"profile": on.value})
 
 
-def start_there(platform: "Platform", chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    """Start a recorded run on SageMaker, and say how to follow it."""
-    from pipelines.starting import start_on_aws
+def start_there(platform: "Platform", on: Place, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    """Start a recorded run where ``on`` says, and tell how to follow it."""
+    from pipelines.starting import start_elsewhere
 
-    execution = start_on_aws(platform, chosen, run_id)
+    _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
+
+
+def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    console.print(f"[green]✔[/] started {run_id} on SageMaker", soft_wrap=True)
+    console.print(f"[green]✔[/] started {run_id} on {_NAMES[on]}", soft_wrap=True)
     console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
 
 
@@ -158,7 +201,7 @@ def step(
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
-        platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
+        platform.runner.start(chosen, parameters(chosen.params, settings, platform.settings.now()), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
@@ -172,11 +215,23 @@ def step(
 
 
 @app.command()
-def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+def monitor(
+    context: typer.Context,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+    ] = False,
+    as_of: AsOf = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
-    report: MonitorReport = context.obj.run("monitor", MonitorParams(as_of=moment(as_of)), run_id)
+    platform: Platform = context.obj
+    if exit_zero and platform.releases.state().champion is None:
+        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
+        return
+    report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -188,7 +243,7 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         for alarm in report.alarms:
             asks = "asks for a new model" if alarm.retrain else "a new model would not help"
             console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
-    if report.alarms:
+    if report.alarms and not exit_zero:
         raise typer.Exit(REFUSED)
 
 
@@ -253,10 +308,10 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     platform = Platform(settings.changed({"attempts": 3}))
 
     def judge() -> object:
-        actor = Actor("judge", moment(None))
+        actor = Actor("judge", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
 
-    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 

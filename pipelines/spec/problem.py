@@ -207,9 +207,10 @@ class Monitoring(Strict):
 
 
 class ContinuousTraining(Strict):
-    """How long after one automatic training the next may start."""
+    """How long after one automatic training the next may start, and how many of them 30 days may have at most."""
 
     cooldown: Duration
+    monthly: int | None = Field(default=None, ge=1)
 
 
 class Canary(Strict):

@@ -5,9 +5,11 @@ network reports each epoch, any other estimator what it reaches on growing share
 2016, successive halving). Sampler: the tree-structured Parzen estimator (Bergstra et al. 2011).
 """
 
+import multiprocessing
+import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,27 @@ def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], flo
         return quality(problem.statement, validation[1], predicted)[metric]
 
     return score
+
+
+def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> None:
+    """Let workers make trials, one with each tuple of arguments: this process when there is one, else others.
+
+    Raises:
+        RuntimeError: when all of several failed; else one went on to the end of the budget.
+    """
+    if len(given) == 1:
+        work(*given[0])
+        return
+    # What fits a model takes every core unless it is told, and workers that share cores so wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(given))))
+    started = multiprocessing.get_context("spawn")
+    processes = [started.Process(target=work, args=arguments) for arguments in given]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if all(process.exitcode for process in processes):
+        raise RuntimeError("every worker of the search failed; what they said is above")
 
 
 def fitted_score(

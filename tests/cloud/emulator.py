@@ -25,13 +25,13 @@ VARIABLES = {
 
 
 @contextmanager
-def running_emulator() -> Iterator[str]:
-    """Yield the URL of a moto server that runs meanwhile."""
-    port = free_port()
-    command = [sys.executable, "-m", "tests.cloud.server", str(port)]
+def running_emulator(host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
+    """Yield the URL of a moto server that runs meanwhile, and listens on an address of this machine."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "tests.cloud.server", str(port), host]
     with subprocess.Popen(
         command,
-        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100"},
+        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100", "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

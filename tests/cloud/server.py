@@ -138,4 +138,4 @@ def _body(environ: dict[str, Any]) -> bytes:
 if __name__ == "__main__":
     GlueResponse.update_table = update_table  # type: ignore[method-assign]
     moto = DomainDispatcherApplication(create_backend_app)
-    run_simple("127.0.0.1", int(sys.argv[1]), Faulty(moto), threaded=True)
+    run_simple(sys.argv[2], int(sys.argv[1]), Faulty(moto), threaded=True)

@@ -9,19 +9,21 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 from botocore.response import StreamingBody
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 from typer.testing import CliRunner
 
 from pipelines import PIPELINES
 from pipelines.adapters.aws.endpoint import Endpoint, Health
-from pipelines.adapters.aws.executions import Executions, Outcome
+from pipelines.adapters.aws.executions import Executions
 from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
 from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
+from pipelines.ports import Outcome
 from pipelines.spec import UserError
 from pipelines.spec.rendered import filled
 from tests.conftest import HISTORY, learn, make_platform, release
+from tests.contract.executions import keeps_its_promises
 from tests.unit.test_rendered import PLACES, RENDERED
 
 pytestmark = pytest.mark.cloud
@@ -61,6 +63,18 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
     cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
     assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
+
+
+def test_sagemaker_keeps_what_every_place_promises(cloud):
+    keeps_its_promises(cloud)
+
+
+def test_a_run_is_stopped(cloud, stubbed):
+    executions, sagemaker, _ = stubbed
+    asked = {"PipelineExecutionArn": "arn:of-the-execution", "ClientRequestToken": ANY}
+    sagemaker.add_response("stop_pipeline_execution", {"PipelineExecutionArn": "arn:of-the-execution"}, asked)
+    executions.cancel("days")
+    sagemaker.assert_no_pending_responses()
 
 
 def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
@@ -217,7 +231,7 @@ def test_a_day_is_predicted_for_by_a_job_and_brought_here(function, cloud, tmp_p
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (["--on", "aws"], "on AWS give --as-of DATE"),
+        (["--on", "aws"], "on aws give --as-of DATE"),
         (["--as-of", "2024-02-20"], "give --output FILE"),
         (["--on", "aws", "--run-id", "none", "--output", "x.txt"], "ends in neither .csv nor .parquet"),
     ],
@@ -228,7 +242,8 @@ def test_what_a_batch_needs_is_told(function, given, reason):
 
 def test_what_is_no_place_to_run_is_told(function):
     result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
-    assert str(result.exception) == "--on mars: write here or aws"
+    assert result.exit_code == 2
+    assert "'mars' is not one of" in result.output
 
 
 # ---- the endpoint

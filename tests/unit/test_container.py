@@ -146,4 +146,28 @@ def test_the_installed_commands_are_these():
     assert {name: value for name, value in scripts.items() if name != "mlops"} == {
         "train": "pipelines.container:train",
         "serve": "pipelines.container:serve",
+        "job": "pipelines.container:job",
     }
+
+
+def job(platform, *command):
+    """Run a Job's command in a process of its own, and return it."""
+    program = [sys.executable, "-c", "from pipelines.container import job; job()", *command]
+    return subprocess.Popen(program, env={**os.environ, **platform.settings.variables()}, cwd=ROOT)
+
+
+def test_a_refused_candidate_is_no_failed_job(platform, monkeypatch):
+    """An answer of no, exit code 3 of mlops, must not be tried again nor call anybody."""
+    for code, told in ((3, 0), (1, 1), (2, 2)):
+        monkeypatch.setattr(container, "main", lambda code=code: sys.exit(code))
+        if told:
+            with pytest.raises(SystemExit) as ended:
+                container.job()
+            assert ended.value.code == told
+        else:
+            container.job()
+
+
+def test_a_job_ends_by_its_answer_and_by_its_errors(platform):
+    assert job(platform, "status").wait() == 0
+    assert job(platform, "run", "training", "--run-id", "no/id").wait() == 1

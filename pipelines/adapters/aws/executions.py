@@ -3,25 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.definition import RUN_ID
-from pipelines.ports import ObjectStore
+from pipelines.adapters.outcomes import TAIL, checked
+from pipelines.ports import ObjectStore, Outcome
 from pipelines.runner import Runner
 from pipelines.spec import Pipeline, UserError
-
-_TAIL = 20  # lines of a log
-
-Status = Literal["executing", "succeeded", "failed"]
-
-
-class Outcome(NamedTuple):
-    """Where a run stands; of one that failed also why, and the last lines of the step's log."""
-
-    status: Status
-    reason: str = ""
-    log: tuple[str, ...] = ()
 
 
 class Executions:
@@ -63,18 +52,33 @@ class Executions:
         Raises:
             UserError: when the run was not started here.
         """
-        document = self._objects.read(_key(run_id))
-        if document is None:
-            raise UserError(f"run {run_id!r} was not started on SageMaker; 'mlops status' lists the latest runs")
-        arn = json.loads(document)["arn"]
+        arn = self._arn(run_id)
         with asking("SageMaker"):
             execution = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
         match execution["PipelineExecutionStatus"]:
             case "Executing" | "Stopping":
                 return Outcome("executing")
             case "Succeeded":
-                return _checked(runner, pipeline, run_id)
+                return checked(runner, pipeline, run_id, "SageMaker says Succeeded")
         return self._failed(runner, run_id, arn, str(execution.get("FailureReason", "it was stopped")))
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run; a step that is being computed is given up.
+
+        Raises:
+            UserError: when the run was not started here.
+        """
+        arn = self._arn(run_id)
+        with asking("SageMaker"):
+            self._sagemaker.stop_pipeline_execution(
+                PipelineExecutionArn=arn, ClientRequestToken=hashlib.sha256(arn.encode()).hexdigest()
+            )
+
+    def _arn(self, run_id: str) -> str:
+        document = self._objects.read(_key(run_id))
+        if document is None:
+            raise UserError(f"run {run_id!r} was not started on SageMaker; 'mlops status' lists the latest runs")
+        return str(json.loads(document)["arn"])
 
     def _failed(self, runner: Runner, run_id: str, arn: str, reason: str) -> Outcome:
         with asking("SageMaker"):
@@ -83,7 +87,7 @@ class Executions:
             if step["StepStatus"] == "Failed":
                 record = runner.record(run_id, step["StepName"])
                 said = record.error if record and record.status == "failed" else step.get("FailureReason", reason)
-                log = record.log[-_TAIL:] if record else self._log(step.get("Metadata", {}))
+                log = record.log[-TAIL:] if record else self._log(step.get("Metadata", {}))
                 return Outcome("failed", f"{step['StepName']}: {said}", tuple(log))
         return Outcome("failed", reason)
 
@@ -99,20 +103,10 @@ class Executions:
                     return []
                 for stream in streams["logStreams"]:
                     found = self._logs.get_log_events(
-                        logGroupName=group, logStreamName=stream["logStreamName"], limit=_TAIL, startFromHead=False
+                        logGroupName=group, logStreamName=stream["logStreamName"], limit=TAIL, startFromHead=False
                     )
                     return [event["message"] for event in found["events"]]
         return []
-
-
-def _checked(runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
-    """Believe a success when every step left its record and its output is what the record says."""
-    try:
-        for name in pipeline.steps:
-            runner.output(pipeline, name, run_id)
-    except UserError as error:
-        return Outcome("failed", f"SageMaker says Succeeded, but {error}")
-    return Outcome("succeeded")
 
 
 def _key(run_id: str) -> str:

@@ -1,0 +1,53 @@
+"""The profile on Kubernetes: stores as on AWS, on an emulator of it, and everything that computes in a cluster."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.aws.profile import Aws
+from pipelines.spec import Stack, UserError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from pipelines.adapters.kubernetes.executions import Jobs
+    from pipelines.training.tuning import NoTuner
+
+
+class Kubernetes(Aws):
+    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+
+    @cached_property
+    def stack(self) -> Stack:
+        """What the environment's stack provisioned; the emulator has one name for pods, and another outside.
+
+        Raises:
+            UserError: when the process was not told where the emulator is; see also :func:`read_stack`.
+        """
+        url = self._session.client("s3").meta.endpoint_url
+        if "amazonaws.com" in url:
+            raise UserError("set AWS_ENDPOINT_URL to the emulator of AWS, such as http://localhost:4566")
+        return super().stack.model_copy(update={"endpoint_url": url, "endpoint": None})
+
+    @cached_property
+    def executions(self) -> "Jobs":  # type: ignore[override]
+        """Jobs in the environment's namespace."""
+        from pipelines.adapters.kubernetes.cluster import connect
+        from pipelines.adapters.kubernetes.executions import Jobs
+
+        return Jobs(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
+
+    @cached_property
+    def upkeep(self) -> None:
+        """None: an emulator has no Athena."""
+
+    @cached_property
+    def tuner(self) -> "NoTuner":  # type: ignore[override]
+        """None: 'mlops sweep' makes the trials itself."""
+        from pipelines.training.tuning import NoTuner
+
+        return NoTuner()
+
+    def watch(self, _registry: "CollectorRegistry") -> Callable[[], None]:
+        """Do nothing: Prometheus asks for what the serving app counts."""
+        return lambda: None

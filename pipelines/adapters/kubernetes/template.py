@@ -1,0 +1,41 @@
+"""The manifest of a Job: the stack's template, with what this run does."""
+
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+SERVICE = "training"
+"""The headless Service by which machines that train together find the first."""
+
+
+class Work(NamedTuple):
+    """What a Job does: its name, the pipeline, the run, and how many pods train together."""
+
+    name: str
+    pipeline: str
+    run_id: str
+    machines: int = 1
+
+
+def filled(template: dict[str, Any], work: Work) -> dict[str, Any]:
+    """Return the manifest of the Job that does the work; the template's one container runs it."""
+    job = deepcopy(template)
+    labels = {"pipeline": work.pipeline, "run": work.name}
+    pod = job["spec"]["template"]
+    for metadata in (job.setdefault("metadata", {}), pod.setdefault("metadata", {})):
+        metadata["labels"] = {**metadata.get("labels", {}), **labels}
+        metadata["annotations"] = {**metadata.get("annotations", {}), "run-id": work.run_id}
+    job["metadata"]["name"] = work.name
+    (container,) = pod["spec"]["containers"]
+    what = ["train"] if work.machines > 1 else ["run", work.pipeline]
+    container["command"] = ["job", *what, "--run-id", work.run_id]
+    if work.machines > 1:
+        _together(job["spec"], container, work)
+    return job
+
+
+def _together(spec: dict[str, Any], container: dict[str, Any], work: Work) -> None:
+    """Make it an Indexed Job, whose pods meet at the first: each has its number, and a name of its own."""
+    spec |= {"completionMode": "Indexed", "completions": work.machines, "parallelism": work.machines}
+    spec["template"]["spec"]["subdomain"] = SERVICE
+    given = {"RATCHET_MACHINES": str(work.machines), "RATCHET_FIRST_MACHINE": f"{work.name}-0.{SERVICE}"}
+    container["env"] = [*container.get("env", []), *({"name": name, "value": value} for name, value in given.items())]
