@@ -42,7 +42,7 @@ test-slow: $(ALL) ## Run the tests that take minutes each, before a release: who
 test-roles: $(ALL) ## Ask a simulator of IAM, fetched by npm, what each role on AWS may do (half a minute)
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
 
-test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a minute or two)
+test-infra: $(ALL) ## Run the tests of the environments, without AWS and without a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in the docs from what the programs register
