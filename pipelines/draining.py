@@ -1,6 +1,6 @@
 """What a clock does about the triggers that wait: goes on with a training that is under way, or decides on a new one.
 
-Nothing waits here for a training on SageMaker: it is started, and the next call finds out how it ended.
+Nothing waits here for a training on SageMaker or on a cluster: it is started, and the next call finds out how it ended.
 """
 
 from datetime import datetime
@@ -8,7 +8,7 @@ from datetime import datetime
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
 from pipelines.continuous_training.decide import decisions
-from pipelines.spec import Strict
+from pipelines.spec import Strict, UserError
 from pipelines.training import TrainingParams
 
 
@@ -37,10 +37,10 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
     if not platform.runner.exists(chosen, run_id):
         platform.runner.start(chosen, ContinuousTrainingParams(as_of=as_of, manual=manual), run_id)
-    if platform.settings.profile == "aws" and not under_way:
+    if platform.settings.profile != "embedded":
         platform.runner.run(chosen, run_id, before="retrain")
         decision: Decision = platform.runner.output(chosen, "decide", run_id)
-        if decision.train:
+        if decision.train and _status(platform, f"{run_id}-training") != "succeeded":
             return _started(platform, run_id, decision)
     return _told(platform, run_id, platform.runner.run(chosen, run_id))
 
@@ -59,18 +59,21 @@ def _failed(platform: Platform, run_id: str) -> bool:
     records = [platform.runner.record(run_id, step) for step in training.steps]
     if any(record and record.status == "failed" for record in records):
         return True
-    return _on_aws(platform, run_id) == "failed"
+    return _status(platform, run_id) == "failed"
 
 
 def _executes(platform: Platform, run_id: str) -> bool:
-    return _on_aws(platform, f"{run_id}-training") == "executing"
+    return _status(platform, f"{run_id}-training") == "executing"
 
 
-def _on_aws(platform: Platform, run_id: str) -> str | None:
-    """Return where a training on SageMaker stands, or None for one that runs elsewhere or was not started yet."""
-    if platform.settings.profile != "aws" or platform.objects.read(f"runs/{run_id}/execution.json") is None:
+def _status(platform: Platform, run_id: str) -> str | None:
+    """Return where a training elsewhere stands, or None for one that runs here or was not started yet."""
+    if platform.settings.profile == "embedded":
         return None
-    return platform.aws.executions.outcome(platform.runner, pipeline("training"), run_id).status
+    try:
+        return platform.executions.outcome(platform.runner, pipeline("training"), run_id).status
+    except UserError:
+        return None
 
 
 def _count(platform: Platform) -> int:
@@ -81,8 +84,8 @@ def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:
     """Start the training that was decided on, under the run id by which ``retrain`` finds it done later."""
     training, own = pipeline("training"), f"{run_id}-training"
     platform.runner.start(training, TrainingParams(as_of=decision.at, reason=decision.reason), own)
-    platform.aws.executions.start(training, own)
-    return Drained(run_id=run_id, says=f"training started on SageMaker: {decision.reason}")
+    name = platform.executions.start(training, own)
+    return Drained(run_id=run_id, says=f"training started as {name}: {decision.reason}")
 
 
 def _told(platform: Platform, run_id: str, done: Retrained) -> Drained:

@@ -49,7 +49,7 @@ class Workflows(pulumi.ComponentResource):
         for before, scope in zip((None, *args.scopes), args.scopes, strict=False):
             name = scope.environment
             self._policy(scope.boundary.rpartition("/")[2], text(boundary(scope)))
-            may = deploy_statements(scope, builds=scope is args.scopes[0], protected=name in args.protected)
+            may = deploy_statements(scope, before, builds=scope is args.scopes[0], protected=name in args.protected)
             self.deploy[name] = self._role(
                 scope.role("deploy"), deploy_trust(provider, args.github, name), may, trusted
             )

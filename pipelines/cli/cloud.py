@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-_SCHEDULES = {"feature": "cron(0 3 * * ? *)", "monitor": "cron(0 6 * * ? *)", "continuous_training": "rate(1 hour)"}
+# Continuous training has none: a workflow drains the queue, and only what it decides on costs an execution.
+_SCHEDULES = {"feature": "cron(0 3 * * ? *)", "monitor": "cron(0 6 * * ? *)"}
 _LOOK_SECONDS = 2
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.")]
 

@@ -29,17 +29,6 @@ def test_messages_stay_until_they_are_deleted(queue):
     assert bodies(queue.receive()) == bodies(messages[2:])
 
 
-def test_what_waits_is_counted_and_left_alone(queue):
-    assert queue.waiting() == 0
-    for number in range(3):
-        queue.send(b'{"n": %d}' % number)
-    assert len(wait_for(queue, 3)) == 3
-    time.sleep(HIDDEN_SECONDS)
-    assert queue.waiting() == 3
-    queue.delete(message.receipt for message in wait_for(queue, 3))
-    assert queue.waiting() == 0
-
-
 def test_no_more_are_received_than_asked_for(queue):
     for number in range(3):
         queue.send(b'{"n": %d}' % number)

@@ -134,7 +134,7 @@ def test_draining_decides_only_when_something_waits(platform):
     assert drain(platform, NOW, None).says == "nothing asks for a new model"
     assert decisions(platform.objects, "decisions/dev/") == []
     platform.events.send(ALARM.to_json())
-    assert platform.events.waiting() == 1
+    assert platform.events.depth().waiting == 1
 
 
 def test_draining_goes_on_with_a_run_that_was_killed(platform, manifest, monkeypatch):
@@ -172,19 +172,17 @@ def test_draining_on_aws_starts_the_training_and_leaves_it_to_itself(platform, m
     """The execution on SageMaker stands for itself here: what is tested is what is asked of it, and when."""
     asked = Executed()
     monkeypatch.setitem(platform.__dict__, "launch", registered(platform, manifest))
-    monkeypatch.setitem(platform.__dict__, "aws", asked)
+    monkeypatch.setitem(platform.__dict__, "executions", asked)
     _ = platform.profile  # the stores are still those of this machine
     monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "aws"}))
     platform.events.send(ALARM.to_json())
     started = drain(platform, NOW, None)
-    assert started.says == "training started on SageMaker: performance.bias: too high"
+    assert started.says == "training started as an-execution: performance.bias: too high"
     own = f"{started.run_id}-training"
     assert asked.started == [("training", own)]
-    platform.objects.write(f"runs/{own}/execution.json", b"{}")
     assert drain(platform, NOW + DAY, "now").says == "its training is under way"
     asked.status = "failed"
     assert drain(platform, NOW + DAY, None).run_id == "continuous_training-dev-000002", "its alarm still waits"
-    platform.objects.write("runs/continuous_training-dev-000002-training/execution.json", b"{}")
     asked.status = "succeeded"
     done = drain(platform, NOW + 2 * DAY, None)
     assert (done.version, done.accepted) == (1, True)
@@ -197,12 +195,14 @@ class Executed:
 
     def __init__(self):
         self.started, self.status = [], "executing"
-        self.executions = self
 
     def start(self, pipeline, run_id):
         self.started.append((pipeline.name, run_id))
+        return "an-execution"
 
     def outcome(self, runner, pipeline, run_id):
+        if ("training", run_id) not in self.started:
+            raise UserError("it was not started")
         return Outcome(self.status)
 
 

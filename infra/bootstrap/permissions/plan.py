@@ -30,8 +30,8 @@ def plan_statements(scope: Scope, before: Scope | None = None) -> list[Statement
         before: where its models come from, whose releases show whether it was skipped; None for the first.
     """
     return [
-        *_releases(scope),
-        *(_releases(before, "Before") if before else ()),
+        *read_releases(scope),
+        *(read_releases(before, "Before") if before else ()),
         allow(
             "SeeHowFeaturesStand",
             ["dynamodb:GetItem"],
@@ -64,8 +64,8 @@ def plan_statements(scope: Scope, before: Scope | None = None) -> list[Statement
     ]
 
 
-def _releases(scope: Scope, where: str = "") -> list[Statement]:
-    """Allow reading models and releases, which the check of a release file does: neither holds a row of data."""
+def read_releases(scope: Scope, where: str = "") -> list[Statement]:
+    """Allow reading models and releases, which checks and promotions do: neither holds a row of data."""
     setup = [scope.home.arn("ssm", f"parameter{parameter_name(scope.home.project, scope.environment)}")]
     objects = scope.owned(
         "s3", "{name}-*/stack.json", "{name}-*/models/*", "{name}-*/versions/*", "{name}-*/releases/*"
