@@ -16,6 +16,7 @@ pytestmark = pytest.mark.workflows
 PAGE = "docs/workflows.md"
 QUICK = {"ARGS": "tests/unit/test_strict.py -p no:cacheprovider -p no:randomly -n 0 --no-cov -q"}
 """What stands for all tests, where it is not the tests that are shown to run."""
+RELEASE = {"make changes", "uv run --no-sync mlops release check", "make audit", "make required-checks"}
 
 
 @pytest.fixture
@@ -70,23 +71,19 @@ def test_a_push_of_tests_runs_checks_and_tests_for_each_python(workplace: Workpl
 def test_a_release_file_of_a_model_that_does_not_exist_is_refused_with_the_reason(workplace: Workplace, programs):
     base = workplace.github.git("rev-parse", "main")
     text = re.sub(r'(?m)^model = ".*"', f'model = "{"0" * 64}"', workplace.read("releases/dev.toml"))
-    workplace.commit("releases/dev.toml", text, branch="forged")
+    commit = workplace.commit("releases/dev.toml", text, branch="forged")
     done = workplace.run(
-        "ci.yml", "pull_request", NOW, ref="forged", payload=pull_request(workplace, base), environ=programs
+        "ci.yml", "pull_request", NOW, ref=commit, payload=pull_request(workplace, base), environ=programs
     )
-    assert commands(done) == {
-        "make changes",
-        "uv run --no-sync mlops release check",
-        "make audit",
-        "make required-checks",
-    }, done.out
+    assert commands(done) == RELEASE, done.out
     assert not done.ok
     assert "the model store has no model 000000000000" in done.out
     assert re.search("failure +release", done.out)
 
 
 def test_the_release_file_of_what_serves_passes_on_the_branch_of_a_promotion(workplace: Workplace, programs):
-    workplace.commit("releases/dev.toml", workplace.read("releases/dev.toml") + "\n# again\n", branch="promote/dev")
-    done = workplace.run("ci.yml", "workflow_dispatch", NOW, ref="promote/dev", environ=programs)
-    assert "uv run --no-sync mlops release check" in commands(done), done.out
+    text = workplace.read("releases/dev.toml") + "\n# again\n"
+    commit = workplace.commit("releases/dev.toml", text, branch="promote/dev")
+    done = workplace.run("ci.yml", "workflow_dispatch", NOW, ref=commit, environ=programs)
+    assert commands(done) == RELEASE, done.out
     assert done.ok, done.out
