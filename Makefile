@@ -117,7 +117,7 @@ image: $(STAMP) ## Build the images for serving and for steps, with Docker, and 
 	@$(MAKE) --no-print-directory sbom
 
 image-smoke: ## Start the images as they are run: the app answers, the steps know their commands
-	@sh .github/image_smoke.sh $(PROJECT) $(TAG)
+	@.github/image_smoke.sh $(PROJECT) $(TAG)
 
 sbom: | $(UV) ## Write what is in the images as CycloneDX, from the lock file: build/serve.cdx.json, build/steps.cdx.json
 	@mkdir -p build

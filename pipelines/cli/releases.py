@@ -157,7 +157,7 @@ def check_command(context: typer.Context, as_of: AsOf = None) -> None:
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    found = list(faults(release, _target(platform), moment(as_of)))
+    found = list(faults(release, _target(platform), moment(platform, as_of)))
     for reason in found:
         console.print("[red]✘[/]", end=" ")
         console.print(reason, markup=False, soft_wrap=True)

@@ -309,10 +309,10 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     platform = Platform(settings.changed({"attempts": 3}))
 
     def judge() -> object:
-        actor = Actor("judge", moment(None))
+        actor = Actor("judge", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
 
-    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 
