@@ -67,7 +67,7 @@ class Workplace:
                 shutil.copy(ROOT / name, clone / name)
         (clone / ".github/CODEOWNERS").write_text(f"*  @acme/engineers\n/releases/  @{OWNER}\n")
         (clone / "cloud.toml").write_text(
-            f'region = "eu-central-1"\nmonthly_budget = 1\nenvironments = {json.dumps(ENVIRONMENTS)}\n'
+            f'region = "us-east-1"\nmonthly_budget = 1\nenvironments = {json.dumps(ENVIRONMENTS)}\n'
         )
         if release is not None:
             (clone / "releases/dev.toml").write_text(release)
