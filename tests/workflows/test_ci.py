@@ -60,7 +60,6 @@ def test_docs_that_name_what_does_not_exist_fail_the_required_check(workplace: W
 
 def test_a_push_of_tests_runs_checks_and_tests_for_each_python(workplace: Workplace, programs):
     before = workplace.github.git("rev-parse", "main")
-    workplace.commit("tests/unit/test_strict.py", workplace.read("tests/unit/test_strict.py"))
     workplace.commit("tests/unit/test_more.py", "def test_more():\n    assert True\n")
     done = workplace.run("ci.yml", "push", NOW, payload={"before": before}, environ=programs)
     assert commands(done) == {"make changes", "make check", "make test", "make audit", "make required-checks"}, done.out
