@@ -14,7 +14,7 @@ from tests.workflows.workplace import Workplace
 pytestmark = pytest.mark.workflows
 
 PAGE = "docs/workflows.md"
-QUICK = {"ARGS": "tests/unit/test_strict.py -p no:cacheprovider -p no:randomly -n 0 --no-cov -q"}
+QUICK = {"ARGS": "tests/unit/test_strict.py -k strict -p no:cacheprovider -n 0 --no-cov -q"}
 """What stands for all tests, where it is not the tests that are shown to run."""
 RELEASE = {"make changes", "uv run --no-sync mlops release check", "make audit", "make required-checks"}
 
@@ -62,7 +62,8 @@ def test_a_push_of_tests_runs_checks_and_tests_for_each_python(workplace: Workpl
     before = workplace.github.git("rev-parse", "main")
     workplace.commit("tests/unit/test_more.py", "def test_more():\n    assert True\n")
     done = workplace.run("ci.yml", "push", NOW, payload={"before": before}, environ=programs)
-    assert commands(done) == {"make changes", "make check", "make test", "make audit", "make required-checks"}, done.out
+    checks = {"make check", "make check-workflows", "make test"}
+    assert commands(done) == checks | {"make changes", "make audit", "make required-checks"}, done.out
     assert done.out.count("Run Main make test\n") == 3
     assert done.ok, done.out
 
