@@ -38,7 +38,7 @@ class Kubernetes(Aws):
         return Jobs(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
 
     @cached_property
-    def upkeep(self) -> None:  # type: ignore[override]
+    def upkeep(self) -> None:
         """None: an emulator has no Athena."""
 
     @cached_property
