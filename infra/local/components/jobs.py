@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import labels, metadata, selector
+from infra.local.cluster import labels, metadata, selector, within
 from infra.local.components.mlflow import claim
 from infra.local.config import Gpu, Storage
 from infra.local.pod import Pod, Size, scratch, template
@@ -48,7 +48,7 @@ class Jobs(pulumi.ComponentResource):
 
     def __init__(self, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Jobs", "jobs", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         k8s.core.v1.PersistentVolumeClaim(
             "checkpoints",
             metadata=metadata(names, "pipelines", "checkpoints"),
