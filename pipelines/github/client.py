@@ -67,7 +67,7 @@ class GitHub:
         return found.decoded_content.decode()
 
     def is_current(self, branch: str, path: str) -> bool:
-        """Say whether a branch changes a file from what the default branch has, so that merging it meets no conflict."""
+        """Say whether a branch changes a file from what the default branch has, so that merging it has no conflict."""
         base = self.repository.compare(self.main, branch).merge_base_commit
         return self.text(path, base.sha) == self.text(path, self.main)
 
