@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 ALL := .venv/.synced-all
 # Programs of Go that no package of Python brings, with their versions.
-TOOLS := $(CURDIR)/.tools
+TOOLS ?= $(CURDIR)/.tools
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 ACT := github.com/nektos/act@v0.2.89
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1

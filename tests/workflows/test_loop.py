@@ -97,7 +97,6 @@ def test_a_drift_event_ends_in_one_promotion_pull_request_and_cooldown_prevents_
         "Both on the same rows",
         f"| log loss | {manifest.metrics['test']['log_loss']:.4f} | {manifest.metrics['champion']['log_loss']:.4f} |",
         'title "log loss on the test period, by version"',
-        'title "log loss of v2, by slice"',
         f'run --> commit["commit {commit[:12]}"]',
         f"snapshot {manifest.data['raw.parcels']}",
         "The training's steps took",
