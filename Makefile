@@ -6,6 +6,11 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 ALL := .venv/.synced-all
+# Programs of Go that no package of Python brings, with their versions.
+TOOLS ?= $(CURDIR)/.tools
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+ACT := github.com/nektos/act@v0.2.89
+GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
 # What builds an image as TAG from a folder, and the images' names.
@@ -13,10 +18,14 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor test test-slow test-infra test-roles infra-docs local-up local-down test-cloud test-cluster image sbom test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean
+.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-workflows test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
+	@touch $(STAMP) $(if $(filter 4,$(words $(filter aws github kubernetes render,$(EXTRAS)))),$(ALL))
 
 demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast for a shorter replay)
 	@$(RUN) mlops demo $(ARGS)
@@ -33,10 +42,10 @@ test-slow: $(ALL) ## Run the tests that take minutes each, before a release: who
 test-roles: $(ALL) ## Ask a simulator of IAM, fetched by npm, what each role on AWS may do (half a minute)
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
 
-test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a minute or two)
+test-infra: $(ALL) ## Run the tests of the environments, without AWS and without a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
-infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
+infra-docs: $(STAMP) ## Write the diagrams and the cost table in the docs from what the programs register
 	@$(RUN) python -m infra.docs
 
 local-up: $(ALL) ## Make the local environment: a Kubernetes cluster and an emulator of AWS (ARGS="--set context=kind-kind")
@@ -47,6 +56,12 @@ local-down: $(ALL) ## Remove the local environment, and look that nothing is lef
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+test-workflows: $(ALL) ## Execute the workflows by act, which Go installs (minutes; ARGS=-s tells the times of the whole path)
+	@command -v act >/dev/null || test -x $(TOOLS)/act || { \
+		if command -v go >/dev/null; then GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(ACT); \
+		else echo "neither act nor Go is here: the tests that execute workflows are skipped"; fi; }
+	@$(RUN) pytest -m workflows -rs --numprocesses=0 --no-cov tests/workflows $(ARGS)
 
 test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
 	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)
@@ -72,6 +87,25 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+check-workflows: $(ALL) $(TOOLS)/actionlint ## Check the workflows: actionlint, zizmor, schemas, shellcheck, permissions
+	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov -m 'not workflows' tests/workflows $(ARGS)
+
+test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)
+	@$(RUN) pytest --numprocesses=0 --no-cov tests/docs $(ARGS)
+
+training-smoke: $(STAMP) ## Train, judge by the gates, release and watch on a short replay (a minute)
+	@$(RUN) mlops demo --fast $(ARGS)
+
+audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses of packages and workflows, and for secrets in every commit
+	@$(UV) audit --frozen --preview-features audit-command
+	@$(RUN) zizmor --offline --quiet .github
+	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
+
+changes: ## Say which parts of the repository differ from BASE, for ci.yml
+	@python3 .github/changes.py "$${BASE:-origin/main}"
+
+required-checks: ## Say whether the jobs in NEEDS, as a workflow's JSON, passed or were skipped
+	@python3 .github/required.py
 image: $(STAMP) ## Build the images for serving and for steps, with Docker, and write what is in them (BUILD, BASE, EXTRAS, TAG)
 	@command -v $(firstword $(BUILD)) >/dev/null || { echo "There is no $(firstword $(BUILD)) here: install Docker, or name what builds images by BUILD='podman build --tag'"; exit 1; }
 	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
@@ -81,6 +115,9 @@ image: $(STAMP) ## Build the images for serving and for steps, with Docker, and 
 			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null) --build-arg CREATED=$$(date -u -d @$$SOURCE_DATE_EPOCH +%FT%TZ) || exit 1; \
 	done
 	@$(MAKE) --no-print-directory sbom
+
+image-smoke: ## Start the images as they are run: the app answers, the steps know their commands
+	@.github/image_smoke.sh $(PROJECT) $(TAG)
 
 sbom: | $(UV) ## Write what is in the images as CycloneDX, from the lock file: build/serve.cdx.json, build/steps.cdx.json
 	@mkdir -p build
@@ -102,7 +139,7 @@ bench: $(ALL) ## Measure: join, ingest, online reads, drift, pipeline overhead, 
 bench-plot: $(ALL) ## Measure the serving app against others and draw docs/images/serving.png
 	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
 
-bench-training: $(STAMP) ## Install torch and others, and measure the training of networks (ARGS="training streaming models")
+bench-training: $(STAMP) ## Install torch and others, and measure the training of networks (ARGS="training streaming models sweep")
 	@$(UV) sync --frozen --quiet --inexact --extra torch --group bench
 	@$(RUN) python -m tests.bench $(or $(ARGS),training streaming)
 
@@ -111,11 +148,53 @@ bench-gpu: $(STAMP) ## The same where there is a GPU; says so where there is non
 	@$(RUN) python -c 'import torch; raise SystemExit(None if torch.cuda.is_available() else "There is no GPU here, so nothing was measured; make bench-training measures on the CPU.")'
 	@$(RUN) python -m tests.bench training streaming
 
+pulumi-version: ## Say which Pulumi the locked SDK is of, for the workflows to install
+	@$(RUN) python -c 'from importlib.metadata import version; print("version=" + version("pulumi"))'
+
+infra-up: ## Bring a stack to the program: ENV=dev, IMAGE=sha256:… or IMAGE=release for what the release file pins
+	@$(RUN) python -m infra.stack up "$$ENV" --image "$$IMAGE"
+
+infra-preview: ## Show what infra-up would change; REPORT=FILE writes it for a comment
+	@$(RUN) python -m infra.stack preview "$$ENV" --report "$${REPORT:-/dev/null}"
+
+infra-drift: ## Fail where a stack differs from the program or from what is there; REPORT=FILE says how
+	@$(RUN) python -m infra.stack drift "$$ENV" --report "$${REPORT:-/dev/null}"
+
+infra-destroy: ## Take a stack down, never production, and prove that nothing is left: ENV=dev
+	@$(RUN) python -m infra.stack destroy "$$ENV"
+	@$(RUN) python -m infra.leftovers "$$ENV" --delete
+
+infra-drift-issue: ## infra-drift, and an issue that says how; closed again when nothing differs (fails with drift)
+	@if $(RUN) python -m infra.stack drift "$$ENV" --report drift.md; then close=--close; fi; \
+	$(RUN) mlops github issue --subject "drift-$$ENV" --title "$$ENV differs from main" --body drift.md --label drift $$close; \
+	test -n "$$close"
+
+infra-expired: ## List the environments to take down: CHOSEN, when AGAIN is the same, or those whose day has come
+	@listed=$$($(RUN) python -m infra.stack expired "$$CHOSEN" --again "$$AGAIN") && echo "environments=$$listed"
+
+preview-comment: ## Put previews/*.md into one comment of the pull request PULL, or update it
+	@cat previews/*.md > preview.md
+	@$(RUN) mlops github comment --pull "$$PULL" --subject preview --body preview.md
+
+features-deploy: ## Start the feature pipeline on AWS for the views as committed, from the day SINCE; once a change
+	@changed="git log -1 --date=format-local:%Y-%m-%d -- model pipelines/feature"; \
+	TZ=UTC $(RUN) mlops run feature --on aws --run-id "features-$$($$changed --format=%h)" \
+		--set start="$$SINCE" --set end="$$($$changed --format=%cd)"
+
+image-push: ## Push the image of this commit to the registry of ENV, unless it is there, and say its digest
+	@$(RUN) python -m infra.images push "$$ENV"
+
+image-sign: sbom ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
+	@$(RUN) python -m infra.images sign "$$ENV" --digest "$$DIGEST"
+
+image-verify: ## Verify the signature of the image DIGEST, and the attestation
+	@$(RUN) python -m infra.images verify "$$ENV" --digest "$$DIGEST"
+
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade
 
 clean: ## Remove what can be made again: environments, caches, the demo's data
-	rm -rf .venv .venv-3.* .uv .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
+	rm -rf .venv .venv-3.* .uv .tools .ratchet .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 -include tests/template/targets.mk # only the template has it
@@ -127,8 +206,12 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 
 # What the other profiles need, which the demo does not.
 $(ALL): $(STAMP)
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra render --extra kubernetes --quiet
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra kubernetes --extra render --quiet
 	@touch $@
+
+$(TOOLS)/actionlint $(TOOLS)/gitleaks:
+	@echo "Building $(@F) with Go into .tools"
+	@GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(if $(findstring gitleaks,$@),$(GITLEAKS),$(ACTIONLINT))
 
 .uv/bin/uv:
 	@echo "Installing uv into .uv"

@@ -56,7 +56,10 @@ class Version(Strict):
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page shows. ``canary``: when the last one started and ended, and how."""
+    """All that the page shows.
+
+    ``canary``: when the last one started and ended, and how; ``delivery``: metrics in words, by name.
+    """
 
     statement: Statement
     environment: str
@@ -68,6 +71,7 @@ class Content:
     decisions: list[dict[str, Any]]
     drift: list[tuple[datetime, dict[str, float]]]
     canary: tuple[datetime, datetime, str] | None
+    delivery: dict[str, str]
     lineage: Sequence[Sequence[plots.Node]]
 
 

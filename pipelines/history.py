@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from monitoring.delivery import Delivery, delivery, deployments
+from pipelines.model_store import ModelStore
 from pipelines.ports import ObjectStore
+from pipelines.provenance import committed
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import Phase, ReleaseEntry, StepRecord, Strict
 
@@ -33,12 +37,33 @@ class ReleaseSummary(Strict):
     reason: str
 
 
+def delivered(log: ReleaseLog, models: ModelStore, root: Path, start: datetime, end: datetime) -> Delivery:
+    """Return the delivery metrics of an environment; commits are looked up in the checkout at ``root``."""
+    entries = list(log.entries())
+    times = {
+        model: committed(root, models.manifest(model).code.commit)
+        for model in {one.model for one in deployments(entries)}
+    }
+    return delivery(entries, {model: at for model, at in times.items() if at}, start, end)
+
+
 def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
     """Return the runs that were started last, the latest last."""
     folders = [f"runs/{name}" for name in objects.folders("runs/")]
     documents = {folder: json.loads(data) for folder in folders if (data := objects.read(f"{folder}/run.json"))}
     latest = sorted(documents, key=lambda folder: str(documents[folder]["created"]))[-limit:]
     return [run_summary(objects, documents[folder], folder) for folder in latest]
+
+
+def materialised_until(objects: ObjectStore) -> datetime | None:
+    """Return how far the online store was brought by the runs of the feature pipeline; None before the first."""
+    found = []
+    for name in objects.folders("runs/"):
+        record = objects.read(f"runs/{name}/materialise/record.json")
+        if record and StepRecord.from_json(record).status == "succeeded":
+            given = json.loads(objects.read(f"runs/{name}/run.json") or b"{}")["params"]
+            found.append(datetime.fromisoformat(given["online_as_of"] or given["end"]))
+    return max(found, default=None)
 
 
 def run_summary(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:

@@ -2,9 +2,12 @@
 
 import hashlib
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.spec import Code, Problem
+
+_UNVERSIONED = "unversioned"
 
 
 def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
@@ -15,11 +18,17 @@ def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
     commit = made_from or _git(root, "rev-parse", "HEAD")
     lock = root / "uv.lock"
     return Code(
-        commit=commit or "unversioned",
+        commit=commit or _UNVERSIONED,
         modified=not commit or (not made_from and bool(_git(root, "status", "--porcelain", "--untracked-files=no"))),
         lock_sha256=hashlib.sha256(lock.read_bytes() if lock.exists() else b"").hexdigest(),
         statement_sha256=problem.statement.sha256(),
     )
+
+
+def committed(root: Path, commit: str) -> datetime | None:
+    """Return when a commit was made, or None where the checkout at ``root`` does not have it."""
+    seconds = _git(root, "show", "--no-patch", "--format=%ct", commit, "--") if commit != _UNVERSIONED else ""
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else None
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitoring import report
+from monitoring.delivery import told
 from monitoring.plots import Mark, Node, Reign
 from monitoring.report import Content, Served, Version
 from pipelines.bootstrap import Platform
 from pipelines.continuous_training.decide import decisions
+from pipelines.history import delivered
 from pipelines.labels import labelled_predictions
 from pipelines.lineage import Lineage, of_prediction
 from pipelines.monitor import MonitorReport
@@ -73,6 +75,7 @@ def gather(platform: Platform) -> tuple[Content, Lineage]:
         ],
         drift=[(one.measured.as_of, one.measured.drift) for one in monitored if one.measured.drift],
         canary=_last_canary(entries),
+        delivery=told(delivered(platform.releases, platform.models, platform.root, entries[0].at, days[1])),
         lineage=_columns(lineage),
     )
     return content, lineage

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from pipelines.spec import Strict, UserError, nearest
 from pipelines.spec.strict import explain
@@ -41,6 +42,7 @@ class Settings(Strict):
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         machines: how many machines train together.
         first_machine: the name of the first of them, at which the others meet.
+        as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
 
@@ -64,6 +66,7 @@ class Settings(Strict):
     log_sample: float = Field(default=1.0, ge=0, le=1)
     machines: int = Field(default=1, gt=0)
     first_machine: str = "localhost"
+    as_of: AwareDatetime | None = None
     deadline_seconds: float = Field(default=10.0, gt=0)
 
     @classmethod
@@ -88,17 +91,61 @@ class Settings(Strict):
         except ValidationError as error:
             raise UserError("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
 
+    def now(self) -> datetime:
+        """Return the moment that commands act at."""
+        return self.as_of or datetime.now(UTC)
+
     def variables(self) -> dict[str, str]:
         """Return the environment variables that give another process these settings."""
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in self if value is not None}
 
 
+class Workflow(NamedTuple):
+    """What GitHub tells the jobs of its workflows, and a person's shell may state.
+
+    Attributes:
+        api: the URL of GitHub's API.
+        token: the job's own, or a person's.
+        repository: as in ``acme/parcels``.
+        output: the file that takes a step's outputs, where there is one.
+    """
+
+    api: str
+    token: str
+    repository: str
+    output: Path | None
+
+
+def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
+    """Return what is known of GitHub here.
+
+    Raises:
+        UserError: without a token or a repository.
+    """
+    if missing := [name for name in ("GITHUB_TOKEN", "GITHUB_REPOSITORY") if not environ.get(name)]:
+        raise UserError(f"{' and '.join(missing)} must be set: a token such as that of 'gh auth token', and OWNER/NAME")
+    output = environ.get("GITHUB_OUTPUT")
+    return Workflow(
+        api=environ.get("GITHUB_API_URL") or "https://api.github.com",
+        token=environ["GITHUB_TOKEN"],
+        repository=environ["GITHUB_REPOSITORY"],
+        output=Path(output) if output else None,
+    )
+
+
+def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that takes the summary of a workflow's run, within one."""
+    given = environ.get("GITHUB_STEP_SUMMARY")
+    return Path(given) if given else None
+
+
 class Place(NamedTuple):
-    """The place of this machine among those that train together, and the name of the first."""
+    """The place of this machine among those that train together, the name of the first, and by what they talk."""
 
     machines: int
     machine: int
     first: str
+    interface: str | None = None
 
 
 def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path = SAGEMAKER_JOB) -> Place:
@@ -110,7 +157,8 @@ def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path
     if job.exists():
         document = json.loads(job.read_text())
         hosts = sorted(document["hosts"], key=lambda host: int(host.rpartition("-")[2]))
-        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0])
+        interface = document.get("network_interface_name")
+        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0], interface)
     return Place(settings.machines, int(environ.get("JOB_COMPLETION_INDEX", 0)), settings.first_machine)
 
 

@@ -21,6 +21,7 @@ class GitHubSideArgs:
         protected: environments that ask for reviewers, where there are any.
         variables: of each environment, for its own workflows alone.
         shared: of the repository, for plans of pull requests, which belong to no environment.
+        labels: of issues and pull requests, with ``color`` and ``description``.
         is_first: whether this account's stack keeps what the repository has once.
     """
 
@@ -29,6 +30,7 @@ class GitHubSideArgs:
     protected: tuple[str, ...]
     variables: dict[str, dict[str, pulumi.Input[str]]]
     shared: dict[str, pulumi.Input[str]]
+    labels: dict[str, dict[str, str]]
     is_first: bool
 
 
@@ -75,6 +77,10 @@ class GitHubSide(pulumi.ComponentResource):
             )
 
     def _repository(self) -> None:
+        for name, value in offered(self._args.github).items():
+            github.ActionsVariable(name, repository=self._slug, variable_name=name, value=value, opts=self._child)
+        for name, label in self._args.labels.items():
+            github.IssueLabel(f"label-{name}", repository=self._slug, name=name, **label, opts=self._child)
         # Workflows open the pull requests of promotions; no approval of theirs counts, as no bot is a code owner.
         github.WorkflowRepositoryPermissions(
             "token",
@@ -113,6 +119,15 @@ def has_environments(repository: GitHub) -> bool:
 def has_protected_branches(repository: GitHub) -> bool:
     """Whether GitHub protects branches of the repository, and with them reviews by code owners."""
     return not repository.private or repository.plan is not Plan.FREE
+
+
+def offered(repository: GitHub) -> dict[str, str]:
+    """Return the variables that tell workflows what the repository's plan has; docs/github.md has the table."""
+    public, enterprise = not repository.private, repository.plan is Plan.ENTERPRISE
+    return {
+        "CODE_SCANNING": str(public or repository.code_security).lower(),
+        "ATTESTATIONS": str(public or enterprise).lower(),
+    }
 
 
 def not_enforced(repository: GitHub) -> tuple[str, ...]:

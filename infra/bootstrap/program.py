@@ -1,5 +1,6 @@
 """The program: everything that an account needs before a stack of an environment can be made in it."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,8 +102,11 @@ def _publish(
 
 def _tell_github(settings: Settings, home: Home, scopes: tuple[Scope, ...], state: State, workflows: Workflows) -> None:
     """Give each environment's workflows its role, and plans of pull requests theirs, under names of their own."""
+    cloud = load_toml(ROOT / "cloud.toml", Cloud)
     common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}
     shared: dict[str, pulumi.Input[str]] = {}
+    if settings.is_first:
+        shared |= {"ENVIRONMENTS": json.dumps(cloud.environments), "TRAINS": settings.trains}
     for scope in scopes:
         suffix = scope.environment.upper()
         shared[f"AWS_PLAN_ROLE_{suffix}"] = workflows.plan[scope.environment]
@@ -112,8 +116,12 @@ def _tell_github(settings: Settings, home: Home, scopes: tuple[Scope, ...], stat
             settings.github,
             settings.environments,
             settings.protected,
-            {name: {**common, "AWS_ROLE": role} for name, role in workflows.deploy.items()},
+            {
+                name: {**common, "AWS_ROLE": role, "RATCHET_PROFILE": "aws", "RATCHET_ENVIRONMENT": name}
+                for name, role in workflows.deploy.items()
+            },
             shared,
+            tomllib.loads((ROOT / ".github/labels.toml").read_text(encoding="utf-8")),
             settings.is_first,
         )
     )

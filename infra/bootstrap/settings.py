@@ -43,6 +43,7 @@ class GitHub(Strict):
         immutable_subject: whether its tokens name the numbers too, as those of repositories made or renamed since
             15 July 2026 do; ``false`` is the older form, names alone, with the repository's number beside it.
         adopt_provider: whether the account has GitHub's identity provider already; there is one an account.
+        code_security: whether GitHub Code Security, which is bought beside a plan, is on for a private repository.
         reviewers: numbers of the teams that must release each run of a protected environment.
     """
 
@@ -54,6 +55,7 @@ class GitHub(Strict):
     private: bool = True
     immutable_subject: bool = True
     adopt_provider: bool = False
+    code_security: bool = False
     reviewers: tuple[int, ...] = ()
 
     @model_validator(mode="after")

@@ -27,12 +27,14 @@ def deploy_trust(provider: str, repository: GitHub, environment: str) -> Documen
     return _web_identity(provider, _claims(repository, sub=subject(repository, f"environment:{environment}"), ref=MAIN))
 
 
-def plan_trust(provider: str, repository: GitHub) -> Document:
+def plan_trust(provider: str, repository: GitHub, environment: str) -> Document:
     """Trust jobs for pull requests, and those on the main branch: the nightly look for drift.
 
-    A pull request from a fork gets no token from GitHub, so these are of branches of the repository itself.
+    A pull request from a fork gets no token from GitHub, so these are of branches of the repository itself. One that a
+    workflow opened is checked by a run on its branch, ``promote/<environment>`` or ``revert/<environment>``.
     """
-    subjects = [subject(repository, "pull_request"), subject(repository, f"ref:{MAIN}")]
+    branches = [MAIN, *(f"refs/heads/{kind}/{environment}" for kind in ("promote", "revert"))]
+    subjects = [subject(repository, "pull_request"), *(subject(repository, f"ref:{branch}") for branch in branches)]
     return _web_identity(provider, _claims(repository, sub=subjects))
 
 

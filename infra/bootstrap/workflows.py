@@ -22,7 +22,7 @@ class WorkflowsArgs:
 
     Attributes:
         github: the repository.
-        scopes: the environments of the account; the first builds the images.
+        scopes: the environments of the account in the order of promotion; the first builds the images.
         protected: environments whose data no workflow may delete.
     """
 
@@ -46,15 +46,15 @@ class Workflows(pulumi.ComponentResource):
         trusted = pulumi.ResourceOptions(parent=self, depends_on=self._trust_github(args.github))
         self.deploy: dict[str, pulumi.Output[str]] = {}
         self.plan: dict[str, pulumi.Output[str]] = {}
-        for scope in args.scopes:
+        for before, scope in zip((None, *args.scopes), args.scopes, strict=False):
             name = scope.environment
             self._policy(scope.boundary.rpartition("/")[2], text(boundary(scope)))
-            may = deploy_statements(scope, builds=scope is args.scopes[0], protected=name in args.protected)
+            may = deploy_statements(scope, before, builds=scope is args.scopes[0], protected=name in args.protected)
             self.deploy[name] = self._role(
                 scope.role("deploy"), deploy_trust(provider, args.github, name), may, trusted
             )
             self.plan[name] = self._role(
-                scope.role("plan"), plan_trust(provider, args.github), plan_statements(scope), trusted
+                scope.role("plan"), plan_trust(provider, args.github, name), plan_statements(scope, before), trusted
             )
         self.register_outputs({"deploy": self.deploy, "plan": self.plan})
 

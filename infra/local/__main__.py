@@ -95,7 +95,7 @@ def main() -> int:
         if shutil.which("pulumi") and not arguments.without_pulumi:
             by_pulumi(arguments.verb, given, arguments.emulator, FOLDER)
         elif arguments.verb == "up":
-            _say("pulumi is not on the path: its program's resources are applied by kubectl and boto3")
+            _say("without the Pulumi CLI: the program's resources are applied by kubectl and boto3")
             up(given, arguments.emulator, arguments.seconds)
         else:
             down(given, arguments.emulator)

@@ -2,11 +2,15 @@
 
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
 
 REFUSED = 3
 
@@ -19,10 +23,22 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
+
+class Place(StrEnum):
+    """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
+
+    HERE = "here"
+    AWS = "aws"
+    KUBERNETES = "kubernetes"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The moment to act at, in UTC. Default: now."),
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The moment to act at, in UTC. Default: now, or RATCHET_AS_OF."
+    ),
 ]
 
 
@@ -47,9 +63,9 @@ def options(
     context.obj = Platform(Settings.read().changed({name: value for name, value in given.items() if value}))
 
 
-def moment(as_of: datetime | None) -> datetime:
+def moment(platform: "Platform", as_of: datetime | None) -> datetime:
     """Return the moment a command acts at."""
-    return as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
+    return as_of.replace(tzinfo=UTC) if as_of else platform.settings.now()
 
 
 def print_json(content: Any) -> None:

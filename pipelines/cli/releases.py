@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.app import AsOf, Json, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
     from pipelines.spec import ReleaseEntry, ReleaseFile, ReleaseState
 
@@ -51,7 +52,7 @@ def propose_command(
         release = _proposed(platform, state, model, strategy, settings or [], override)
     _show(changes(platform.models, platform.problem.statement, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
-    entry = propose(platform.releases, platform.models, _actor(who, as_of), release)
+    entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
     _tell(entry)
     console.print(f"  [dim]written to {path}; next: mlops approve, then mlops deploy[/]")
@@ -68,7 +69,7 @@ def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None,
     release = read_release(platform.settings.releases, platform.settings.environment)
     _show(changes(platform.models, platform.problem.statement, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
-    _tell(approve(platform.releases, _actor(who, as_of), release))
+    _tell(approve(platform.releases, _actor(platform, who, as_of), release))
 
 
 @app.command()
@@ -83,7 +84,7 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
     if is_deployed(platform.releases.state(), release):
         console.print(f"nothing to do: v{release.released.version} is deployed")
         return
-    actor = _actor(who, as_of)
+    actor = _actor(platform, who, as_of)
     platform.run("deployment", DeploymentParams(release=release, as_of=actor.at, who=actor.who))
     entry = platform.releases.latest()
     assert entry, "a deployed release is in the log"
@@ -114,7 +115,7 @@ def rollback(
     _ask(yes, f"Roll back {platform.settings.environment}?")
     # What was shown is what is done, or nothing.
     after = latest.number if latest else None
-    _tell(roll_back(platform.releases, _actor(who, as_of), reason, target, after))
+    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after))
 
 
 @release_app.command("tick")
@@ -124,7 +125,7 @@ def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
     from pipelines.deployment.transitions import Actor
 
     platform: Platform = context.obj
-    actor = Actor("judge", moment(as_of))
+    actor = Actor("judge", moment(platform, as_of))
     judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
     if judged is None:
         console.print("no release is live")
@@ -139,11 +140,30 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
     from pipelines.deployment.comparison import compare_live, lines
 
     platform: Platform = context.obj
-    found = compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, moment(as_of))
+    found = compare_live(
+        platform.problem, platform.tables, platform.predictions, platform.releases, moment(platform, as_of)
+    )
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
         _show(lines(platform.problem.statement, found))
+
+
+@release_app.command("check")
+def check_command(context: typer.Context, as_of: AsOf = None) -> None:
+    """Say what is wrong with the environment's release file before it is merged (exit code 3)."""
+    from pipelines.deployment.check import faults
+    from pipelines.deployment.release_file import read_release
+
+    platform: Platform = context.obj
+    release = read_release(platform.settings.releases, platform.settings.environment)
+    found = list(faults(release, _target(platform), moment(platform, as_of)))
+    for reason in found:
+        console.print("[red]✘[/]", end=" ")
+        console.print(reason, markup=False, soft_wrap=True)
+    if found:
+        raise typer.Exit(REFUSED)
+    console.print(f"[green]✔[/] v{release.released.version} may be released to {platform.settings.environment}")
 
 
 @release_app.command("schema")
@@ -165,6 +185,15 @@ def _proposed(
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
 
 
+def _target(platform: "Platform") -> "Target":
+    from pipelines.deployment.check import Before, Target
+    from pipelines.spec import Cloud, load_toml
+
+    before = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
+    there = Before(before, platform.changed({"environment": before}).releases) if before else None
+    return Target(platform.problem, platform.models, platform.releases, platform.online, there)
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
@@ -183,10 +212,10 @@ def _ask(yes: bool, question: str) -> None:
         raise typer.Exit(1)
 
 
-def _actor(who: str | None, as_of: AsOf) -> "Actor":
+def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
     from pipelines.deployment.transitions import Actor
 
-    return Actor(who or getpass.getuser(), moment(as_of))
+    return Actor(who or getpass.getuser(), moment(platform, as_of))
 
 
 def _tell(entry: "ReleaseEntry") -> None:

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import time
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, Place, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -26,17 +25,8 @@ if TYPE_CHECKING:
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 
 
-class Place(StrEnum):
-    """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
-
-    HERE = "here"
-    AWS = "aws"
-    KUBERNETES = "kubernetes"
-
-
 _NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
 
-On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -67,20 +57,20 @@ def run(
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
 
-    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training; as_of and manual of
-    continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
+    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training and search; as_of and
+    manual of continuous_training; as_of of monitor; as_of and model of batch; none of maintenance.
+    Moments are days or ISO times in UTC; as_of is now unless given.
     """
     from pipelines.bootstrap import pipeline
     from pipelines.starting import parameters
 
-    platform: Platform = context.obj
-    chosen = pipeline(name)
-    if on is not Place.HERE:
-        platform = platform.changed({"profile": on.value})
+    platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(chosen, parameters(chosen.params, settings or []), run_id)
+        run_id = platform.runner.start(
+            chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
+        )
     if on is not Place.HERE:
-        _tell_started(on, chosen, run_id, platform.executions.start(chosen, run_id), as_json)
+        start_there(platform, on, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -95,6 +85,25 @@ def run(
         console.print(f"[bold]{name}[/] {run_id}")
     output = platform.runner.run(chosen, run_id, observe)
     tell(platform, run_id, output, as_json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    from pipelines.draining import drain
+
+    platform: Platform = context.obj
+    done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if as_json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -121,7 +130,9 @@ def train(
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
-    params = TrainingParams(as_of=moment(as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile)
+    params = TrainingParams(
+        as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
+    )
     if on is Place.AWS:
         raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
     if on is Place.KUBERNETES:
@@ -145,6 +156,18 @@ def train(
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
+
+
+def placed(platform: "Platform", on: Place) -> "Platform":
+    """Return the platform of the place that ``--on`` names."""
+    return platform if on is Place.HERE else platform.changed({"profile": on.value})
+
+
+def start_there(platform: "Platform", on: Place, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    """Start a recorded run where ``on`` says, and tell how to follow it."""
+    from pipelines.starting import start_elsewhere
+
+    _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
 
 
 def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
@@ -179,7 +202,7 @@ def step(
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
     if settings:
-        platform.runner.start(chosen, parameters(chosen.params, settings), run_id)
+        platform.runner.start(chosen, parameters(chosen.params, settings, platform.settings.now()), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
@@ -193,11 +216,23 @@ def step(
 
 
 @app.command()
-def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as_json: Json = False) -> None:
+def monitor(
+    context: typer.Context,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+    ] = False,
+    as_of: AsOf = None,
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
     """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
     from pipelines.monitor import MonitorParams
 
-    report: MonitorReport = context.obj.run("monitor", MonitorParams(as_of=moment(as_of)), run_id)
+    platform: Platform = context.obj
+    if exit_zero and platform.releases.state().champion is None:
+        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
+        return
+    report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -209,7 +244,7 @@ def monitor(context: typer.Context, as_of: AsOf = None, run_id: RunId = None, as
         for alarm in report.alarms:
             asks = "asks for a new model" if alarm.retrain else "a new model would not help"
             console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
-    if report.alarms:
+    if report.alarms and not exit_zero:
         raise typer.Exit(REFUSED)
 
 
@@ -274,10 +309,10 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     platform = Platform(settings.changed({"attempts": 3}))
 
     def judge() -> object:
-        actor = Actor("judge", moment(None))
+        actor = Actor("judge", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
 
-    stores = Stores(platform.objects, platform.events, settings.environment, partial(moment, None))
+    stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return App(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 

@@ -34,13 +34,17 @@ class Triggers(Strict):
 
 
 class Decision(Strict):
-    """Whether to train, why, and what was known when that was decided; ``model`` is what the training brought."""
+    """Whether to train, why, and what was known when that was decided.
+
+    ``run_id`` is the run that decided, ``model`` what the training brought, once it has.
+    """
 
     at: datetime
     train: bool
     automatic: bool
     reason: str
     triggers: tuple[Trigger, ...]
+    run_id: str = ""
     model: str | None = None
 
 

@@ -1,12 +1,15 @@
 """Steps 27 and 28: take the triggers in, and decide whether to train."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Triggers
 from pipelines.monitor import Trigger
 from pipelines.ports import ObjectStore, Queue
 from pipelines.release_log import ReleaseLog
-from pipelines.spec import Problem, RunInfo, format_duration
+from pipelines.spec import ContinuousTraining, Problem, RunInfo, format_duration
+
+_MONTH = timedelta(days=30)
 
 
 def collect(params: ContinuousTrainingParams, events: Queue) -> Triggers:
@@ -27,13 +30,17 @@ def decide(
     triggers: Triggers,
 ) -> Decision:
     """Decide, and keep the decision. A training that failed starts no cooldown."""
-    cooldown = problem.statement.continuous_training.cooldown
-    folder = f"decisions/{releases.environment}/"
-    last = max(
-        (one.at for one in decisions(objects, folder) if one.model and one.automatic and one.at < params.as_of),
-        default=None,
+    known = decisions(objects, f"decisions/{releases.environment}/")
+    trained = [one.at for one in known if one.model and one.automatic and one.at < params.as_of]
+    train, reason = _decide(params, problem.statement.continuous_training, trained, triggers.triggers)
+    decision = Decision(
+        at=params.as_of,
+        train=train,
+        automatic=all(trigger.kind != "manual" for trigger in triggers.triggers),
+        reason=reason,
+        triggers=triggers.triggers,
+        run_id=run.run_id,
     )
-    decision = _decide(params, triggers, last, format_duration(cooldown), last and last + cooldown)
     keep(objects, releases.environment, run, decision)
     return decision
 
@@ -49,15 +56,22 @@ def decisions(objects: ObjectStore, folder: str) -> list[Decision]:
 
 
 def _decide(
-    params: ContinuousTrainingParams, found: Triggers, last: datetime | None, cooldown: str, free: datetime | None
-) -> Decision:
-    manual = [trigger for trigger in found.triggers if trigger.kind == "manual"]
-    if not found.triggers:
-        train, reason = False, "nothing asks for a new model"
-    elif manual:
-        train, reason = True, manual[0].reason
-    elif last and free and params.as_of < free:
-        train, reason = False, f"trained on {last:%Y-%m-%d}; the cooldown of {cooldown} ends on {free:%Y-%m-%d}"
-    else:
-        train, reason = True, found.triggers[0].reason
-    return Decision(at=params.as_of, train=train, automatic=not manual, reason=reason, triggers=found.triggers)
+    params: ContinuousTrainingParams,
+    limits: ContinuousTraining,
+    trained: Sequence[datetime],
+    triggers: Sequence[Trigger],
+) -> tuple[bool, str]:
+    """Say whether to train, and why; ``trained`` is when the automatic trainings were decided on, oldest first."""
+    manual = [trigger for trigger in triggers if trigger.kind == "manual"]
+    if not triggers:
+        return False, "nothing asks for a new model"
+    if manual:
+        return True, manual[0].reason
+    if trained and params.as_of < (free := trained[-1] + limits.cooldown):
+        cooldown = format_duration(limits.cooldown)
+        return False, f"trained on {trained[-1]:%Y-%m-%d}; the cooldown of {cooldown} ends on {free:%Y-%m-%d}"
+    lately = [at for at in trained if at > params.as_of - _MONTH]
+    if limits.monthly is not None and len(lately) >= limits.monthly:
+        free = lately[-limits.monthly] + _MONTH
+        return False, f"trained {len(lately)} times in 30 days, which is the budget; the next may be on {free:%Y-%m-%d}"
+    return True, triggers[0].reason

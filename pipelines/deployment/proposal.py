@@ -84,6 +84,18 @@ def propose_model(
     )
 
 
+def standing(models: ModelStore, state: ReleaseState) -> ReleaseFile:
+    """Return the release file that says what serves already: merging it changes nothing."""
+    assert state.champion, "something was released"
+    manifest = models.manifest(state.champion.model)
+    return ReleaseFile(
+        champion=state.champion,
+        feature_views=manifest.feature_pins,
+        request_schema=manifest.request_schema_sha256,
+        strategy=AllAtOnce(),
+    )
+
+
 def changes(models: ModelStore, statement: Statement, state: ReleaseState, release: ReleaseFile) -> Iterator[str]:
     """Yield, line by line, what a release would change and what is known of its model."""
     manifest, released = models.manifest(release.released.model), release.released

@@ -31,19 +31,25 @@ def read_release(folder: Path, environment: str) -> ReleaseFile:
 def write_release(folder: Path, environment: str, release: ReleaseFile) -> Path:
     """Change an environment's release file, or make it, in one atomic write, and return its path."""
     path = _path(folder, environment)
-    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else _new()
+    text = changed(path.read_text(encoding="utf-8") if path.exists() else None, release)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).replace(path)
+    return path
+
+
+def changed(text: str | None, release: ReleaseFile) -> str:
+    """Return the text of a release file, or of a new one, with the values of a release."""
+    document = _new() if text is None else tomlkit.parse(text)
     values = release.model_dump(mode="json", exclude_none=True)
     for gone in set(document) - set(values):
         del document[gone]
     for name, value in values.items():
         present = document.get(name)
         document[name] = _updated(present, value) if isinstance(present, Table) and isinstance(value, dict) else value
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(tomlkit.dumps(document))
-    Path(temporary).replace(path)
-    return path
+    return tomlkit.dumps(document)
 
 
 def _updated(table: Table, values: dict[str, object]) -> Table:

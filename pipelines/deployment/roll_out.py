@@ -1,5 +1,8 @@
 """Step 24: pull the approved model, test it as it will serve, and roll it out."""
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
 from pipelines.deployment.transitions import Actor, check_pins, start
 from pipelines.model_store import ModelStore
@@ -32,24 +35,34 @@ def test(
     """Load and warm up the model as the serving app will, and check that its features are there and fresh."""
     variant = params.release.released
     ServedModel(variant, models, problem)
+    for reason in not_fresh(problem, online, manifest, params.as_of):
+        raise UserError(reason)
+    return Tested(model=variant.model, version=variant.version)
+
+
+def not_fresh(problem: Problem, online: OnlineStore, manifest: Manifest, as_of: datetime) -> Iterator[str]:
+    """Yield, for each feature view that cannot serve the model at a moment, why: nothing is there, or only old rows."""
     for view in problem.views:
-        as_of = online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
-        if as_of is None:
-            raise UserError(f"feature view {view.name!r} is not materialised; run 'mlops run feature' first")
-        if params.as_of - as_of > view.ttl:
-            raise UserError(
-                f"feature view {view.name!r} was materialised up to {as_of:%Y-%m-%d %H:%M} and stays valid for "
-                f"{format_duration(view.ttl)}, so not until {params.as_of:%Y-%m-%d %H:%M}; "
+        until = online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
+        if until is None:
+            yield f"feature view {view.name!r} is not materialised; run 'mlops run feature' first"
+        elif as_of - until > view.ttl:
+            yield (
+                f"feature view {view.name!r} was materialised up to {until:%Y-%m-%d %H:%M} and stays valid for "
+                f"{format_duration(view.ttl)}, so not until {as_of:%Y-%m-%d %H:%M}; "
                 "run 'mlops run feature' for the latest days, or choose an earlier --as-of"
             )
-    return Tested(model=variant.model, version=variant.version)
 
 
 def roll_out(params: DeploymentParams, releases: ReleaseLog, tested: Tested) -> RolledOut:
     """Start the release; when that is done already, say where it stands."""
     assert tested.model == params.release.released.model, "what was tested is what goes out"
     if not is_deployed(releases.state(), params.release):
-        start(releases, Actor(params.who, params.as_of), params.release)
+        try:
+            start(releases, Actor(params.who, params.as_of), params.release)
+        except Refused:  # unless another deployment of the same file was first
+            if not is_deployed(releases.state(), params.release):
+                raise
     entry = releases.latest()
     assert entry is not None, "a started release has a log"
     return RolledOut(transition=entry.number, phase=entry.state.phase.value)

@@ -57,38 +57,23 @@ class _Move(NamedTuple):
 Decide = Callable[[ReleaseState], _Move]
 
 
-def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
+def propose(
+    log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseFile, after: int | None = None
+) -> ReleaseEntry:
     """Propose a release file; its model may have been rolled back before.
 
     Raises:
         Refused: when the model did not pass its gates, or was compared with another champion than the one that serves,
             and nobody took that upon them with ``override``; an earlier champion may always return, all at once.
         UserError: when the file pins what the model is not.
+        Moved: as :func:`promote`; ``after`` is 0 for a log without transitions.
     """
     manifest = models.manifest(release.released.model)
-    check_pins(release, manifest)
     name = f"v{release.released.version}"
-    returns = isinstance(release.strategy, AllAtOnce) and release.released.model in {
-        variant.model for variant in champions(log)
-    }
-    if not manifest.accepted and not release.override and not returns:
-        failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in manifest.gates if not gate.passed)
-        raise Refused(f"{name} did not pass its gates ({failed or 'it was never judged'})")
+    returns = _returns(log, release)
 
     def decide(state: ReleaseState) -> _Move:
-        champion = state.champion
-        if champion and champion.model == release.released.model:
-            raise Refused(f"{name} is the champion already")
-        if release.challenger and champion != release.champion:
-            serves = f"v{champion.version} serves" if champion else "nothing serves yet"
-            raise Refused(
-                f"the file brings {name} in beside v{release.champion.version}, but {serves}; propose it anew"
-            )
-        if champion and champion.model != manifest.champion and not release.override and not returns:
-            raise Refused(
-                f"{name} was never compared with the champion v{champion.version}; train anew, or give the reason for "
-                "releasing it as --override"
-            )
+        _check_proposal(state, manifest, release, returns)
         quarantined = {model: why for model, why in state.quarantined.items() if model != release.released.model}
         change = {"phase": Phase.PROPOSED, "proposal": release, "quarantined": quarantined}
         reason = manifest.reason
@@ -98,7 +83,39 @@ def propose(log: ReleaseLog, models: ModelStore, actor: Actor, release: ReleaseF
             reason = "back to an earlier champion"
         return _Move("propose", f"{name}: {reason}", change)
 
-    return _append(log, actor, "propose", decide)
+    return _append(log, actor, "propose", decide, after)
+
+
+def check_proposal(log: ReleaseLog, models: ModelStore, release: ReleaseFile) -> None:
+    """Raise what :func:`propose` would, and propose nothing; or Refused while another release is live."""
+    state = log.state()
+    if state.live:
+        raise Refused(_not_now("propose", state))
+    _check_proposal(state, models.manifest(release.released.model), release, _returns(log, release))
+
+
+def _returns(log: ReleaseLog, release: ReleaseFile) -> bool:
+    """Say whether a release brings an earlier champion back."""
+    earlier = (variant.model for variant in champions(log))
+    return isinstance(release.strategy, AllAtOnce) and release.released.model in earlier
+
+
+def _check_proposal(state: ReleaseState, manifest: Manifest, release: ReleaseFile, returns: bool) -> None:
+    name, champion = f"v{release.released.version}", state.champion
+    check_pins(release, manifest)
+    if not manifest.accepted and not release.override and not returns:
+        failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in manifest.gates if not gate.passed)
+        raise Refused(f"{name} did not pass its gates ({failed or 'it was never judged'})")
+    if champion and champion.model == release.released.model:
+        raise Refused(f"{name} is the champion already")
+    if release.challenger and champion != release.champion:
+        serves = f"v{champion.version} serves" if champion else "nothing serves yet"
+        raise Refused(f"the file brings {name} in beside v{release.champion.version}, but {serves}; propose it anew")
+    if champion and champion.model != manifest.champion and not release.override and not returns:
+        raise Refused(
+            f"{name} was never compared with the champion v{champion.version}; train anew, or give the reason for "
+            "releasing it as --override"
+        )
 
 
 def check_pins(release: ReleaseFile, manifest: Manifest) -> None:
@@ -109,15 +126,18 @@ def check_pins(release: ReleaseFile, manifest: Manifest) -> None:
         raise Refused(f"the release file pins other feature views or another request schema than {name} has")
 
 
-def approve(log: ReleaseLog, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
-    """Approve the release file as it was proposed."""
+def approve(
+    log: ReleaseLog, actor: Actor, release: ReleaseFile, how: str = "", after: int | None = None
+) -> ReleaseEntry:
+    """Approve the release file as it was proposed; ``how`` says where. Errors as :func:`promote`."""
 
     def decide(state: ReleaseState) -> _Move:
         if state.proposal != release:
             raise Refused("the release file is not the one that was proposed; propose it anew")
-        return _Move("approve", f"v{release.released.version}", {"phase": Phase.APPROVED})
+        reason = f"v{release.released.version}" + (f": {how}" if how else "")
+        return _Move("approve", reason, {"phase": Phase.APPROVED})
 
-    return _append(log, actor, "approve", decide)
+    return _append(log, actor, "approve", decide, after)
 
 
 def start(log: ReleaseLog, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
@@ -252,7 +272,7 @@ def _append(log: ReleaseLog, actor: Actor, action: Action, decide: Decide, after
     """Append a move decided on the latest state; when another process moved first, decide again on the new state."""
     while True:
         latest = log.latest()
-        if after is not None and (latest is None or latest.number != after):
+        if after is not None and (latest.number if latest else 0) != after:
             raise Moved(f"the release moved on after transition {after}")
         state = latest.state if latest else ReleaseState()
         if state.phase not in _ALLOWED[action]:

@@ -38,7 +38,7 @@ def running_emulator(host: str = "127.0.0.1", port: int | None = None) -> Iterat
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}"
-            retries = urllib3.Retry(total=30, backoff_factor=0.1, backoff_max=0.5)
+            retries = urllib3.Retry(total=200, backoff_factor=0.1, backoff_max=0.5)
             urllib3.PoolManager().request("GET", f"{url}/moto-api/", retries=retries)
             yield url
         finally:

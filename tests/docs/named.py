@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer.main
 
-from pipelines.cli import cloud, problem, releases, show, sweep, use, work  # noqa: F401  (each adds its commands)
+from pipelines.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
 from pipelines.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent

@@ -22,12 +22,13 @@ DEPLOY_DEV = (
     f'"{CLAIMS}:sub":"repo:acme@42/fleet@4711:environment:dev","{CLAIMS}:ref":"refs/heads/main"'
     "}}}]}"
 )
-PLAN = (
+PLAN_DEV = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"'
     + PROVIDER
     + '"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{'
     f'"{CLAIMS}:aud":"sts.amazonaws.com","{CLAIMS}:repository_id":"4711",'
-    f'"{CLAIMS}:sub":["repo:acme@42/fleet@4711:pull_request","repo:acme@42/fleet@4711:ref:refs/heads/main"]'
+    f'"{CLAIMS}:sub":["repo:acme@42/fleet@4711:pull_request","repo:acme@42/fleet@4711:ref:refs/heads/main",'
+    '"repo:acme@42/fleet@4711:ref:refs/heads/promote/dev","repo:acme@42/fleet@4711:ref:refs/heads/revert/dev"]'
     "}}}]}"
 )
 
@@ -56,7 +57,8 @@ def token(**changes):
 def test_the_trust_of_each_workflow_role_byte_by_byte(registered):
     assert trust_of(registered, "fleet-deploy-dev") == DEPLOY_DEV
     assert trust_of(registered, "fleet-deploy-prod") == DEPLOY_DEV.replace("environment:dev", "environment:prod")
-    assert trust_of(registered, "fleet-plan-dev") == trust_of(registered, "fleet-plan-prod") == PLAN
+    assert trust_of(registered, "fleet-plan-dev") == PLAN_DEV
+    assert trust_of(registered, "fleet-plan-prod") == PLAN_DEV.replace("/dev", "/prod")
 
 
 def test_a_job_of_the_environment_on_the_main_branch_deploys(registered):
@@ -87,6 +89,14 @@ def test_a_pull_request_plans_and_an_environment_does_not(registered):
     assert takes(plan, **token(sub="repo:acme@42/fleet@4711:pull_request", ref="refs/pull/7/merge"))
     assert not takes(plan, **token())
     assert not takes(plan, **token(sub="repo:fork@9/fleet@9:pull_request", repository_id="9"))
+
+
+def test_the_branch_of_a_promotion_is_checked_by_its_own_environments_role(registered):
+    plan, branch = trust_of(registered, "fleet-plan-prod"), "repo:acme@42/fleet@4711:ref:refs/heads/"
+    assert takes(plan, **token(sub=f"{branch}promote/prod"))
+    assert takes(plan, **token(sub=f"{branch}revert/prod"))
+    assert not takes(plan, **token(sub=f"{branch}promote/dev"))
+    assert not takes(plan, **token(sub=f"{branch}feature"))
 
 
 def test_the_form_of_names_is_still_bound_to_the_repositorys_number(run_program):

@@ -1,8 +1,13 @@
 """The GitHub side by plan: what is enforced, what is asked for in vain, and what is said about it."""
 
+import json
+import re
+import tomllib
+
 import pytest
 
 from infra.bootstrap.github import not_enforced
+from pipelines.spec import Cloud, load_toml
 from tests.docs.named import ROOT
 from tests.infra.bootstrap_mocks import GITHUB, program, settings
 
@@ -10,6 +15,7 @@ ENVIRONMENT = "github:index/repositoryEnvironment:RepositoryEnvironment"
 BRANCHES = "github:index/repositoryEnvironmentDeploymentPolicy:RepositoryEnvironmentDeploymentPolicy"
 VARIABLE = "github:index/actionsEnvironmentVariable:ActionsEnvironmentVariable"
 SHARED = "github:index/actionsVariable:ActionsVariable"
+LABEL = "github:index/issueLabel:IssueLabel"
 PROTECTION = "github:index/branchProtection:BranchProtection"
 
 
@@ -34,10 +40,45 @@ def test_each_environments_workflows_are_told_their_own_role_and_plans_theirs(ru
     told = {(one["environment"], one["variableName"]): one["value"] for one in found.of(VARIABLE).values()}
     assert told["dev", "AWS_ROLE"].endswith("fleet-deploy-dev")
     assert told["prod", "AWS_ROLE"].endswith("fleet-deploy-prod")
+    assert (told["prod", "RATCHET_PROFILE"], told["prod", "RATCHET_ENVIRONMENT"]) == ("aws", "prod")
     assert told["prod", "PULUMI_BACKEND_URL"] == "s3://fleet-state-123456789012?region=eu-west-1"
     shared = {one["variableName"]: one["value"] for one in found.of(SHARED).values()}
     assert shared["AWS_PLAN_ROLE_PROD"].endswith("fleet-plan-prod")
     assert not any("deploy" in value for value in shared.values())
+
+
+def test_workflows_are_told_the_order_of_promotion(run_program):
+    shared = {one["variableName"]: one["value"] for one in run_program(program()).of(SHARED).values()}
+    assert json.loads(shared["ENVIRONMENTS"]) == list(load_toml(ROOT / "cloud.toml", Cloud).environments)
+
+
+@pytest.mark.parametrize(
+    ("given", "scanning", "attestations"),
+    [
+        (plan("team"), "false", "false"),
+        (plan("team", code_security=True), "true", "false"),
+        (plan("enterprise"), "false", "true"),
+        (plan("free", private=False), "true", "true"),
+    ],
+)
+def test_workflows_are_told_what_the_plan_offers(given, scanning, attestations, run_program):
+    shared = {one["variableName"]: one["value"] for one in run_program(program(**given)).of(SHARED).values()}
+    assert (shared["CODE_SCANNING"], shared["ATTESTATIONS"]) == (scanning, attestations)
+
+
+def test_each_variable_that_a_workflow_reads_is_one_that_it_is_told_or_that_a_person_sets(run_program):
+    found = run_program(program())
+    told = {one["variableName"] for kind in (VARIABLE, SHARED) for one in found.of(kind).values()}
+    text = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
+    by_environment = {f"{name}_DEV" for name in re.findall(r"vars\[format\('([A-Z_]+)_\{0\}'", text)}
+    assert set(re.findall(r"vars\.([A-Z_]+)", text)) | by_environment <= told | {"FEATURES_SINCE"}
+    assert by_environment == {"AWS_PLAN_ROLE_DEV", "AWS_REGION_DEV", "PULUMI_BACKEND_URL_DEV"}
+
+
+def test_labels_are_code(run_program):
+    stated = tomllib.loads((ROOT / ".github/labels.toml").read_text())
+    made = {one["name"]: one for one in run_program(program()).of(LABEL).values()}
+    assert {name: {"color": one["color"], "description": one["description"]} for name, one in made.items()} == stated
 
 
 def test_main_takes_only_what_its_owners_reviewed_and_its_checks_passed(run_program):

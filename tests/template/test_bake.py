@@ -122,7 +122,7 @@ def test_the_answers_arrive(bake, repository):
     owners = (project / ".github/CODEOWNERS").read_text().splitlines()
     assert owners[-1].split() == ["/releases/", "@ada", "@acme-gmbh/owners"]
     cloud = tomllib.loads((project / "cloud.toml").read_text())
-    assert cloud == {"region": "us-gov-west-1", "monthly_budget": 99.5}
+    assert cloud == {"region": "us-gov-west-1", "monthly_budget": 99.5, "environments": ["dev", "prod"]}
     names = [package["name"] for package in tomllib.loads((project / "uv.lock").read_text())["package"]]
     assert OTHER["project_slug"] in names
     assert names == sorted(names)

@@ -4,11 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from pipelines.adapters.aws.executions import Outcome
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
 from pipelines.continuous_training.decide import decisions
+from pipelines.draining import drain
 from pipelines.monitor import Trigger
-from pipelines.spec import UserError
+from pipelines.spec import Problem, UserError
 from pipelines.training import Candidate
+from pipelines.training.pipeline import PIPELINE as TRAINING
 from tests.conftest import NOW
 
 DAY = timedelta(days=1)
@@ -112,3 +115,102 @@ def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, 
         (True, True),
         (True, False),
     ]
+
+
+def test_the_budget_of_a_month_is_kept(platform, monkeypatch):
+    limits = platform.problem.statement.continuous_training.model_copy(update={"cooldown": DAY, "monthly": 2})
+    statement = platform.problem.statement.model_copy(update={"continuous_training": limits})
+    monkeypatch.setitem(platform.__dict__, "problem", Problem(platform.problem.package, statement))
+    for day in (0, 2, 4):
+        platform.events.send(ALARM.to_json())
+        outcome = decide(platform, NOW + day * DAY)
+    assert len(platform.trained) == 2
+    assert outcome.decision.reason == "trained 2 times in 30 days, which is the budget; the next may be on 2024-03-26"
+    platform.events.send(ALARM.to_json())
+    assert decide(platform, NOW + 30 * DAY).decision.train
+
+
+def test_draining_decides_only_when_something_waits(platform):
+    assert drain(platform, NOW, None).says == "nothing asks for a new model"
+    assert decisions(platform.objects, "decisions/dev/") == []
+    platform.events.send(ALARM.to_json())
+    assert platform.events.depth().waiting == 1
+
+
+def test_draining_goes_on_with_a_run_that_was_killed(platform, manifest, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    platform.events.send(ALARM.to_json())
+    real = registered(platform, manifest)
+    monkeypatch.setitem(platform.__dict__, "launch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        drain(platform, NOW, None)
+    monkeypatch.setitem(platform.__dict__, "launch", real)
+    done = drain(platform, NOW + DAY, None)
+    assert (done.run_id, done.version) == ("continuous_training-dev-000001", 1)
+    assert [(one.at, one.train) for one in decisions(platform.objects, "decisions/dev/")] == [(NOW, True)]
+    assert drain(platform, NOW + DAY, None).says == "nothing asks for a new model"
+    assert drain(platform, NOW + DAY, "a person's reason").run_id == "continuous_training-dev-000002"
+
+
+def test_a_training_that_failed_is_decided_on_anew(platform, manifest, monkeypatch):
+    def fails(name, params, run_id):
+        platform.runner.start(TRAINING, params, run_id)
+        return platform.runner.run(TRAINING, run_id)  # without any data
+
+    platform.events.send(ALARM.to_json())
+    real = registered(platform, manifest)
+    monkeypatch.setitem(platform.__dict__, "launch", fails)
+    with pytest.raises(UserError):
+        drain(platform, NOW, None)
+    monkeypatch.setitem(platform.__dict__, "launch", real)
+    assert drain(platform, NOW + DAY, None).run_id == "continuous_training-dev-000002"
+
+
+def test_draining_on_aws_starts_the_training_and_leaves_it_to_itself(platform, manifest, monkeypatch):
+    """The execution on SageMaker stands for itself here: what is tested is what is asked of it, and when."""
+    asked = Executed()
+    monkeypatch.setitem(platform.__dict__, "launch", registered(platform, manifest))
+    monkeypatch.setitem(platform.__dict__, "executions", asked)
+    _ = platform.profile  # the stores are still those of this machine
+    monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "aws"}))
+    platform.events.send(ALARM.to_json())
+    started = drain(platform, NOW, None)
+    assert started.says == "training started as an-execution: performance.bias: too high"
+    own = f"{started.run_id}-training"
+    assert asked.started == [("training", own)]
+    assert drain(platform, NOW + DAY, "now").says == "its training is under way"
+    asked.status = "failed"
+    assert drain(platform, NOW + DAY, None).run_id == "continuous_training-dev-000002", "its alarm still waits"
+    asked.status = "succeeded"
+    done = drain(platform, NOW + 2 * DAY, None)
+    assert (done.version, done.accepted) == (1, True)
+    assert platform.events.receive() == []
+    assert len(asked.started) == 2
+
+
+class Executed:
+    """Executions as far as draining asks of them."""
+
+    def __init__(self):
+        self.started, self.status = [], "executing"
+
+    def start(self, pipeline, run_id):
+        self.started.append((pipeline.name, run_id))
+        return "an-execution"
+
+    def outcome(self, runner, pipeline, run_id):
+        if ("training", run_id) not in self.started:
+            raise UserError("it was not started")
+        return Outcome(self.status)
+
+
+def registered(platform, manifest):
+    """Return a launch whose trainings register a model."""
+
+    def launch(name, params, run_id):
+        model, version = platform.models.put(manifest.model_copy(update={"run_id": run_id}), {})
+        return Candidate(model=model, version=version, accepted=True)
+
+    return launch

@@ -1,6 +1,7 @@
 """What the workflows of one environment may do: set it up, change it, deploy to it, start its training."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, deny, requested, tagged
+from infra.bootstrap.permissions.plan import read_releases
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
 from infra.bootstrap.permissions.state import write_state
 from infra.bootstrap.scope import Scope
@@ -72,16 +73,18 @@ _KEPT = (
 )
 
 
-def deploy_statements(scope: Scope, builds: bool, protected: bool) -> list[Statement]:
+def deploy_statements(scope: Scope, before: Scope | None, builds: bool, protected: bool) -> list[Statement]:
     """Return what an environment's deploy role may do.
 
     Args:
         scope: the environment.
+        before: where its models come from, which it reads and copies; None for the first.
         builds: whether it pushes images; the others take them by digest.
         protected: whether it may take down what holds data.
     """
     return [
         *write_state(scope),
+        *(read_releases(before, "Before") if before else ()),
         *_roles(scope),
         *_images(scope, builds),
         *([deny("KeepData", _KEPT)] if protected else []),

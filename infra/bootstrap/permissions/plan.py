@@ -1,9 +1,13 @@
-"""What the plan of a pull request may do: read how an environment is set up, and none of the data in it."""
+"""What the plan of a pull request may do: read how an environment is set up, what it releases, and none of its data."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
 from infra.bootstrap.permissions.state import read_state
 from infra.bootstrap.scope import Scope
+from pipelines.spec.stack import parameter_name
+
+COMPLETE = "complete*"
+"""What the keys begin with under which the online store says how far a view is materialised."""
 
 _LOOK_AT_TAGGED = {
     "kms": (
@@ -18,9 +22,22 @@ _LOOK_AT_TAGGED = {
 }
 
 
-def plan_statements(scope: Scope) -> list[Statement]:
-    """Return what an environment's plan role may do."""
+def plan_statements(scope: Scope, before: Scope | None = None) -> list[Statement]:
+    """Return what an environment's plan role may do.
+
+    Args:
+        scope: the environment.
+        before: where its models come from, whose releases show whether it was skipped; None for the first.
+    """
     return [
+        *read_releases(scope),
+        *(read_releases(before, "Before") if before else ()),
+        allow(
+            "SeeHowFeaturesStand",
+            ["dynamodb:GetItem"],
+            scope.owned("dynamodb", "table/{name}-*"),
+            {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [COMPLETE]}},  # of the one item that GetItem takes
+        ),
         *read_state(scope),
         allow("LookAround", ACCOUNT_WIDE_LOOK),
         allow("LookAtRoles", ["iam:Get*", "iam:List*"], scope.owned("iam", "role/{name}-*", "policy/{name}-*")),
@@ -44,6 +61,25 @@ def plan_statements(scope: Scope) -> list[Statement]:
             )
             for service, actions in _LOOK_AT_TAGGED.items()
         ),
+    ]
+
+
+def read_releases(scope: Scope, where: str = "") -> list[Statement]:
+    """Allow reading models and releases, which checks and promotions do: neither holds a row of data."""
+    setup = [scope.home.arn("ssm", f"parameter{parameter_name(scope.home.project, scope.environment)}")]
+    objects = scope.owned(
+        "s3", "{name}-*/stack.json", "{name}-*/models/*", "{name}-*/versions/*", "{name}-*/releases/*"
+    )
+    listed = {"StringLike": {"s3:prefix": ["models/*", "versions/*", "releases/*"]}}
+    keys = [scope.home.arn("kms", "key/*")]
+    services = [f"{service}.{scope.home.region}.amazonaws.com" for service in ("dynamodb", "s3")]
+    through = {"StringEquals": {**tagged(scope.tags)["StringEquals"], "kms:ViaService": services}}
+    return [
+        allow(f"FindStores{where}", ["ssm:GetParameter"], setup),
+        allow(f"ReadReleases{where}", ["s3:GetObject"], objects),
+        allow(f"ListReleases{where}", ["s3:ListBucket"], scope.owned("s3", "{name}-*"), listed),
+        allow(f"VerifyReleases{where}", ["kms:GetPublicKey"], keys, tagged(scope.tags)),
+        allow(f"DecryptReleases{where}", ["kms:Decrypt"], keys, through),
     ]
 
 

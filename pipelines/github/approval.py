@@ -1,0 +1,98 @@
+"""What a merge on GitHub proves: a review of exactly this release file, by somebody who may, and did not write it.
+
+GitHub enforces as much only where a plan protects branches (docs/github.md); so the review is looked up here again,
+and what was pushed past it is refused.
+"""
+
+import fnmatch
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipelines.github.client import GitHub
+from pipelines.spec import Refused
+
+if TYPE_CHECKING:
+    from github.PullRequest import PullRequest
+
+OWNERS = ".github/CODEOWNERS"
+_WRITERS = ("write", "maintain", "admin")
+
+
+class Approval(NamedTuple):
+    """Who wrote a release file, who approved it, and in which pull request, merged as ``commit``."""
+
+    pull: int
+    author: str
+    approver: str
+    commit: str
+
+
+def approval(github: GitHub, path: str, text: str) -> Approval:
+    """Return the approval of a file that is ``text`` here.
+
+    Raises:
+        Refused: when the default branch holds another text by now; when the latest change of the file came by no
+            merged pull request, or is not what was merged; when nobody approved the last commit who may.
+    """
+    if github.text(path, github.main) != text:
+        raise Refused(f"{path} is another one on {github.main} by now; the run of that commit deploys it")
+    latest = next(iter(github.repository.get_commits(path=path, sha=github.main)))
+    merged = [pull for pull in latest.get_pulls() if pull.merged_at and pull.base.ref == github.main]
+    if not merged:
+        raise Refused(
+            f"{path} was changed by {latest.sha[:12]}, which no pull request brought; a review is the approval"
+        )
+    pull = merged[0]
+    if github.text(path, pull.merge_commit_sha or "") != text:
+        raise Refused(f"{path} is not what pull request #{pull.number} merged")
+    wrote = {pull.user.login, *(commit.author.login for commit in pull.get_commits() if commit.author)}
+    approved = [login for login in _approved(pull) if login not in wrote]
+    allowed = owners(github.text(OWNERS, github.main) or "", path)
+    for login in approved:
+        if _may(github, login, allowed):
+            return Approval(pull.number, pull.user.login, login, pull.merge_commit_sha or "")
+    by = f"; {', '.join(approved)} may not, by {OWNERS}" if approved else ""
+    raise Refused(
+        f"nobody who may approved the last commit of pull request #{pull.number}{by}; "
+        f"{' or '.join(allowed) or 'no one'} may, who wrote none of it"
+    )
+
+
+def owners(codeowners: str, path: str) -> tuple[str, ...]:
+    """Return who owns a path: the last line of the file counts whose pattern is the path or a folder it is in."""
+    found: tuple[str, ...] = ()
+    for line in codeowners.splitlines():
+        pattern, *names = line.partition("#")[0].split() or [""]
+        if pattern and _matches(pattern, path):
+            found = tuple(names)
+    return found
+
+
+def _matches(pattern: str, path: str) -> bool:
+    anchored = pattern.lstrip("/")
+    if anchored.endswith("/"):
+        return path.startswith(anchored) if pattern.startswith("/") else f"/{anchored}" in f"/{path}"
+    return fnmatch.fnmatchcase(path, anchored)
+
+
+def _approved(pull: "PullRequest") -> Iterable[str]:
+    """Yield who approved the last commit, by their latest word; a workflow's approval is nobody's."""
+    words = {}
+    for review in pull.get_reviews():
+        if review.state != "COMMENTED" and review.user and review.user.type == "User":
+            words[review.user.login] = (review.state, review.commit_id)
+    return [login for login, word in words.items() if word == ("APPROVED", pull.head.sha)]
+
+
+def _may(github: GitHub, login: str, allowed: Iterable[str]) -> bool:
+    """Say whether somebody is an owner, by name; a team's members a workflow's token cannot see.
+
+    For those GitHub must vouch, by protecting the branch, and the person must be one who may write.
+    """
+    names = [name.removeprefix("@") for name in allowed]
+    if login in names:
+        return True
+    teams = [name for name in names if "/" in name]
+    if not teams or not github.repository.get_branch(github.main).protected:
+        return False
+    return github.repository.get_collaborator_permission(login) in _WRITERS

@@ -1,0 +1,169 @@
+"""What every workflow keeps to, on the YAML: act knows nothing of permissions, environments and concurrency."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from infra.bootstrap.github import REQUIRED_CHECK
+from tests.docs.named import missing
+from tests.workflows.documents import ACTIONS, DOCUMENTS, GITHUB, JOBS, ROOT, STEPS, USES, WORKFLOWS, table, triggers
+
+PAGE = (ROOT / "docs/workflows.md").read_text()
+CREDENTIALS = "aws-actions/configure-aws-credentials"
+PROVENANCE = "actions/attest-build-provenance"
+PLAN_ROLE = "${{ vars[format('AWS_PLAN_ROLE_{0}', matrix.suffix)] }}"
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in WORKFLOWS + ACTIONS}
+PINNED = [(name, *found) for name, text in TEXTS.items() for found in USES.findall(text) if found[0][0] != "."]
+LABELS = tomllib.loads((GITHUB / "labels.toml").read_text())
+UPDATES = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+COMMAND = re.compile(
+    r'(make|uv run (--no-sync|--frozen --no-default-groups --extra aws) mlops)( [-\w."$/]+)+( >> "\$GITHUB_OUTPUT")?'
+)
+of_job = pytest.mark.parametrize("job", JOBS, ids=str)
+of_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+
+
+# ---- permissions ---------------------------------------------------------------------------------------------------
+
+
+def test_the_permissions_of_each_job_are_those_that_the_docs_list():
+    listed = {(row[0], row[1]): {one for one in row[2].split(", ") if one} for row in table(PAGE, "Permissions")}
+    stated = {(f"`{job.workflow}.yml`", f"`{job.name}`"): {f"`{one}`" for one in job.permissions} for job in JOBS}
+    assert stated == listed
+
+
+@of_workflow
+def test_a_workflow_has_no_permission_but_its_jobs(path):
+    assert DOCUMENTS[f"workflows/{path.name}"]["permissions"] == {}
+
+
+@of_job
+def test_a_job_that_may_ask_for_a_token_uses_it_and_no_other_may(job):
+    asks = bool(job.actions & {CREDENTIALS, PROVENANCE}) or job.document.get("uses", "").endswith("_up.yml")
+    assert ("id-token: write" in job.permissions) == asks
+
+
+def test_no_stored_secret_is_named_anywhere():
+    assert [name for name, text in TEXTS.items() if re.search(r"secrets[.\[]|aws-(secret-)?access-key", text)] == []
+
+
+@of_job
+def test_deploy_roles_are_of_environments_and_plan_roles_of_none(job):
+    for step in job.steps:
+        if step.get("uses", "").startswith(CREDENTIALS):
+            expected = "${{ vars.AWS_ROLE }}" if "environment" in job.document else PLAN_ROLE
+            assert step["with"]["role-to-assume"] == expected
+
+
+def test_a_commit_that_nobody_reviewed_reaches_no_environment():
+    assert [str(job) for job in JOBS if job.workflow == "ci" and "environment" in job.document] == []
+    assert [path.stem for path in WORKFLOWS if "pull_request" in triggers(path)] == ["ci"]
+
+
+def test_what_may_write_on_a_pull_request_runs_the_code_of_main():
+    (job,) = (job for job in JOBS if job.workflow == "ci" and "pull-requests: write" in job.permissions)
+    (checkout,) = (step for step in job.steps if step.get("uses", "").startswith("actions/checkout"))
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert "id-token: write" not in job.permissions
+
+
+# ---- what is run ---------------------------------------------------------------------------------------------------
+
+
+@of_workflow
+def test_no_workflow_runs_on_what_a_stranger_starts_with_rights(path):
+    assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers(path))
+
+
+@pytest.mark.parametrize(("where", "step"), [(w, s) for w, s in STEPS if "run" in s], ids=lambda one: str(one)[:60])
+def test_each_step_is_one_command_that_a_person_can_run_with_nothing_filled_in(where, step):
+    assert "${{" not in step["run"], "inputs reach a command by env, where no shell reads them"
+    assert COMMAND.fullmatch(step["run"]), where
+    assert missing(f"`{re.sub(' >>.*|^uv run .*(?=mlops )', '', step['run'])}`") == []
+
+
+@pytest.mark.parametrize(("name", "action", "sha", "version"), PINNED)
+def test_each_action_is_pinned_by_its_whole_sha_with_its_version(name, action, sha, version):
+    assert re.fullmatch(r"[0-9a-f]{40}", sha), f"{name}: {action}"
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", version), f"{name}: {action}"
+
+
+def test_the_docs_list_each_pin_and_there_is_one_of_each_action():
+    listed = {(row[0].strip("`"), row[2].strip("`"), row[1]) for row in table(PAGE, "Pinned actions")}
+    used = {("/".join(action.split("/")[:2]), sha, version) for _, action, sha, version in PINNED}
+    assert used == listed
+    assert len({action for action, _, _ in used}) == len(used)
+
+
+def test_dependabot_updates_every_place_where_actions_packages_and_images_are_pinned():
+    by_kind = {one["package-ecosystem"]: one for one in UPDATES}
+    assert set(by_kind) == {"github-actions", "uv", "docker"}
+    assert by_kind["github-actions"]["directories"] == ["/", "/.github/actions/*"]
+    assert {path.parent.parent for path in ACTIONS} == {GITHUB / "actions"}
+    assert all(one["groups"] and one["schedule"]["interval"] == "weekly" for one in UPDATES)
+
+
+@pytest.mark.parametrize(("where", "step"), [(w, s) for w, s in STEPS if "actions/checkout" in s.get("uses", "")])
+def test_a_checkout_leaves_no_token_behind(where, step):
+    assert step["with"]["persist-credentials"] is False, where
+
+
+# ---- where and when ------------------------------------------------------------------------------------------------
+
+
+@of_job
+def test_each_job_says_where_it_runs_and_when_it_is_given_up(job):
+    if "uses" not in job.document:
+        assert (job.document["runs-on"], job.document["timeout-minutes"] > 0) == ("ubuntu-24.04", True)
+
+
+@of_workflow
+def test_only_checks_are_cancelled_by_what_supersedes_them(path):
+    assert ("cancel-in-progress: true" in path.read_text()) == (path.stem == "ci")
+
+
+def test_each_commit_of_main_is_checked_and_of_a_branch_the_latest():
+    group = DOCUMENTS["workflows/ci.yml"]["concurrency"]["group"]
+    assert group == "ci-${{ github.ref == 'refs/heads/main' && github.sha || github.ref }}"
+
+
+@pytest.mark.parametrize("name", ["_up up", "delivery image", "teardown chosen"])
+def test_what_is_started_by_hand_changes_aws_from_main_alone(name):
+    (job,) = (job for job in JOBS if str(job) == name)
+    assert "github.ref == 'refs/heads/main'" in job.document["if"]
+
+
+def test_environments_are_brought_up_one_after_the_other():
+    jobs = DOCUMENTS["workflows/infra.yml"]["jobs"]
+    assert (jobs["staging"]["needs"], jobs["prod"]["needs"]) == ("dev", ["dev", "staging"])
+    assert "!failure() && !cancelled()" in jobs["prod"]["if"]
+
+
+def test_each_trigger_is_listed_in_the_docs():
+    listed = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "What starts what")}
+    assert listed == {path.name: set(triggers(path)) for path in WORKFLOWS}
+
+
+def test_the_required_check_waits_for_every_other_job_of_ci():
+    jobs = DOCUMENTS["workflows/ci.yml"]["jobs"]
+    assert jobs["required"]["name"] == REQUIRED_CHECK
+    assert set(jobs["required"]["needs"]) == set(jobs) - {"required"}
+    assert jobs["required"]["if"] == "always()"
+
+
+# ---- what people meet ----------------------------------------------------------------------------------------------
+
+
+def test_each_label_that_is_named_is_one_of_the_repository():
+    forms = [yaml.safe_load(path.read_text()) for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml")]
+    named = {label for one in [*forms, *UPDATES] for label in one.get("labels", ())}
+    named |= set(re.findall(r"--label ([a-z]+)", (ROOT / "Makefile").read_text()))
+    assert named and named <= set(LABELS)
+
+
+def test_releases_have_owners_of_their_own_whom_no_later_line_overrides():
+    lines = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[-1][0] == "/releases/"
+    assert {"/.github/", "/infra/"} <= {line[0] for line in lines}
