@@ -66,6 +66,11 @@ class GitHub:
         assert not isinstance(found, list), "a path of a file"
         return found.decoded_content.decode()
 
+    def is_current(self, branch: str, path: str) -> bool:
+        """Say whether a branch changes a file from what the default branch has, so that merging it has no conflict."""
+        base = self.repository.compare(self.main, branch).merge_base_commit
+        return self.text(path, base.sha) == self.text(path, self.main)
+
     def open_pull(self, branch: str) -> "PullRequest | None":
         """Return the open pull request from a branch of the repository."""
         return next(iter(self._pulls(branch, "open")), None)
@@ -134,7 +139,7 @@ class GitHub:
         """Make a branch be the default one with a file changed, and say whether it was not; one commit, one move."""
         from github import InputGitTreeElement
 
-        if self.text(path, branch) == text:
+        if self.text(path, branch) == text and self.is_current(branch, path):
             return False
         main = self.repository.get_git_commit(self.repository.get_branch(self.main).commit.sha)
         element = InputGitTreeElement(path, "100644", "blob", content=text)

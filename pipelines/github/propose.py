@@ -97,7 +97,7 @@ def _latest_judged(platform: Platform) -> Variant | None:
 def _kept(github: GitHub, path: str, branch: str, release: ReleaseFile) -> str | None:
     """Return the file of the open pull request where it brings this very model: people may have edited the strategy."""
     text = github.text(path, branch) if github.open_pull(branch) else None
-    if text is None:
+    if text is None or not github.is_current(branch, path):
         return None
     there = parse_toml(text, ReleaseFile, path)
     return text if (there.released, there.champion) == (release.released, release.champion) else None

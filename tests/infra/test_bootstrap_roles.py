@@ -116,8 +116,12 @@ CASES = {
             ("dynamodb:CreateTable", arn("dynamodb", "table/fleet-prod-online"), {}),
             ("sagemaker:UpdateEndpoint", arn("sagemaker", "endpoint/fleet-prod"), {}),
             ("ecr:BatchGetImage", arn("ecr", "repository/fleet"), {}),
+            ("s3:GetObject", arn("s3", "fleet-dev-store-123456789012/models/0a/manifest.json"), {}),
+            ("s3:GetObject", arn("s3", "fleet-dev-store-123456789012/releases/dev/000001.json"), {}),
         ],
         [
+            ("s3:PutObject", arn("s3", "fleet-dev-store-123456789012/releases/dev/000001.json"), {}),
+            ("s3:GetObject", arn("s3", "fleet-dev-store-123456789012/predictions/dev/day=2026-01-01/1.parquet"), {}),
             ("dynamodb:DeleteTable", arn("dynamodb", "table/fleet-prod-online"), {}),
             ("s3:DeleteBucket", arn("s3", "fleet-prod-store-123456789012"), {}),
             ("s3:BypassGovernanceRetention", arn("s3", "fleet-prod-store-123456789012/releases/prod/000001.json"), {}),

@@ -199,7 +199,6 @@ def test_schedules_are_those_that_were_rendered():
     found = {name: one["spec"] for (kind, name), one in objects().items() if kind == "CronJob"}
     assert {name: spec["schedule"] for name, spec in found.items()} == {
         "feature": "0 3 * * *", "monitor": "0 6 * * *", "continuous-training": "0 * * * *",
-        "maintenance": "0 1 * * SUN",
     }  # fmt: skip
     (container,) = pod("continuous-training", "CronJob")["containers"]
     assert container["command"] == ["job", "run", "continuous_training", "--run-id", "$(RUN_ID)"]

@@ -103,7 +103,7 @@ def test_what_violates_none_is_not_reported():
 def test_the_local_environment_violates_none_and_is_held_to_these_rules():
     assert rules.rules_of(local()) == rules.LOCAL
     assert rules.violations(local()) == []
-    assert len(list(pods._containers(local()))) == 11  # six servers, four schedules, the template of Jobs
+    assert len(list(pods._containers(local()))) == 10  # six servers, three schedules, the template of Jobs
 
 
 def test_the_policy_pack_holds_the_local_environment_to_its_own_rules():

@@ -1,6 +1,7 @@
 """A repository on GitHub with version 1 in service, and one whose data is there and nothing else."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,31 @@ import pytest
 from pipelines.bootstrap import Platform
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
-from tests.workflows.github import serving
-from tests.workflows.workplace import Workplace
+from pipelines.github.client import GitHub
+from pipelines.settings import Workflow
+from tests.workflows.github import MAIN, NAME, FakeGitHub, serving
+from tests.workflows.workplace import OWNER, Workplace
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeGitHub]:
+    """GitHub with a repository whose releases belong to a person and a team, and nothing else in it."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", MAIN, tmp_path / "origin.git"], check=True)
+    made = FakeGitHub(tmp_path / "origin.git")
+    made.logins |= {f"{name}@example.com": name for name in ("ada", OWNER, "mary")}
+    owned = f"* @acme/engineers\n/releases/ @{OWNER} @acme/owners\n"
+    made.push({".github/CODEOWNERS": owned, ".github/workflows/ci.yml": "", "README.md": "x\n"})
+    with serving(made):
+        yield made
+
+
+@pytest.fixture
+def github(fake: FakeGitHub) -> GitHub:
+    """The client, without the waits between requests that GitHub asks for."""
+    made = GitHub(Workflow(api=fake.url, token="t", repository=NAME, output=None))
+    requester = made._api.requester
+    requester._Requester__seconds_between_requests = requester._Requester__seconds_between_writes = None
+    return made
 
 
 @pytest.fixture

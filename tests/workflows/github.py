@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 NAME, MAIN, BOT = "acme/parcels", "main", "github-actions[bot]"
+EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the tree without files, which git always knows
 TIME = "2024-03-01T00:00:00Z"
 IDENTITY = ["-c", "user.name=GitHub", "-c", "user.email=noreply@example.com"]
 
@@ -74,6 +75,20 @@ class FakeGitHub:
         pull["head"]["sha"] = head
         self.git("update-ref", f"refs/heads/{MAIN}", commit)
         pull |= {"state": "closed", "merged": True, "merged_at": TIME, "merge_commit_sha": commit}
+        return commit
+
+    def push(self, files: dict[str, str], branch: str = MAIN, who: str = "ada") -> str:
+        """Change files of the default branch in one commit, make a branch be that, and return it."""
+        try:
+            base = [self.git("rev-parse", "--verify", f"refs/heads/{MAIN}")]
+        except Problem:
+            base = []
+        elements = [{"path": path, "mode": "100644", "content": text} for path, text in files.items()]
+        tree = self.make_tree({}, {"base_tree": base[0] if base else EMPTY, "tree": elements})["sha"]
+        identity = ["-c", f"user.name={who}", "-c", f"user.email={who}@example.com"]
+        parents = [text for parent in base for text in ("-p", parent)]
+        commit = self.git(*identity, "commit-tree", tree, *parents, "-m", "a change")
+        self.git("update-ref", f"refs/heads/{branch}", commit)
         return commit
 
     def git(self, *arguments: str, text: str | None = None) -> str:
@@ -159,6 +174,12 @@ class FakeGitHub:
     def commit(self, query: Any, body: Any, sha: str) -> Any:
         return self.commit_of(self.git("rev-parse", "--verify", sha))
 
+    def compare(self, query: Any, body: Any, base: str, head: str) -> Any:
+        return {
+            "url": self.at(f"/compare/{base}...{head}"),
+            "merge_base_commit": self.commit_of(self.git("merge-base", base, head)),
+        }
+
     def commit_of(self, sha: str) -> Any:
         login = self.logins.get(self.git("log", "-1", "--format=%ae", sha))
         return {"sha": sha, "url": self.at(f"/commits/{sha}"), "author": user(login) if login else None}
@@ -183,6 +204,11 @@ class FakeGitHub:
     def pull(self, query: Any, body: Any, number: str) -> Any:
         return self._numbered_or_404(number)
 
+    def issue(self, query: Any, body: Any, number: str) -> Any:
+        """Return an issue, or a pull request as the issue that it also is."""
+        one = self._numbered_or_404(number)
+        return {**one, "url": one["issue_url"]}
+
     def edit(self, query: Any, body: Any, number: str) -> Any:
         one = self._numbered_or_404(number)
         one |= {name: value for name, value in body.items() if name in ("title", "body", "state")}
@@ -199,7 +225,7 @@ class FakeGitHub:
     def list_issues(self, query: Any, body: Any) -> Any:
         state, labels = query.get("state", "open"), set(filter(None, query.get("labels", "").split(",")))
         return [
-            one
+            {**one, "url": one["issue_url"]}
             for one in self.issues.values()
             if state in ("all", one["state"]) and labels <= {label["name"] for label in one["labels"]}
         ]
@@ -280,6 +306,7 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("POST", r"/git/refs", FakeGitHub.make_ref),
     ("GET", r"/git/ref/heads/(.+)", FakeGitHub.ref),
     ("PATCH", r"/git/refs/heads/(.+)", FakeGitHub.move_ref),
+    ("GET", r"/compare/(.+)\.\.\.(.+)", FakeGitHub.compare),
     ("GET", r"/commits", FakeGitHub.commits),
     ("GET", r"/commits/(\w+)", FakeGitHub.commit),
     ("GET", r"/commits/(\w+)/pulls", FakeGitHub.commit_pulls),
@@ -291,7 +318,7 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("GET", r"/pulls/(\d+)/commits", FakeGitHub.pull_commits),
     ("GET", r"/issues", FakeGitHub.list_issues),
     ("POST", r"/issues", FakeGitHub.make_issue),
-    ("GET", r"/issues/(\d+)", FakeGitHub.pull),
+    ("GET", r"/issues/(\d+)", FakeGitHub.issue),
     ("POST", r"/issues/(\d+)/labels", FakeGitHub.add_labels),
     ("GET", r"/issues/(\d+)/comments", FakeGitHub.list_comments),
     ("POST", r"/issues/(\d+)/comments", FakeGitHub.make_comment),

@@ -1,54 +1,14 @@
 """What is told to GitHub, and what is believed of it: the real client, over HTTP, against a real repository."""
 
-import subprocess
-
 import pytest
 
 from pipelines.github.approval import Approval, approval, owners
-from pipelines.github.client import GitHub
-from pipelines.settings import Workflow, workflow
+from pipelines.settings import workflow
 from pipelines.spec import Refused, UserError
-from tests.workflows.github import BOT, MAIN, NAME, FakeGitHub, serving
+from tests.workflows.github import BOT, MAIN
 from tests.workflows.workplace import OWNER
 
 PATH, TEXT = "releases/dev.toml", "a = 1\n"
-
-
-@pytest.fixture
-def fake(tmp_path):
-    """A repository whose releases belong to a person and a team."""
-    bare, work = tmp_path / "origin.git", tmp_path / "work"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", MAIN, bare], check=True)
-    made = FakeGitHub(bare)
-    made.logins |= {f"{name}@example.com": name for name in ("ada", OWNER, "mary")}
-    made.work = work
-    subprocess.run(["git", "init", "-q", "-b", MAIN, work], check=True)
-    owned = f"* @acme/engineers\n/releases/ @{OWNER} @acme/owners\n"
-    push(made, {".github/CODEOWNERS": owned, ".github/workflows/ci.yml": "", "README.md": "x\n"})
-    with serving(made):
-        yield made
-
-
-def push(fake, files, branch=MAIN, who="ada"):
-    run = ["git", "-C", fake.work, "-c", f"user.name={who}", "-c", f"user.email={who}@example.com"]
-    if fake.issues:
-        subprocess.run([*run, "fetch", "-q", fake.bare, MAIN], check=True)
-        subprocess.run([*run, "reset", "-q", "--hard", "FETCH_HEAD"], check=True)
-    for name, text in files.items():
-        (fake.work / name).parent.mkdir(parents=True, exist_ok=True)
-        (fake.work / name).write_text(text)
-    subprocess.run([*run, "add", "--all"], check=True)
-    subprocess.run([*run, "commit", "-q", "-m", "a change"], check=True)
-    subprocess.run([*run, "push", "-q", "--force", fake.bare, f"HEAD:refs/heads/{branch}"], check=True)
-
-
-@pytest.fixture
-def github(fake):
-    """The client, without the waits between writes that GitHub asks for."""
-    made = GitHub(Workflow(api=fake.url, token="t", repository=NAME, output=None))
-    requester = made._api.requester
-    requester._Requester__seconds_between_requests = requester._Requester__seconds_between_writes = None
-    return made
 
 
 def proposed(github, text=TEXT):
@@ -93,18 +53,18 @@ def test_a_review_by_an_owner_is_an_approval(fake, github, squash):
     fake.review(number, OWNER)
     commit = fake.merge(number, squash)
     assert approval(github, PATH, TEXT) == Approval(number, BOT, OWNER, commit)
-    push(fake, {"README.md": "y\n"})
+    fake.push({"README.md": "y\n"})
     assert approval(github, PATH, TEXT).commit == commit, "another change changes nothing"
 
 
 def test_a_push_past_the_review_is_refused(fake, github):
-    push(fake, {PATH: TEXT})
+    fake.push({PATH: TEXT})
     with pytest.raises(Refused, match="which no pull request brought"):
         approval(github, PATH, TEXT)
 
 
 def test_a_file_that_was_overtaken_is_refused(fake, github):
-    push(fake, {PATH: "a = 2\n"})
+    fake.push({PATH: "a = 2\n"})
     with pytest.raises(Refused, match="is another one on main by now"):
         approval(github, PATH, TEXT)
 
@@ -141,7 +101,7 @@ def test_an_approval_of_an_earlier_commit_is_none(fake, github):
 
 def test_nobody_approves_what_they_wrote(fake, github):
     number = proposed(github)
-    push(fake, {PATH: "a = 2\n"}, branch="promote/dev", who=OWNER)
+    fake.push({PATH: "a = 2\n"}, branch="promote/dev", who=OWNER)
     fake.review(number, OWNER)
     fake.merge(number)
     with pytest.raises(Refused, match="who wrote none of it"):
@@ -160,7 +120,7 @@ def test_what_is_merged_and_then_changed_by_a_push_is_refused(fake, github):
     number = proposed(github)
     fake.review(number, OWNER)
     fake.merge(number)
-    push(fake, {PATH: "a = 3\n"})
+    fake.push({PATH: "a = 3\n"})
     with pytest.raises(Refused, match="which no pull request brought"):
         approval(github, PATH, "a = 3\n")
 

@@ -17,6 +17,8 @@ from infra.names import Names
 from pipelines.spec.rendered import RenderedPipeline
 
 MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/launch.py has it
+DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
+ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
 _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
 
 
@@ -37,10 +39,6 @@ class JobsArgs:
     pipelines: dict[str, RenderedPipeline]
     storage: Storage
     gpu: Gpu | None
-
-
-DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
-ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
 
 
 class Jobs(pulumi.ComponentResource):
