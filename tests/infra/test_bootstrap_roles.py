@@ -60,6 +60,8 @@ CASES = {
             ("athena:CreateWorkGroup", arn("athena", "workgroup/fleet-dev"), {}),
             ("sagemaker:CreateEndpoint", arn("sagemaker", "endpoint/fleet-dev"), {}),
             ("sagemaker:CreatePipeline", arn("sagemaker", "pipeline/fleet-dev-training"), {}),
+            *((f"sagemaker:List{kind}", "*", {}) for kind in ("Endpoints", "EndpointConfigs", "Models")),
+            ("tag:GetResources", "*", {}),
             ("sagemaker:StartPipelineExecution", arn("sagemaker", "pipeline/fleet-dev-training"), {}),
             ("sqs:CreateQueue", arn("sqs", "fleet-dev-events"), {}),
             ("sns:CreateTopic", arn("sns", "fleet-dev-alarms"), {}),

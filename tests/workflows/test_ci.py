@@ -21,10 +21,10 @@ RELEASE = {"make changes", "uv run --no-sync mlops release check", "make audit",
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The environment of a run: programs of Go that are here already, which the clone need not build."""
+    """The environment of a run: what is here already need not be made again in the clone."""
     if not (ROOT / ".tools/gitleaks").exists():
         pytest.skip("ci.yml was not run: gitleaks is missing; 'make .tools/gitleaks' builds it where Go is")
-    return {**QUICK, "TOOLS": str(ROOT / ".tools")}
+    return {**QUICK, "TOOLS": str(ROOT / ".tools"), "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")}
 
 
 def commands(done):
