@@ -139,7 +139,7 @@ bench: $(ALL) ## Measure: join, ingest, online reads, drift, pipeline overhead, 
 bench-plot: $(ALL) ## Measure the serving app against others and draw docs/images/serving.png
 	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
 
-bench-training: $(STAMP) ## Install torch and others, and measure the training of networks (ARGS="training streaming models")
+bench-training: $(STAMP) ## Install torch and others, and measure the training of networks (ARGS="training streaming models sweep")
 	@$(UV) sync --frozen --quiet --inexact --extra torch --group bench
 	@$(RUN) python -m tests.bench $(or $(ARGS),training streaming)
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from pipelines.spec import Strict, UserError
+from pipelines.spec import Strict, UserError, stack
+from pipelines.spec.quotas import quotas
 from pipelines.spec.strict import explain
 
 INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 IMAGE = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9._/-]+@sha256:[0-9a-f]{64}$"
+ROLE = r"^arn:aws:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+$"
 _ACCELERATED = re.compile(r"^ml\.(p|g|inf|trn)\d")
 
 Account = Annotated[str, BeforeValidator(lambda given: f"{given:012d}" if type(given) is int else given)]
@@ -55,22 +57,12 @@ class RealTime(Strict):
         return self
 
 
-class Training(Strict):
-    """Where models are trained.
-
-    Attributes:
-        instance: the type without a GPU.
-        gpu_instance: the type with one; None where none is needed, so that no quota is.
-        instances: of one job; more than one train together.
-        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
-        max_hours: after which a job is stopped.
-        warm_minutes: how long instances stay for the next job, at the price of running ones.
-    """
+class Training(stack.Training):
+    """Where models are trained: what the document says of it, within what SageMaker takes."""
 
     instance: str = Field(default="ml.m5.xlarge", pattern=INSTANCE)
     gpu_instance: str | None = Field(default=None, pattern=INSTANCE)
     instances: int = Field(default=1, ge=1, le=32)
-    spot: bool = True
     max_hours: int = Field(default=4, ge=1, le=120)
     warm_minutes: int = Field(default=0, ge=0, le=60)
 
@@ -105,12 +97,14 @@ class Adopted(Strict):
         mlflow: ARN of a SageMaker MLflow, or the URL of a server.
         budget: name of a budget that covers the environment; its owner answers for the stop action.
         topic: ARN of the SNS topic of alarms.
+        data: the raw tables of another environment in the same region, whose ``readers`` name this one's jobs.
     """
 
     vpc: Vpc | None = None
     mlflow: str | None = Field(default=None, pattern=r"^(arn:aws:sagemaker:|https://)\S+$")
     budget: str | None = None
     topic: str | None = Field(default=None, pattern=r"^arn:aws:sns:[a-z0-9-]+:\d{12}:\S+$")
+    data: stack.Lent | None = None
 
 
 class Config(Strict):
@@ -131,7 +125,9 @@ class Config(Strict):
         retention_days: of logs and predictions, and of data that was replaced.
         backup_days: of daily backups; 0 for none.
         expires: the day on which the environment asks to be torn down.
+        dispatch: the GitHub App that is told of triggers at once; None to have them polled.
         adopt: what it shares.
+        readers: ARNs of roles that may read the raw tables, such as of the jobs of the environment that trains.
         emulator: URL of an emulator of AWS in place of AWS; ``AWS_ENDPOINT_URL`` names it to Pulumi as well.
     """
 
@@ -149,7 +145,9 @@ class Config(Strict):
     retention_days: Literal[30, 60, 90, 180, 365, 400, 545, 731] = 30
     backup_days: int = Field(default=0, ge=0, le=365)
     expires: date | None = None
+    dispatch: stack.Dispatch | None = None
     adopt: Adopted = Adopted()
+    readers: tuple[Annotated[str, Field(pattern=ROLE)], ...] = ()
     emulator: str | None = Field(default=None, pattern=r"^http://\S+$")
 
     @model_validator(mode="after")
@@ -186,6 +184,13 @@ class Config(Strict):
                 "the image is in another region's registry, which SageMaker does not take"
             ),
         }
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The instances that the account must allow, by the name of the quota."""
+        if isinstance(self.serving, Serverless):
+            return quotas(self.training)
+        return quotas(self.training, self.serving.instance, self.serving.max_instances)
 
     @property
     def in_vpc(self) -> bool:

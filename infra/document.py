@@ -8,7 +8,6 @@ import pulumi_aws as aws
 
 from infra.config import Config
 from infra.names import Names
-from infra.quotas import quotas
 from pipelines.spec import Stack
 from pipelines.spec.stack import parameter_name
 
@@ -90,7 +89,7 @@ def fields(found: Found) -> dict[str, Any]:
             "subnets": found.subnets,
             "security_groups": found.security_groups,
             "training": config.training.model_dump(mode="json"),
-            "quotas": quotas(config),
+            "quotas": config.quotas,
         },
         "signer": found.signer,
         "queue": found.queue,
@@ -100,4 +99,6 @@ def fields(found: Found) -> dict[str, Any]:
         "alarms": found.topic,
         "mlflow": found.mlflow,
         "endpoint": found.endpoint,
+        "dispatch": config.dispatch.model_dump() if config.dispatch else None,
+        "lent": config.adopt.data.model_dump() if config.adopt.data else None,
     }

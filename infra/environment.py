@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from infra.components.backup import Backup, BackupArgs
 from infra.components.cost import Cost, CostArgs
+from infra.components.dispatch import Dispatch, DispatchArgs
 from infra.components.events import Events, EventsArgs
 from infra.components.identity import Identity, IdentityArgs
 from infra.components.keys import Keys, KeysArgs
@@ -24,7 +25,7 @@ from infra.components.serving import Serving, ServingArgs
 from infra.config import Config
 from infra.document import Found, fields, write
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.spec.rendered import Rendered, training_places
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,11 @@ class Environment(pulumi.ComponentResource):
         network = Network(NetworkArgs(names, config.adopt.vpc), self._child) if config.in_vpc else None
         self._subnets = network.subnets if network else []
         self._groups = network.security_groups if network else []
-        self.identity = Identity(IdentityArgs(names, key, self.keys.signer.arn, self._subnets), self._child)
+        app_key = config.dispatch.key if config.dispatch else None
+        lender = config.adopt.data.role if config.adopt.data else None
+        self.identity = Identity(
+            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender, app_key), self._child
+        )
         self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
         self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
         mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready
@@ -98,6 +103,14 @@ class Environment(pulumi.ComponentResource):
             ),
             self._child,
         )  # fmt: skip
+        if config.dispatch:
+            told = identity.ready("dispatch")
+            Dispatch(
+                DispatchArgs(
+                    names, image, told, key, self.events.bus.name, dead, self.notices.topic, config.retention_days
+                ),
+                self._child,
+            )
         return Serving(
             ServingArgs(
                 names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,
@@ -108,7 +121,7 @@ class Environment(pulumi.ComponentResource):
 
     def _places(self, image: str) -> dict[str, Any]:
         """Return what rendered pipelines leave open."""
-        names, training = self._wanted.names, self._wanted.config.training
+        names = self._wanted.names
         return {
             "project": names.project,
             "environment": names.environment,
@@ -119,11 +132,7 @@ class Environment(pulumi.ComponentResource):
             "bucket": names.bucket("store"),
             "lake": names.bucket("lake"),
             "key": self.keys.data.arn,
-            "instance": training.instance,
-            "gpu_instance": training.gpu_instance or training.instance,
-            "instances": training.instances,
-            "spot": training.spot,
-            "max_seconds": training.max_hours * 3600,
+            **training_places(self._wanted.config.training),
             "subnets": self._subnets,
             "security_groups": self._groups,
         }

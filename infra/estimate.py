@@ -65,11 +65,11 @@ def idle(resources: Sequence[Resource], config: Config, assumed: Assumed | None 
 
 
 def training_run(config: Config, assumed: Assumed | None = None) -> float:
-    """Return USD for one training run, on the instance without a GPU."""
+    """Return USD for one training run without a network, which one instance makes."""
     assumed, price = assumed or Assumed(), prices()
     share = price["use"]["spot_share"] if config.training.spot else 1.0
     hourly: float = price["hour"][config.training.instance]
-    return hourly * share * config.training.instances * assumed.training_hours
+    return hourly * share * assumed.training_hours
 
 
 def million_predictions(config: Config, assumed: Assumed | None = None) -> float:

@@ -1,6 +1,7 @@
 """What each role of an environment may do: statements of IAM, made from names, before anything exists."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ def trust(service: str, account: str) -> str:
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"aws:SourceAccount": account}},
     }
+    return json.dumps({"Version": "2012-10-17", "Statement": [allow]}, sort_keys=True)
+
+
+def trust_roles(roles: Sequence[str]) -> str:
+    """Return the trust policy of a role that other roles take, of this account or of others."""
+    allow = {"Effect": "Allow", "Principal": {"AWS": list(roles)}, "Action": "sts:AssumeRole"}
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]}, sort_keys=True)
 
 
@@ -118,6 +125,38 @@ class Permissions:
             self._stack_parameter(),
             statement(["sqs:SendMessage"], [self.names.arn("sqs", self.names.of("dead"))]),
         ]
+
+    def dispatch(self, key: str) -> list[Statement]:
+        """The function that tells GitHub of triggers: its App's key to sign with, and the document that names it."""
+        return [
+            statement(["kms:Sign"], [key]),
+            *self._objects("store", read=["stack.json"]),
+            self._use_key(),
+            self._logs(f"/aws/lambda/{self.names.of('dispatch')}"),
+            self._stack_parameter(),
+            statement(["sqs:SendMessage"], [self.names.arn("sqs", self.names.of("dead"))]),
+        ]
+
+    def reader(self) -> list[Statement]:
+        """Another environment that learns from what this one ingested: raw tables to read, labels among them."""
+        lake, raw = f"arn:aws:s3:::{self.names.bucket('lake')}", f"{LAKE_TABLES.removesuffix('*')}raw"
+        database = f"{self.names.catalog}_raw"
+        tables: list[Text] = [
+            self.names.arn("glue", one) for one in ("catalog", f"database/{database}", f"table/{database}/*")
+        ]
+        return [
+            statement(["s3:GetBucketLocation"], [lake]),
+            statement(["s3:ListBucket"], [lake], StringLike={"s3:prefix": [f"{raw}*"]}),
+            statement(["s3:GetObject"], [f"{lake}/{raw}/*"]),
+            statement(["glue:GetDatabase", "glue:GetTable", "glue:GetTables"], tables),
+            statement(["kms:Decrypt", "kms:DescribeKey"], [self.key]),
+            statement(["s3:GetObject"], [f"arn:aws:s3:::{self.names.bucket('store')}/stack.json"]),
+            self._stack_parameter(),
+        ]
+
+    def borrow(self, role: str) -> Statement:
+        """What jobs need besides to learn from another environment's raw tables: its reader's role."""
+        return statement(["sts:AssumeRole"], [role])
 
     def scheduler(self) -> list[Statement]:
         """EventBridge Scheduler: start the pipelines and the tick, and send events."""

@@ -1,10 +1,13 @@
-"""The engine: pipelines for features, training, deployment, monitoring and continuous training, and what runs them."""
+"""The engine: pipelines from features to monitoring and continuous training, and what runs them."""
 
 PIPELINES = {
     "feature": "pipelines.feature.pipeline",
     "training": "pipelines.training.pipeline",
+    "search": "pipelines.training.tuning",
+    "batch": "pipelines.batch.pipeline",
     "deployment": "pipelines.deployment.pipeline",
     "monitor": "pipelines.monitor.pipeline",
     "continuous_training": "pipelines.continuous_training.pipeline",
+    "maintenance": "pipelines.feature.maintain",
 }
 """Every pipeline and the module that defines it as ``PIPELINE``; imported when asked for, because steps are heavy."""

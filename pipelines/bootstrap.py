@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
     from pipelines.continuous_training import Launch
+    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
     from pipelines.model_store import ModelStore
-    from pipelines.ports import Executions, ObjectStore, OnlineStore, Queue, Signer
+    from pipelines.ports import Executions, Gauges, ObjectStore, OnlineStore, Queue, Signer
     from pipelines.release_log import ReleaseLog
     from pipelines.runner import Observer, Runner
     from pipelines.serving.log import LogReader
-    from pipelines.spec import Code, Strict
+    from pipelines.spec import Code, Source, Strict
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
+    from pipelines.training.tuning import Tuner
 
 PROFILES = {
     # name: class              objects, tables, online store, events, audit key, tracking
@@ -53,6 +55,14 @@ class Platform:
     def problem(self) -> Problem:
         """The problem that the settings name."""
         return Problem.load(self.settings.problem)
+
+    @cached_property
+    def source(self) -> "Source":
+        """Where raw rows come from: the problem's own source, or what another environment lends."""
+        from pipelines.feature.lent import lent_source
+
+        lender = self.profile.lender
+        return lent_source(self.problem, lender) if lender else self.problem.read
 
     @cached_property
     def code(self) -> "Code":
@@ -105,6 +115,21 @@ class Platform:
     def tracking(self) -> "Tracking | NoTracking":
         """MLflow."""
         return self.profile.tracking
+
+    @cached_property
+    def gauges(self) -> "Gauges":
+        """Where what batch work measured is shown and held to bounds."""
+        return self.profile.gauges
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
+        return self.profile.upkeep
+
+    @cached_property
+    def tuner(self) -> "Tuner":
+        """What makes the trials of a search elsewhere."""
+        return self.profile.tuner
 
     @cached_property
     def models(self) -> "ModelStore":

@@ -9,11 +9,19 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.cli.__main__ import ROOT, main, report_failure
 from pipelines.cli.app import REFUSED
+from pipelines.settings import Place, place
+from pipelines.training.launch import meeting, processes_here, torchrun
+
+if TYPE_CHECKING:
+    from pipelines.bootstrap import Platform
+    from pipelines.spec import Pipeline, StepRecord
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +58,7 @@ def job() -> None:
 
 
 def run_step(root: Path) -> None:
-    """Run a training job's step.
+    """Run a training job's step, in all processes of all its machines, or one trial of a search.
 
     Raises:
         UserError: for hyperparameters that name no run or step, and whatever the step raises.
@@ -62,13 +70,46 @@ def run_step(root: Path) -> None:
 
     file = root / "input/config/hyperparameters.json"
     given = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if missing := [name for name in ("step", "run_id") if name not in given]:
+    wanted = ("run_id",) if "trial" in given else ("step", "run_id")
+    if missing := [name for name in wanted if name not in given]:
         raise UserError(f"{file} has no {' and no '.join(missing)}")
     platform = Platform(Settings.read())
+    if "trial" in given:
+        _try(platform, given)
+        return
     chosen, step = step_of(given["step"])
     run_id = scheduled(platform, chosen, given["run_id"], given.get("execution"))
-    record = platform.runner.step(chosen, step, run_id)
-    folder = root / "model"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in record.outputs:
-        (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")
+    here = place(platform.settings, job=root / "input/config/resourceconfig.json")
+    if here.machines > 1 or processes_here() > 1:
+        record = _together(platform, here, chosen, step, run_id)
+    else:
+        record = platform.runner.step(chosen, step, run_id)
+    if here.machine == 0:
+        folder = root / "model"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in record.outputs:
+            (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")
+
+
+def _together(platform: "Platform", here: Place, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":
+    """Run a step in all processes of this machine, as part of all machines, and return what the first one recorded."""
+    command = torchrun(here, processes_here(), ["step", f"{chosen.name}/{step}", "--run-id", run_id])
+    environ = {**meeting(here), **os.environ, **platform.settings.variables()}
+    status = subprocess.run(command, env=environ, check=False).returncode
+    record = platform.runner.record(run_id, step)
+    if status:
+        said = record.error if record and record.status == "failed" else f"a process ended with {status}; see the log"
+        raise RuntimeError(said)
+    assert record, "the first process records the step before any ends"
+    return record
+
+
+def _try(platform: "Platform", given: dict[str, str]) -> None:
+    """Make the trial that a tuning job asks for, and keep what it reached."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.training.trial import keep_trial, make_trial
+
+    search, run_id = pipeline("search"), given["run_id"]
+    frame, split = (platform.runner.output(search, name, run_id) for name in ("extract", "prepare"))
+    trial = make_trial(platform.problem, given["trial"], given, frame, split, platform.checkpoints / run_id)
+    keep_trial(platform.objects, run_id, trial)

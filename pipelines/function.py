@@ -1,7 +1,8 @@
 """The function on Lambda, of the same image: the clock calls it each minute, and alarms call it at once.
 
-An event ``{"run": PIPELINE, "set": ["NAME=VALUE", …]}`` starts a pipeline on SageMaker; any other, such as the clock's
-and an alarm's, judges the live release. What fails is raised, so that Lambda counts it and calls again.
+An event ``{"run": PIPELINE, "set": ["NAME=VALUE", …]}`` starts a pipeline on SageMaker; that of a tuning job that
+ended has its best settings trained and judged; any other, such as the clock's and an alarm's, judges the live release.
+What fails is raised, so that Lambda counts it and calls again.
 """
 
 from datetime import UTC, datetime
@@ -10,17 +11,20 @@ from typing import Any
 
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.settings import Settings
+from pipelines.starting import parameters, start_elsewhere, train_the_best
+
+TUNED = "SageMaker HyperParameter Tuning Job State Change"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Do what an event asks for, and return what came of it."""
     if "run" in event:
-        from pipelines.starting import parameters
-
         chosen = pipeline(event["run"])
         params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
         run_id = _platform().runner.start(chosen, params, event.get("run_id"))
-        return {"run_id": run_id, "execution": _platform().executions.start(chosen, run_id)}
+        return {"run_id": run_id, "execution": start_elsewhere(_platform(), chosen, run_id)}
+    if event.get("detail-type") == TUNED:
+        return {"run_id": train_the_best(_platform(), event["detail"]["HyperParameterTuningJobName"])}
     return _tick(_platform())
 
 

@@ -55,6 +55,17 @@ def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
     return [run_summary(objects, documents[folder], folder) for folder in latest]
 
 
+def materialised_until(objects: ObjectStore) -> datetime | None:
+    """Return how far the online store was brought by the runs of the feature pipeline; None before the first."""
+    found = []
+    for name in objects.folders("runs/"):
+        record = objects.read(f"runs/{name}/materialise/record.json")
+        if record and StepRecord.from_json(record).status == "succeeded":
+            given = json.loads(objects.read(f"runs/{name}/run.json") or b"{}")["params"]
+            found.append(datetime.fromisoformat(given["online_as_of"] or given["end"]))
+    return max(found, default=None)
+
+
 def run_summary(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
     """Return where the run of a folder stands, whose ``run.json`` is given."""
     keys = [key for key in objects.keys(f"{folder}/") if key.endswith("/record.json")]

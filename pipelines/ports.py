@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipelines.runner import Runner
     from pipelines.spec import Pipeline
 
+from monitoring.measures import Measure
+
 
 class Unavailable(Exception):
     """A store does not answer, or not us; the text says which and why. Nothing that was asked of it is half done."""
@@ -113,6 +115,13 @@ class Signer(Protocol):
 
     def verify(self, data: bytes, signature: str) -> bool:
         """Say whether this key made the signature of this data."""
+
+
+class Gauges(Protocol):
+    """Where what batch work measured is shown and held to bounds."""
+
+    def send(self, work: str, measures: Iterable[Measure]) -> None:
+        """Replace what this kind of work measured last; raises :class:`Unavailable`, or OSError."""
 
 
 Status = Literal["executing", "succeeded", "failed"]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.feature.lent import without_personal
 from pipelines.spec import Problem
 from pipelines.sql import session
 from pipelines.tables import Tables
@@ -28,10 +29,7 @@ def pull_sample(
         rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end)
         if statement.key in contract.columns and name not in views:
             rows = _share_of(rows, statement.key, share)
-        for column, declared in contract.columns.items():
-            if declared.personal and declared.nullable:
-                place = rows.column_names.index(column)
-                rows = rows.set_column(place, column, pa.nulls(rows.num_rows, rows.schema.field(column).type))
+        rows = without_personal(rows, contract)
         target.overwrite(f"raw.{name}", rows, contract.event_time, start, end)
         counts[name] = rows.num_rows
     return counts

@@ -140,11 +140,12 @@ def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 class Place(NamedTuple):
-    """The place of this machine among those that train together, and the name of the first."""
+    """The place of this machine among those that train together, the name of the first, and by what they talk."""
 
     machines: int
     machine: int
     first: str
+    interface: str | None = None
 
 
 def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path = SAGEMAKER_JOB) -> Place:
@@ -156,7 +157,8 @@ def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path
     if job.exists():
         document = json.loads(job.read_text())
         hosts = sorted(document["hosts"], key=lambda host: int(host.rpartition("-")[2]))
-        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0])
+        interface = document.get("network_interface_name")
+        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0], interface)
     return Place(settings.machines, int(environ.get("JOB_COMPLETION_INDEX", 0)), settings.first_machine)
 
 

@@ -50,6 +50,51 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
     return own
 
 
+def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
+    if platform.settings.profile == "aws":
+        return start_on_aws(platform, chosen, run_id)
+    return platform.executions.start(chosen, run_id)
+
+
+def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker and return its execution's ARN; a network gets the instances meant for it."""
+    from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, TRAINING_JOBS
+    from pipelines.adapters.aws.jobs import machines
+    from pipelines.training import TrainingParams
+
+    params, given = platform.runner.params(chosen, run_id), {}
+    if any(pipeline == chosen.name for pipeline, _ in TRAINING_JOBS) and isinstance(params, TrainingParams):
+        training = platform.problem.statement.training
+        networks = bool({*(params.estimators or training.estimators)} & {*training.networks})
+        instance, count = machines(platform.aws.stack, networks)
+        given = {INSTANCE: instance, INSTANCES: str(count)}
+    return platform.aws.executions.start(chosen, run_id, given)
+
+
+def train_the_best(platform: Platform, job: str) -> str:
+    """Start the training pipeline with the best settings that a tuning job found; again, it is the same run.
+
+    Raises:
+        UserError: for a job that no run started, and when none of its trials was finished.
+    """
+    from pipelines.training import TrainingParams
+    from pipelines.training.trial import best_trial
+
+    training, searched = pipeline("training"), platform.aws.tuner.run_of(job)
+    given = platform.runner.params(pipeline("search"), searched)
+    assert isinstance(given, TrainingParams)
+    params = TrainingParams(
+        as_of=given.as_of,
+        reason=f"the best of {searched}",
+        estimators=given.estimators,
+        settings={given.estimators[0]: best_trial(platform.objects, searched).settings},
+    )
+    run_id = platform.runner.start(training, params, f"{searched}-best")
+    start_elsewhere(platform, training, run_id)
+    return run_id
+
+
 def step_of(which: str) -> tuple[Pipeline, str]:
     """Return the pipeline and the step that ``PIPELINE/STEP`` names; an unknown one is a UserError."""
     name, _, step = which.partition("/")

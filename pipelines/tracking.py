@@ -129,8 +129,10 @@ class Tracking:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds; a training must not wait for an index
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        from mlflow.tracking import MlflowClient
+        from mlflow.tracking import MlflowClient, set_tracking_uri
 
+        if self._uri.startswith("arn:"):  # sagemaker-mlflow signs for the server that is set, not for the client's
+            set_tracking_uri(self._uri)
         for chatty in ("alembic", "mlflow.store.db.utils"):  # making a new database is no news
             logging.getLogger(chatty).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)

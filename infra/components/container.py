@@ -3,6 +3,7 @@
 from infra.names import Names
 
 TICK = ("pipelines.function.handler",)
+DISPATCH = ("pipelines.dispatch.handler",)
 TICK_ENTRY = ("python", "-m", "awslambdaric")
 
 

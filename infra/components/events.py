@@ -55,9 +55,15 @@ class Events(pulumi.ComponentResource):
             self._rule("expiry", names, {"detail-type": ["expired"]}, self.bus.name, self.operations),
             *(self._rule(part, names, pattern, "default", self.operations) for part, pattern in of_aws(names).items()),
         ]
-        queues = (("events", self.queue, sent), ("operations", self.operations, seen), ("dead", self.dead, sent + seen))
+        functions = (names.of("searched"), f"{names.prefix}/{names.of('dispatch')}")  # whose rules call them
+        called = [names.arn("events", f"rule/{one}") for one in functions]
+        queues: tuple[tuple[str, aws.sqs.Queue, list[pulumi.Input[str]]], ...] = (
+            ("events", self.queue, [rule.arn for rule in sent]),
+            ("operations", self.operations, [rule.arn for rule in seen]),
+            ("dead", self.dead, [*(rule.arn for rule in sent + seen), *called]),
+        )
         for part, queue, rules in queues:
-            policy = pulumi.Output.json_dumps(queue_policy(names, part, [rule.arn for rule in rules]), sort_keys=True)
+            policy = pulumi.Output.json_dumps(queue_policy(names, part, rules), sort_keys=True)
             aws.sqs.QueuePolicy(part, queue_url=queue.url, policy=policy, opts=self._child)
         for bound in bounds(names):
             alarm(bound, names, [args.topic], self._child)
@@ -108,6 +114,7 @@ def of_aws(names: Names) -> dict[str, dict[str, Any]]:
                 "currentPipelineExecutionStatus": ["Succeeded", "Failed", "Stopped"],
             },
         },
+        "searches": {"source": ["aws.sagemaker"], **tuning_job_ended(names)},
         "endpoint": {
             "source": ["aws.sagemaker"],
             "detail-type": ["SageMaker Endpoint State Change", "SageMaker Endpoint Deployment State Change"],
@@ -117,6 +124,17 @@ def of_aws(names: Names) -> dict[str, dict[str, Any]]:
             "source": ["aws.cloudwatch"],
             "detail-type": ["CloudWatch Alarm State Change"],
             "detail": {"alarmName": [{"prefix": names.of("")}], "state": {"value": ["ALARM"]}},
+        },
+    }
+
+
+def tuning_job_ended(names: Names) -> dict[str, Any]:
+    """Return the pattern of the end of a search, whose trials may be of use also when it was stopped."""
+    return {
+        "detail-type": ["SageMaker HyperParameter Tuning Job State Change"],
+        "detail": {
+            "HyperParameterTuningJobName": [{"prefix": names.of("")}],
+            "HyperParameterTuningJobStatus": ["Completed", "Stopped"],
         },
     }
 

@@ -1,7 +1,6 @@
 """SageMaker Pipelines and their schedules, from what ``mlops render`` wrote."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +55,7 @@ class Pipelines(pulumi.ComponentResource):
             pipeline_name=name,
             pipeline_display_name=name,
             role_arn=args.role,
-            pipeline_definition=pulumi.Output.json_dumps(definition(rendered, args.places), sort_keys=True),
+            pipeline_definition=pulumi.Output.json_dumps(filled(rendered.definition, args.places), sort_keys=True),
             opts=self._child,
         )
         if rendered.schedule:
@@ -88,22 +87,3 @@ class Pipelines(pulumi.ComponentResource):
             },
             opts=self._child,
         )
-
-
-def definition(rendered: RenderedPipeline, places: Mapping[str, Any]) -> Any:
-    """Return a pipeline's definition with its places filled, and without networks that have no subnets."""
-    return _networked(filled(rendered.definition, places))
-
-
-def _networked(document: Any) -> Any:
-    """Return a document without each ``VpcConfig`` of no subnets, which SageMaker refuses, and what held only that."""
-    if isinstance(document, list):
-        return [_networked(item) for item in document]
-    if not isinstance(document, dict):
-        return document
-    kept = {key: _networked(item) for key, item in document.items()}
-    if kept.get("VpcConfig", {}).get("Subnets") == []:
-        del kept["VpcConfig"]
-    if kept.get("NetworkConfig") == {}:
-        del kept["NetworkConfig"]
-    return kept

@@ -1,5 +1,9 @@
-"""The release tick: a function of the project's image judges the live release each minute, and when alarms call."""
+"""The release tick: a function of the project's image judges the live release each minute, and when alarms call.
 
+The end of a search calls it as well: it then starts the training with the best settings.
+"""
+
+import json
 from dataclasses import dataclass
 
 import pulumi
@@ -7,6 +11,7 @@ import pulumi_aws as aws
 
 from infra.components.alarm import Bound, alarm
 from infra.components.container import TICK, TICK_ENTRY, variables
+from infra.components.events import tuning_job_ended
 from infra.names import Names
 
 MEMORY_MB = 2048
@@ -97,6 +102,28 @@ class ReleaseTick(pulumi.ComponentResource):
                 "role_arn": args.scheduler,
                 "retry_policy": {"maximum_retry_attempts": 0},  # the next minute is the retry
             },
+            opts=child,
+        )
+        ended = aws.cloudwatch.EventRule(
+            "searched",
+            name=names.of("searched"),
+            event_pattern=json.dumps({"source": ["aws.sagemaker"], **tuning_job_ended(names)}, sort_keys=True),
+            opts=child,
+        )
+        aws.lambda_.Permission(
+            "searched",
+            action="lambda:InvokeFunction",
+            function=function.name,
+            principal="events.amazonaws.com",
+            source_arn=ended.arn,
+            opts=child,
+        )
+        aws.cloudwatch.EventTarget(
+            "searched",
+            rule=ended.name,
+            target_id="function",
+            arn=function.arn,
+            dead_letter_config={"arn": args.dead},
             opts=child,
         )
         for bound in bounds(name):

@@ -28,11 +28,10 @@ FOLDER = ROOT / ".ratchet/local"
 SERVERS = ("mlflow", "serving", "watch", "prometheus", "alertmanager", "grafana")
 
 
-def up(given: Mapping[str, str], here: str = HERE, seconds: int = 300, cluster: Cluster | None = None) -> None:
+def up(given: Mapping[str, str], here: str = HERE, seconds: int = 300, project: str | None = None) -> None:
     """Make the environment, and wait so many seconds at most until its servers are ready; 0 does not wait."""
-    cluster = cluster or Cluster(given.get(f"{NAMESPACE}context"))
-    given = {**given, f"{NAMESPACE}secrets": json.dumps(kept(given, cluster))}
-    wanted = wanted_local(given)
+    cluster = Cluster(given.get(f"{NAMESPACE}context"))
+    wanted = with_secrets(given, cluster, project)
     if start(here, wanted.names.account, FOLDER):
         _say(f"started moto at {here}; what it holds ends with it")
     client = _clients(here, wanted)
@@ -46,14 +45,14 @@ def up(given: Mapping[str, str], here: str = HERE, seconds: int = 300, cluster: 
         _say(f"ready after {time.monotonic() - began:.0f} s")
 
 
-def down(given: Mapping[str, str], here: str = HERE, cluster: Cluster | None = None) -> None:
+def down(given: Mapping[str, str], here: str = HERE, project: str | None = None) -> None:
     """Remove the environment.
 
     Raises:
         UserError: when something is left of it.
     """
-    cluster = cluster or Cluster(given.get(f"{NAMESPACE}context"))
-    wanted = wanted_local({**given, f"{NAMESPACE}secrets": json.dumps(kept(given, cluster))})
+    cluster = Cluster(given.get(f"{NAMESPACE}context"))
+    wanted = with_secrets(given, cluster, project)
     cluster.remove(wanted.names)
     left = cluster.left(wanted.names)
     if not stop(FOLDER):
@@ -65,16 +64,18 @@ def down(given: Mapping[str, str], here: str = HERE, cluster: Cluster | None = N
     _say("nothing is left")
 
 
-def kept(given: Mapping[str, str], cluster: Cluster) -> dict[str, str]:
-    """Return the secrets: those that are stated, else those that the cluster has, else new ones."""
+def with_secrets(given: Mapping[str, str], cluster: Cluster, project: str | None = None) -> LocalWanted:
+    """Return what is wanted, with the secrets that are stated, else those that the cluster has, else new ones."""
     if f"{NAMESPACE}secrets" in given:
-        return dict(json.loads(given[f"{NAMESPACE}secrets"]))
-    names = wanted_local({**given, f"{NAMESPACE}secrets": json.dumps(fresh())}).names
+        return wanted_local(given, project=project)
+    made = fresh()
+    names = wanted_local({**given, f"{NAMESPACE}secrets": json.dumps(made)}, project=project).names
     found = {
         "alerts_token": cluster.secret(names, "alerts").get("token"),
         "grafana_password": cluster.secret(names, "grafana").get("password"),
     }
-    return {**fresh(), **{name: value for name, value in found.items() if value}}
+    made |= {name: value for name, value in found.items() if value}
+    return wanted_local({**given, f"{NAMESPACE}secrets": json.dumps(made)}, project=project)
 
 
 def main() -> int:

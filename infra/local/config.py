@@ -62,7 +62,7 @@ class Replicas(Strict):
     """
 
     least: int = Field(default=2, ge=1)
-    most: int = Field(default=4, ge=1)
+    most: int = Field(default=3, ge=1)
     cpu_percent: int = Field(default=70, ge=10, le=95)
 
     @model_validator(mode="after")

@@ -35,7 +35,8 @@ def start(url: str, account: str, folder: Path) -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", url.rpartition(":")[2]]
-    environ = {**os.environ, "MOTO_ACCOUNT_ID": account}
+    # Pods call it by a name whose first part is no bucket's.
+    environ = {**os.environ, "MOTO_ACCOUNT_ID": account, "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"}
     with (folder / "emulator.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
     _number(folder).write_text(str(server.pid))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pulumi_policy import EnforcementLevel, PolicyPack, PolicyResource, StackValidationArgs, StackValidationPolicy
 
-from infra.policies.rules import RULES, Rule
+from infra.policies.rules import LOCAL, RULES, Rule, rules_of
 from infra.resource import Resource
 
 
@@ -24,7 +24,8 @@ def policy(rule: Rule) -> StackValidationPolicy:
     """Return a rule as a policy of the pack."""
 
     def validate(args: StackValidationArgs, report: Callable[[str, str | None], None]) -> None:
-        for line in rule([resource(one) for one in args.resources]):
+        resources = [resource(one) for one in args.resources]
+        for line in rule(resources) if rule in rules_of(resources) else ():
             report(line, None)
 
     return StackValidationPolicy(rule.__name__.replace("_", "-"), str(rule.__doc__), validate)
@@ -32,7 +33,7 @@ def policy(rule: Rule) -> StackValidationPolicy:
 
 def main() -> None:
     """Serve the pack to Pulumi."""
-    PolicyPack("environments", [policy(rule) for rule in RULES], EnforcementLevel.MANDATORY)
+    PolicyPack("environments", [policy(rule) for rule in dict.fromkeys((*RULES, *LOCAL))], EnforcementLevel.MANDATORY)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from infra.policies import pods
 from infra.resource import Resource
 
 Rule = Callable[[Sequence[Resource]], Iterator[str]]
@@ -168,9 +169,18 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+LOCAL: tuple[Rule, ...] = (*pods.RULES, secretless)
+"""What is held against the local environment, whose emulator enforces nothing and costs nothing."""
+
+
+def rules_of(resources: Sequence[Resource]) -> tuple[Rule, ...]:
+    """Return the rules that an environment is held to."""
+    return LOCAL if any(one.type == "mlops:infra:LocalEnvironment" for one in resources) else RULES
+
+
 def violations(resources: Sequence[Resource]) -> list[str]:
     """Return what every rule has against the resources of an environment."""
-    return [f"{rule.__name__}: {line}" for rule in RULES for line in rule(resources)]
+    return [f"{rule.__name__}: {line}" for rule in rules_of(resources) for line in rule(resources)]
 
 
 def _of(resources: Sequence[Resource], token: str) -> list[Resource]:

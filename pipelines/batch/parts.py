@@ -35,9 +35,9 @@ class Parts:
     def join(self, count: int, output: Path, metadata: Mapping[str, str]) -> None:
         """Make the parts one file, CSV or Parquet by its name; Parquet carries the metadata."""
         schema = pq.read_schema(self._path(0)).with_metadata(dict(metadata))
-        with _whole(output, self.folder / "joined") as temporary, _writer(temporary, output.suffix, schema) as writer:
+        with _whole(output, self.folder / "joined") as temporary, writer(temporary, output.suffix, schema) as file:
             for number in range(count):
-                writer.write_table(pq.read_table(self._path(number)).cast(schema))
+                file.write_table(pq.read_table(self._path(number)).cast(schema))
 
     def paths(self, count: int) -> list[str]:
         """Return the paths of the first parts."""
@@ -90,7 +90,8 @@ def _whole(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     temporary.replace(path)
 
 
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> pq.ParquetWriter:
+def writer(path: Path, suffix: str, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return what writes tables of a schema into a file, CSV or Parquet by the suffix."""
     if suffix == ".parquet":
         return pq.ParquetWriter(path, schema, compression="zstd")
     from pyarrow import csv

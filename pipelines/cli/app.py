@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,17 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
+
+class Place(StrEnum):
+    """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
+
+    HERE = "here"
+    AWS = "aws"
+    KUBERNETES = "kubernetes"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(

@@ -13,12 +13,17 @@ from pipelines.cli.app import REFUSED, Json, app, console, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.spec.rendered import RenderedAlarm
 
 data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 # Continuous training has none: a workflow drains the queue, and only what it decides on costs an execution.
-_SCHEDULES = {"feature": "cron(0 3 * * ? *)", "monitor": "cron(0 6 * * ? *)"}
+_SCHEDULES = {
+    "feature": "cron(0 3 * * ? *)",
+    "monitor": "cron(0 6 * * ? *)",
+    "maintenance": "cron(0 1 ? * SUN *)",
+}
 _LOOK_SECONDS = 2
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.")]
 
@@ -27,7 +32,7 @@ Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC
 def render(
     output: Annotated[Path, typer.Option(help="The folder to write.")] = Path("infra/rendered"),
 ) -> None:
-    """Write what infrastructure provisions of the pipelines: their definitions on SageMaker, and their schedules."""
+    """Write what infrastructure provisions of the pipelines: their definitions on SageMaker, schedules and alarms."""
     from pipelines.adapters.aws.definition import definition
     from pipelines.bootstrap import pipeline
     from pipelines.spec import UserError
@@ -39,8 +44,28 @@ def render(
         raise UserError(f"'mlops render' needs {error.name}: run 'uv sync --extra render'") from error
     made = {name: RenderedPipeline(definition=one, schedule=_SCHEDULES.get(name)) for name, one in definitions.items()}
     output.mkdir(parents=True, exist_ok=True)
-    (output / "pipelines.json").write_text(Rendered(pipelines=made).model_dump_json(indent=1) + "\n", encoding="utf-8")
-    console.print(f"[green]✔[/] {len(made)} pipelines in {output / 'pipelines.json'}")
+    text = Rendered(pipelines=made, alarms=alarms()).model_dump_json(indent=1) + "\n"
+    (output / "pipelines.json").write_text(text, encoding="utf-8")
+    console.print(f"[green]✔[/] {len(made)} pipelines and their alarms in {output / 'pipelines.json'}")
+
+
+def alarms() -> "dict[str, RenderedAlarm]":
+    """Return the alarms on what the monitors measure, who hold it to the bounds of ``problem.toml`` themselves."""
+    from monitoring.measures import ALARMS, RAISED
+    from pipelines.spec.rendered import RenderedAlarm
+
+    return {
+        name: RenderedAlarm(
+            metric=RAISED,
+            statistic="Maximum",
+            comparison=">=",
+            threshold=1,
+            minutes=60,
+            dimensions={"alarm": name},
+            meaning=meaning,
+        )
+        for name, meaning in ALARMS.items()
+    }
 
 
 @app.command()

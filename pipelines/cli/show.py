@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.history import RunSummary
 
 _LATEST = 8
+_LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
 
 @app.command()
@@ -31,6 +32,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     )
     proposal = platform.releases.state().proposal
     console.print(f"latest release: {f'v{proposal.released.version} ' if proposal else ''}{state['phase']}")
+    if endpoint := content["endpoint"]:
+        _show_endpoint(endpoint)
     numbers = {digest: version for version, digest in platform.models.versions().items()}
     for model, reason in state["quarantined"].items():
         console.print(f"[yellow]quarantined[/] v{numbers.get(model, model[:12])}: {reason}")
@@ -51,6 +54,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     for run in content["runs"]:
         failed = f" [red]failed[/] {run['failed']}" if run["failed"] else ""
         console.print(f"[dim]{run['created'][:16].replace('T', ' ')}[/] run {run['run_id']}: {run['steps']}{failed}")
+        for line in run["log"]:
+            console.print(f"  {line}", style="dim", markup=False)
     for decision in content["decisions"]:
         console.print(
             f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
@@ -201,18 +206,39 @@ def _status(platform: "Platform") -> dict[str, Any]:
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
         "versions": versions,
-        "runs": [_run(summary) for summary in latest_runs(platform.objects, _LATEST)],
+        "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
+        "endpoint": _endpoint(platform),
         "decisions": decisions,
     }
 
 
-def _run(summary: "RunSummary") -> dict[str, Any]:
+def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
+    """Return a run as it stands; of one on AWS that is not done also what SageMaker says, and the end of its log."""
     from pipelines import PIPELINES
     from pipelines.bootstrap import pipeline
 
     total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else summary.done
-    steps = f"{summary.done} of {total} steps done"
-    return {**summary.model_dump(mode="json"), "steps": steps}
+    told = {**summary.model_dump(mode="json"), "steps": f"{summary.done} of {total} steps done", "log": ()}
+    if platform.settings.profile == "aws" and summary.done < total and platform.aws.executions.knows(summary.run_id):
+        outcome = platform.aws.executions.outcome(platform.runner, pipeline(summary.pipeline), summary.run_id)
+        told["steps"] += f", {outcome.status} on SageMaker"
+        if outcome.status == "failed":
+            told |= {"failed": outcome.reason, "log": outcome.log[-_LINES:]}
+    return told
+
+
+def _show_endpoint(endpoint: dict[str, Any]) -> None:
+    running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
+    told = f"endpoint {endpoint['status']}: {running}configuration {endpoint['configuration']}"
+    colour = "dim" if endpoint["status"] == "InService" else "red"
+    console.print(f"[{colour}]{told}[/] {escape(endpoint['reason'])}".rstrip(), soft_wrap=True)
+
+
+def _endpoint(platform: "Platform") -> dict[str, Any] | None:
+    """Return how the endpoint on SageMaker is, where there is one."""
+    if platform.settings.profile != "aws" or platform.aws.stack.endpoint is None:
+        return None
+    return platform.aws.endpoint.health()._asdict()
 
 
 def _read(platform: "Platform", key: str) -> dict[str, Any]:

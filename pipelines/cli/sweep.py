@@ -1,15 +1,14 @@
 """``mlops sweep``: search an estimator's settings, then train with the best and put the candidate before the gates."""
 
 import getpass
-import multiprocessing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import AsOf, Json, app, console, moment
-from pipelines.cli.work import tell
+from pipelines.cli.app import AsOf, Json, On, Place, app, console, moment
+from pipelines.cli.work import placed, start_there, tell
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -23,18 +22,28 @@ def sweep(
     as_of: AsOf = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
     run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
+    on: On = Place.HERE,
     as_json: Json = False,
 ) -> None:
-    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other."""
+    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other.
+
+    With --on aws a SageMaker tuning job makes the trials, and its end starts the training: 'mlops follow' tells.
+    """
     from pipelines.bootstrap import pipeline
+    from pipelines.spec import UserError
     from pipelines.training import TrainingParams
-    from pipelines.training.search import open_study, seconds, space_of, winner
+    from pipelines.training.search import in_processes, open_study, seconds, space_of, winner
     from pipelines.training.search_plots import draw
 
-    platform: Platform = context.obj
+    if on is Place.KUBERNETES:
+        raise UserError("a cluster has no tuning jobs: run 'mlops sweep --workers N' where the trials may run")
+    platform: Platform = placed(context.obj, on)
     statement, training = platform.problem.statement, pipeline("training")
     space_of(platform.problem, estimator)
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    if on is Place.AWS:
+        _tune(platform, estimator, moment(platform, as_of), workers, run_id, as_json)
+        return
     if not platform.runner.exists(training, run_id):
         reason = f"search started by {getpass.getuser()}"
         params = TrainingParams(as_of=moment(platform, as_of), reason=reason, estimators=(estimator,))
@@ -42,7 +51,7 @@ def sweep(
     platform.runner.run(training, run_id, before="train")
     folder = platform.home / "sweeps" / run_id
     study = open_study(folder, run_id)
-    _search(platform.settings, platform.root, run_id, estimator, workers)
+    in_processes(_work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)])
     best, spent = winner(study), seconds(study)
     metric = statement.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
@@ -66,19 +75,21 @@ def sweep(
     tell(platform, final, platform.runner.run(training, final), as_json)
 
 
-def _search(settings: "Settings", root: Path, run_id: str, estimator: str, workers: int) -> None:
-    """Let workers make trials: this process when there is one, others when there are several."""
-    if workers == 1:
-        _work(settings, root, run_id, estimator, 0)
-        return
-    started = multiprocessing.get_context("spawn")
-    processes = [started.Process(target=_work, args=(settings, root, run_id, estimator, n)) for n in range(workers)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if all(process.exitcode for process in processes):  # else one went on to the end of the budget
-        raise RuntimeError("every worker of the search failed; what they said is above")
+def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, run_id: str, as_json: bool) -> None:
+    """Start the search on SageMaker."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.training.tuning import SearchParams
+    from pipelines.training.tuning_job import tuning_job
+
+    search = pipeline("search")
+    tuning_job(platform.problem.statement, estimator, workers)  # what SageMaker would refuse is told now
+    if not platform.runner.exists(search, run_id):
+        reason = f"search started by {getpass.getuser()}"
+        params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
+        platform.runner.start(search, params, run_id)
+    start_there(platform, Place.AWS, search, run_id, as_json)
+    if not as_json:
+        console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
 
 
 def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number: int) -> None:

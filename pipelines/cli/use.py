@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import Json, app, console, print_json
+from pipelines.cli.app import Json, On, Place, app, console, print_json
+from pipelines.cli.work import placed, start_there
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.spec import Variant
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Day = Annotated[
@@ -23,20 +23,37 @@ Day = Annotated[
 @app.command()
 def predict(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a .csv or .parquet file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write: a .csv or .parquet file.")
+    ] = None,
     input_file: Annotated[
         Path | None, typer.Option("--input", "-i", help="A .csv or .parquet file of requests, one a row.")
     ] = None,
     as_of: Day = None,
     model: Annotated[str | None, typer.Option(help="A version, such as v3. Default: the champion.")] = None,
+    on: On = Place.HERE,
+    run_id: Annotated[str | None, typer.Option(help="Write what this run elsewhere predicted.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict for many requests at once, each with the features of its own moment; resumes when it was killed."""
+    """Predict for many requests at once, each with the features of its own moment; resumes when it was killed.
+
+    With --on aws or kubernetes a job there predicts for a day; --run-id then brings what it predicted.
+    """
+    from pipelines.batch.pipeline import bring, chosen
     from pipelines.batch.predict import predict as predict_batch
     from pipelines.batch.requests import of_day, of_file
     from pipelines.spec import UserError
 
-    platform: Platform = context.obj
+    platform: Platform = placed(context.obj, on)
+    if on is not Place.HERE and not run_id:
+        _start_batch(platform, on, as_of, model, as_json)
+        return
+    if output is None:
+        raise UserError("give --output FILE, a .csv or .parquet")
+    if run_id:
+        rows = bring(platform.runner, run_id, output)
+        console.print(f"[green]✔[/] {rows:,} predictions of {run_id} in {output}", soft_wrap=True)
+        return
     if (input_file is None) == (as_of is None):
         raise UserError("give either --input FILE or --as-of DATE, not both and not neither")
     if input_file is not None:
@@ -44,7 +61,7 @@ def predict(
     else:
         assert as_of, "one of the two is given"
         requests = of_day(platform.problem, platform.tables, as_of.replace(tzinfo=UTC))
-    variant = _variant(platform, model)
+    variant = chosen(platform.models, platform.releases, model)
     with _progress("Predicting", requests.rows) as advance:
         done = predict_batch(platform.problem, platform.tables, platform.models, variant, requests, output, advance)
     if as_json:
@@ -62,10 +79,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model with its schema and its card into a folder, to be scored by ONNX Runtime alone."""
+    from pipelines.batch.pipeline import chosen
     from pipelines.portable import export as export_model
 
     platform: Platform = context.obj
-    schema = export_model(platform.models, _variant(platform, model), output)
+    schema = export_model(platform.models, chosen(platform.models, platform.releases, model), output)
     if as_json:
         print_json({"output": str(output), "schema": schema})
         return
@@ -107,17 +125,19 @@ def replay(
         raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
 
 
-def _variant(platform: "Platform", model: str | None) -> "Variant":
-    """Return the model that is asked for, or else the champion of the environment."""
-    from pipelines.spec import UserError, Variant
+def _start_batch(platform: "Platform", on: Place, day: datetime | None, model: str | None, as_json: bool) -> None:
+    """Start the batch pipeline for a day on SageMaker, or in the cluster."""
+    from pipelines.batch.pipeline import BatchParams
+    from pipelines.bootstrap import pipeline
+    from pipelines.spec import UserError
 
-    if model is not None:
-        digest, version = platform.models.resolve(model)
-        return Variant(model=digest, version=version)
-    champion = platform.releases.state().champion
-    if champion is None:
-        raise UserError(f"{platform.settings.environment!r} has no champion; name a --model, or deploy one")
-    return champion
+    if day is None:
+        raise UserError(f"on {on} give --as-of DATE: a file of requests is on this machine")
+    batch = pipeline("batch")
+    run_id = platform.runner.start(batch, BatchParams(as_of=day.replace(tzinfo=UTC), model=model))
+    start_there(platform, on, batch, run_id, as_json)
+    if not as_json:
+        console.print(f"  [dim]then: mlops predict --on {on} --run-id {run_id} --output FILE[/]", soft_wrap=True)
 
 
 @contextmanager

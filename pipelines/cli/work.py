@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import time
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, Place, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -26,17 +25,8 @@ if TYPE_CHECKING:
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 
 
-class Place(StrEnum):
-    """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
-
-    HERE = "here"
-    AWS = "aws"
-    KUBERNETES = "kubernetes"
-
-
 _NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
 
-On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
 
 
@@ -73,16 +63,13 @@ def run(
     from pipelines.bootstrap import pipeline
     from pipelines.starting import parameters
 
-    platform: Platform = context.obj
-    chosen = pipeline(name)
-    if on is not Place.HERE:
-        platform = platform.changed({"profile": on.value})
+    platform, chosen = placed(context.obj, on), pipeline(name)
     if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
         run_id = platform.runner.start(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
     if on is not Place.HERE:
-        _tell_started(on, chosen, run_id, platform.executions.start(chosen, run_id), as_json)
+        start_there(platform, on, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -168,6 +155,18 @@ def train(
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
         console.print(f"  [dim]profile[/] {page}")
+
+
+def placed(platform: "Platform", on: Place) -> "Platform":
+    """Return the platform of the place that ``--on`` names."""
+    return platform if on is Place.HERE else platform.changed({"profile": on.value})
+
+
+def start_there(platform: "Platform", on: Place, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+    """Start a recorded run where ``on`` says, and tell how to follow it."""
+    from pipelines.starting import start_elsewhere
+
+    _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
 
 
 def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:

@@ -5,16 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from pipelines.doctor.findings import Finding, ok, todo
+from pipelines.spec import UserError
+from pipelines.spec.quotas import quotas as needed_by
+from pipelines.spec.stack import Training
+from pipelines.spec.strict import explain
 
 
 def wanted(root: Path) -> dict[str, int]:
-    """Return the quotas that ``infra/Pulumi.<stack>.yaml`` ask for: names in Service Quotas, and instances at once."""
+    """Return the quotas that ``infra/Pulumi.<stack>.yaml`` ask for: names in Service Quotas, and instances at once.
+
+    Raises:
+        UserError: for training that is stated wrongly.
+    """
     most: dict[str, int] = {}
     for path in sorted((root / "infra").glob("Pulumi.*.yaml")):
         stated = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config") or {}
-        for name, count in _of_stack(stated.get("infra:training") or {}, stated.get("infra:serving") or {}):
+        if "infra:serving" not in stated:  # no environment on AWS
+            continue
+        serving = stated["infra:serving"]
+        try:
+            training = Training.model_validate(stated.get("infra:training") or {})
+        except ValidationError as error:
+            raise UserError("\n".join(f"{path}: {line}" for line in explain(error, Training))) from error
+        for name, count in needed_by(training, serving.get("instance"), serving.get("max_instances", 2)).items():
             most[name] = max(count, most.get(name, 0))
     return most
 
@@ -44,12 +60,3 @@ def quotas(client: Any, needed: dict[str, int]) -> Iterator[Finding]:
             )
         else:
             yield ok("quota", f"{name}: {quota['Value']:g}")
-
-
-def _of_stack(training: dict[str, Any], serving: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    kind = "spot training" if training.get("spot", True) else "training"
-    for key in ("instance", "gpu_instance"):
-        if instance := training.get(key):
-            yield f"{instance} for {kind} job usage", training.get("instances", 1)
-    if instance := serving.get("instance"):
-        yield f"{instance} for endpoint usage", 2 * serving.get("max_instances", 2)  # an update stands beside what was

@@ -3,9 +3,9 @@
 import pyarrow as pa
 
 from pipelines.feature import FeatureParams
-from pipelines.spec import Problem
+from pipelines.spec import Problem, Source
 
 
-def extract(params: FeatureParams, problem: Problem) -> dict[str, pa.Table]:
+def extract(params: FeatureParams, problem: Problem, source: Source) -> dict[str, pa.Table]:
     """Read every raw table of the problem for the given days, as the source delivers it."""
-    return {table: problem.read(table, params.start, params.end) for table in problem.statement.tables}
+    return {table: source(table, params.start, params.end) for table in problem.statement.tables}

@@ -34,11 +34,33 @@ def materialise(
         snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
         if snapshot is not None:
             snapshots[name] = snapshot
-            valid = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
-            latest_rows |= dict(online_rows(view, latest(view, effective_by(valid, as_of))))
+            latest_rows |= _valid(tables, view, as_of, snapshot)
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
     online.write(latest_rows, {view.versioned_name: as_of for view in problem.views})
     return Snapshots(snapshots=snapshots)
+
+
+def restore(problem: Problem, tables: Tables, online: OnlineStore, as_of: datetime) -> dict[str, int]:
+    """Write an online store that was lost anew, as of a moment, and return how many entities each view has.
+
+    A row that is there and newer stays.
+    """
+    found = {
+        view.versioned_name: _valid(tables, view, as_of, None)
+        for view in problem.views
+        if tables.snapshot(f"features.{view.versioned_name}") is not None
+    }
+    online.write({key: row for rows in found.values() for key, row in rows.items()}, dict.fromkeys(found, as_of))
+    return {name: len(rows) for name, rows in found.items()}
+
+
+def _valid(
+    tables: Tables, view: FeatureView, as_of: datetime, snapshot: int | None
+) -> dict[tuple[str, str], OnlineRow]:
+    """Return what is online of a view at a moment: each entity's latest row that is effective and not too old."""
+    name = f"features.{view.versioned_name}"
+    rows = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
+    return dict(online_rows(view, latest(view, effective_by(rows, as_of))))
 
 
 def _write(

@@ -3,8 +3,9 @@
 import logging
 
 from monitoring.alarms import Measurements, alarms
+from monitoring.measures import measures
 from pipelines.monitor import MonitorParams, MonitorReport, Trigger
-from pipelines.ports import ObjectStore, Queue
+from pipelines.ports import Gauges, ObjectStore, Queue
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import Problem
 
@@ -16,10 +17,11 @@ def alarm(
     problem: Problem,
     objects: ObjectStore,
     events: Queue,
+    gauges: Gauges,
     releases: ReleaseLog,
     measured: Measurements,
 ) -> MonitorReport:
-    """Raise alarms, send an event for each that a new model could help with, and keep the report."""
+    """Raise alarms, send an event for each that a new model could help with, keep the report, and show its measures."""
     raised = alarms(problem.statement, measured)
     report = MonitorReport(measured=measured, alarms=tuple(raised))
     for one in raised:
@@ -28,4 +30,5 @@ def alarm(
             trigger = Trigger(kind="alarm", reason=f"{one.name}: {one.reason}", at=params.as_of)
             events.send(trigger.to_json())
     objects.write(f"monitoring/{releases.environment}/{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
+    gauges.send("monitor", measures(measured, raised))
     return report

@@ -33,6 +33,11 @@ class Group:
         return gathered
 
 
+def gpus() -> int:
+    """Return how many GPUs this machine has."""
+    return torch.cuda.device_count()
+
+
 @contextmanager
 def training_group(device: str) -> Iterator[Group]:
     """Join the processes that torchrun started, over NCCL on GPUs and gloo without; leave them at the end."""

@@ -110,7 +110,7 @@ def _view(problem: Problem, view: Any) -> Iterator[str]:
 def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     """Read a day, hold it to the contract, compute every view and the request features on it."""
     params, statement = FeatureParams(start=day, end=day + timedelta(days=1)), problem.statement
-    raw = extract(params, problem)
+    raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
     rows = {name: typed(name, table, statement.tables[name]) for name, table in raw.items()}
     for view in problem.views:

@@ -16,6 +16,7 @@ from pipelines.spec.problem import (
     RawTable,
     Resumable,
     Scalar,
+    Source,
     Statement,
     Task,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "Scalar",
     "Serving",
     "Shadow",
+    "Source",
     "Space",
     "Stack",
     "Statement",

@@ -128,10 +128,12 @@ class Label(Strict):
 class Training(Strict):
     """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
 
-    ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``.
+    ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``. ``networks`` are the estimators
+    that train on a GPU where the environment has one, and on several machines together.
     """
 
     estimators: tuple[str, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = ()
     settings: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
     search: dict[str, Space] = Field(default_factory=dict)
     budget: Budget = Budget()
@@ -424,7 +426,11 @@ class Problem:
     @cached_property
     def estimators(self) -> Mapping[str, EstimatorFactory]:
         """The estimators a training may use, by name."""
-        return self._part("estimators", "ESTIMATORS")  # type: ignore[no-any-return]
+        estimators: Mapping[str, EstimatorFactory] = self._part("estimators", "ESTIMATORS")
+        for name in self.statement.training.networks:
+            if name not in estimators:
+                raise UserError(f"training.networks: there is no estimator {name!r}; {nearest(name, estimators)}")
+        return estimators
 
     def _part(self, module: str, name: str) -> Any:
         try:

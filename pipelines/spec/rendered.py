@@ -2,8 +2,9 @@
 
 The texts of a definition may name what only the stack knows, in double braces: ``{{project}}``, ``{{environment}}``,
 ``{{account}}``, ``{{region}}``, ``{{image}}``, ``{{role}}``, ``{{bucket}}``, ``{{lake}}``, ``{{key}}``, the settings
-of training ``{{instance}}``, ``{{gpu_instance}}``, ``{{instances}}``, ``{{spot}}`` and ``{{max_seconds}}``, and the
-lists ``{{subnets}}`` and ``{{security_groups}}``: a network without subnets is left out.
+of training ``{{instance}}``, ``{{spot}}``, ``{{max_seconds}}``, ``{{max_wait_seconds}}``, ``{{keep_alive_seconds}}``,
+and the lists ``{{subnets}}`` and ``{{security_groups}}``. A place whose value is None is left out with its key, and so
+is a network without subnets.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipelines.spec.errors import UserError, nearest
+from pipelines.spec.stack import Training
 from pipelines.spec.strict import Strict
 
 PLACE = re.compile(r"\{\{([a-z_]+)\}\}")
@@ -60,6 +62,18 @@ class Rendered(Strict):
     alarms: dict[str, RenderedAlarm] = Field(default_factory=dict)
 
 
+def training_places(training: Training) -> dict[str, Any]:
+    """Return the places of training: only spot instances are waited for, and only others can be kept warm."""
+    seconds = training.max_hours * 3600
+    return {
+        "instance": training.instance,
+        "spot": training.spot,
+        "max_seconds": seconds,
+        "max_wait_seconds": 2 * seconds if training.spot else None,
+        "keep_alive_seconds": training.warm_minutes * 60 or None,
+    }
+
+
 def filled(document: Any, values: Mapping[str, Any]) -> Any:
     """Return a document with its places filled; a text that is one place alone becomes the value, be it a list.
 
@@ -67,7 +81,12 @@ def filled(document: Any, values: Mapping[str, Any]) -> Any:
         UserError: for a place that nothing fills.
     """
     if isinstance(document, dict):
-        return {key: filled(value, values) for key, value in document.items()}
+        kept = {key: filled(value, values) for key, value in document.items() if not _absent(value, values)}
+        if kept.get("VpcConfig", {}).get("Subnets") == []:  # which SageMaker refuses
+            del kept["VpcConfig"]
+        if kept.get("NetworkConfig") == {}:
+            del kept["NetworkConfig"]
+        return kept
     if isinstance(document, list):
         return [filled(value, values) for value in document]
     if not isinstance(document, str):
@@ -78,3 +97,8 @@ def filled(document: Any, values: Mapping[str, Any]) -> Any:
     if whole := PLACE.fullmatch(document):
         return values[whole[1]]
     return PLACE.sub(lambda place: str(values[place[1]]), document)
+
+
+def _absent(value: Any, values: Mapping[str, Any]) -> bool:
+    place = PLACE.fullmatch(value) if isinstance(value, str) else None
+    return place is not None and place[1] in values and values[place[1]] is None

@@ -44,15 +44,46 @@ class Features(Strict):
     online: str
 
 
+class Lent(Strict):
+    """What another environment lends: its raw tables, to read.
+
+    Attributes:
+        environment: its name.
+        role: ARN of the role there that may read them, and that this environment's jobs may take.
+    """
+
+    environment: str
+    role: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/\S+-reader$")
+
+
+class Dispatch(Strict):
+    """A GitHub App that is told of triggers at once.
+
+    Attributes:
+        app: its client ID.
+        installation: on the repository.
+        repository: owner and name.
+        key: ARN of the KMS key that holds the App's private key (RSA_2048, SIGN_VERIFY).
+        api: of GitHub, or of a GitHub Enterprise Server.
+    """
+
+    app: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    installation: int = Field(gt=0)
+    repository: str = Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")
+    key: str = Field(pattern=r"^arn:aws:kms:\S+:key/\S+$")
+    api: str = Field(default="https://api.github.com", pattern=r"^https?://\S+[^/]$")
+
+
 class Training(Strict):
     """What training jobs are started with.
 
     Attributes:
-        instance, gpu_instance: types; None where no GPU is to be had.
-        instances: of one job.
-        spot: whether they may be taken away, and the job goes on from its checkpoint.
+        instance: the type without a GPU.
+        gpu_instance: the type with one, for networks; None where none is needed, so that no quota is.
+        instances: of one job of a network, which they train together.
+        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
         max_hours: after which a job is stopped.
-        warm_minutes: how long instances stay for the next job.
+        warm_minutes: how long instances stay for the next job, at the price of running ones.
     """
 
     instance: str = "ml.m5.xlarge"
@@ -100,6 +131,8 @@ class Stack(Strict):
         alarms: ARN of the SNS topic that people subscribe to.
         mlflow: ARN of the managed MLflow, a URL, or None where there is none.
         endpoint: name of the serving endpoint; None where Kubernetes serves.
+        dispatch: the GitHub App that is told of triggers; None where workflows poll alone.
+        lent: the environment whose raw rows this one learns from; None where the problem's own source is read.
     """
 
     project: str
@@ -118,3 +151,5 @@ class Stack(Strict):
     alarms: str
     mlflow: str | None = None
     endpoint: str | None = None
+    dispatch: Dispatch | None = None
+    lent: Lent | None = None

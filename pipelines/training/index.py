@@ -8,10 +8,13 @@ from pipelines.tracking import NoTracking, Tracking
 log = logging.getLogger(__name__)
 
 
-def index(models: ModelStore, tracking: Tracking | NoTracking) -> None:
-    """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time."""
+def index(models: ModelStore, tracking: Tracking | NoTracking, anew: bool = False) -> None:
+    """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time.
+
+    ``anew`` asks MLflow about each instead of the store's note that it was recorded, as when MLflow has lost it.
+    """
     for version, digest in models.versions().items():
-        if models.attached(digest, INDEXED):
+        if not anew and models.attached(digest, INDEXED):
             continue
         manifest = models.manifest(digest)
         files = {name: models.file(digest, name) for name in manifest.files}

@@ -14,11 +14,24 @@ PORT = 29_500
 
 
 def meeting(place: Place) -> dict[str, str]:
-    """Return the variables by which processes of one machine meet on its loopback.
+    """Return the variables by which processes meet: on the loopback of one machine, or where the job says.
 
     Gloo would look the machine's own name up, which takes minutes where no name server answers.
     """
-    return {"GLOO_SOCKET_IFNAME": "lo"} if place.machines == 1 and sys.platform == "linux" else {}
+    if place.machines == 1:
+        return {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), place.interface) if place.interface else {}
+
+
+def processes_here() -> int:
+    """Return how many processes train on this machine: one for each GPU, or one where there is none."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return 1
+    from pipelines.neural.group import gpus
+
+    return max(1, gpus())
 
 
 def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:

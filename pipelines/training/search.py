@@ -5,9 +5,11 @@ network reports each epoch, any other estimator what it reaches on growing share
 2016, successive halving). Sampler: the tree-structured Parzen estimator (Bergstra et al. 2011).
 """
 
+import multiprocessing
+import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +70,10 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
     space, budget = space_of(problem, estimator), problem.statement.training.budget
     ends = time.monotonic() + budget.minutes * 60
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
-    metric = problem.statement.gates.champion_comparison.metric
+    score = scorer(problem, validation)
 
     def spent() -> bool:
         return time.monotonic() >= ends or used_up(study, budget)
-
-    def score(fitted: Any) -> float:
-        predicted = predict(fitted, validation[0], problem.statement.task)
-        return quality(problem.statement, validation[1], predicted)[metric]
 
     def trial(trial: Trial) -> float:
         def report(step: int, value: float) -> None:
@@ -83,15 +81,48 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
             if trial.should_prune() or spent():
                 raise TrialPruned
 
-        return _fitted_score(lambda: new_estimator(problem, estimator, suggested(trial, space)), train, score, report)
+        return fitted_score(lambda: new_estimator(problem, estimator, suggested(trial, space)), train, score, report)
 
     while not spent():
         study.optimize(trial, n_trials=1)
 
 
-def _fitted_score(
+def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], float]:
+    """Return what scores a fitted estimator on the validation period, by the metric that candidates are compared by."""
+    metric = problem.statement.gates.champion_comparison.metric
+
+    def score(fitted: Any) -> float:
+        predicted = predict(fitted, validation[0], problem.statement.task)
+        return quality(problem.statement, validation[1], predicted)[metric]
+
+    return score
+
+
+def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> None:
+    """Let workers make trials, one with each tuple of arguments: this process when there is one, else others.
+
+    Raises:
+        RuntimeError: when all of several failed; else one went on to the end of the budget.
+    """
+    if len(given) == 1:
+        work(*given[0])
+        return
+    # What fits a model takes every core unless it is told, and workers that share cores so wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(given))))
+    started = multiprocessing.get_context("spawn")
+    processes = [started.Process(target=work, args=arguments) for arguments in given]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if all(process.exitcode for process in processes):
+        raise RuntimeError("every worker of the search failed; what they said is above")
+
+
+def fitted_score(
     new: Callable[[], Any], train: tuple[Any, Any], score: Callable[[Any], float], report: Callable[[int, float], None]
 ) -> float:
+    """Fit an estimator and return its score; ``report`` hears the number and the score of each stage on the way."""
     X, y = train
     fitted = new()
     if hasattr(fitted, "on_epoch"):

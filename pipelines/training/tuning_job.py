@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperParameterTuni
 
 from typing import Any
 
-from pipelines.spec import Options, Range, Space, Statement, UserError, nearest
+from pipelines.spec import Options, Range, Scalar, Space, Statement, UserError, nearest
 
 _RUNTIME = (120, 15_768_000)  # seconds that SageMaker takes for MaxRuntimeInSeconds
 
@@ -52,12 +52,16 @@ def parameter_ranges(space: Space) -> dict[str, list[dict[str, Any]]]:
     }
     for name, allowed in space.items():
         if isinstance(allowed, Options):
-            texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in allowed.values]
-            ranges["CategoricalParameterRanges"].append({"Name": name, "Values": texts})
+            ranges["CategoricalParameterRanges"].append({"Name": name, "Values": list(map(as_text, allowed.values))})
         else:
             kind = "IntegerParameterRanges" if allowed.whole else "ContinuousParameterRanges"
             ranges[kind].append(_range(name, allowed))
     return ranges
+
+
+def as_text(value: Scalar) -> str:
+    """Return a value as a hyperparameter has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(name: str, allowed: Range) -> dict[str, str]:

@@ -13,6 +13,7 @@ from tests.bench.judge import measure_judge
 from tests.bench.models import measure_models
 from tests.bench.serving import measure_serving
 from tests.bench.streaming import measure_streaming
+from tests.bench.sweep import measure_sweep
 from tests.bench.training import measure_training
 
 
@@ -20,7 +21,12 @@ def main(names: list[str], plot: Path | None) -> None:
     console = Console()
     table = Table("what", "measured", "baseline", "ratio", "bar", box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
     benchmarks = {**BENCHMARKS, "judge": measure_judge, "serving": partial(measure_serving, plot)}
-    networks = {"training": measure_training, "streaming": measure_streaming, "models": measure_models}
+    networks = {
+        "training": measure_training,
+        "streaming": measure_streaming,
+        "models": measure_models,
+        "sweep": measure_sweep,
+    }
     for name, benchmark in {**benchmarks, **networks}.items():
         if name not in (names or benchmarks):
             continue

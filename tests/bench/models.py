@@ -35,7 +35,8 @@ def measure_models(home: Path | None = None) -> Iterator[Row]:
     if problem.statement.replay is None:
         yield Row("models", "the problem has no [replay] to measure with")
         return
-    frame = _frame(home or Path(tempfile.mkdtemp()))
+    platform = prepared(home or Path(tempfile.mkdtemp()))
+    frame = platform.runner.output(pipeline("training"), "extract", "bench")
     times = frame["event_time"].cast("int64").to_numpy()
     X, y = inputs(frame, problem)
     last = datetime.fromtimestamp(times[-1] / 1e6, UTC)
@@ -62,8 +63,8 @@ def _names() -> list[str]:
     return ["baseline", REFERENCE, *(name for name, package in optional.items() if find_spec(package))]
 
 
-def _frame(home: Path) -> Any:
-    """Return the labelled requests of all that the problem's source has, with their features."""
+def prepared(home: Path) -> Platform:
+    """Return a platform in whose run "bench" all that the problem's source has is joined and split."""
     platform = Platform(Settings(home=home, releases=home / "releases"), Path())
     plan = platform.problem.statement.replay
     assert plan
@@ -71,8 +72,8 @@ def _frame(home: Path) -> Any:
     platform.run("feature", FeatureParams(start=start, end=end), "all")
     training = pipeline("training")
     platform.runner.start(training, TrainingParams(as_of=end, reason="bench"), "bench")
-    platform.runner.run(training, "bench", before="prepare")
-    return platform.runner.output(training, "extract", "bench")
+    platform.runner.run(training, "bench", before="train")
+    return platform
 
 
 def _fitted(name: str, problem: Problem, X: Any, y: Any, X_test: Any) -> tuple[Any, float]:

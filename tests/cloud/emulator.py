@@ -31,14 +31,14 @@ def running_emulator(host: str = "127.0.0.1", port: int | None = None) -> Iterat
     command = [sys.executable, "-m", "tests.cloud.server", str(port), host]
     with subprocess.Popen(
         command,
-        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100"},
+        env={**os.environ, **VARIABLES, "MOTO_S3_DEFAULT_MAX_KEYS": "100", "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}"
-            retries = urllib3.Retry(total=30, backoff_factor=0.1, backoff_max=0.5)
+            retries = urllib3.Retry(total=200, backoff_factor=0.1, backoff_max=0.5)
             urllib3.PoolManager().request("GET", f"{url}/moto-api/", retries=retries)
             yield url
         finally:

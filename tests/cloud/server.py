@@ -69,7 +69,10 @@ class Faulty:
         if "HTTP_X_AMZ_TARGET" in environ:
             content, kind = json.dumps({"__type": code, "message": "made up"}).encode(), "application/x-amz-json-1.1"
         else:
-            content, kind = f"<Error><Code>{code}</Code><Message>made up</Message></Error>".encode(), "text/xml"
+            said = f"<Error><Code>{code}</Code><Message>made up</Message></Error>"
+            if "form" in environ.get("CONTENT_TYPE", ""):  # the older protocol, of STS
+                said = f"<ErrorResponse>{said}</ErrorResponse>"
+            content, kind = said.encode(), "text/xml"
         start(f"{status} Fault", [("Content-Type", kind), ("Content-Length", str(len(content)))])
         return [content]
 

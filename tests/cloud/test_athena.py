@@ -6,6 +6,8 @@ Trino must run beforehand, with the Glue and S3 of an emulator as its Iceberg ca
 
 import os
 import time
+from datetime import timedelta
+from typing import Any
 
 import boto3
 import pyarrow as pa
@@ -17,6 +19,7 @@ from pipelines.adapters.aws.athena import Athena, maintenance
 from pipelines.feature import FeatureParams, point_in_time
 from pipelines.ports import Unavailable
 from pipelines.spec import UserError
+from pipelines.tables import Tables
 from tests.cloud.emulator import VARIABLES
 from tests.cloud.provision import making
 from tests.conftest import HISTORY, NOW, make_platform
@@ -25,11 +28,15 @@ from tests.conftest import HISTORY, NOW, make_platform
 class OnTrino(Athena):
     """The same queries, sent to Trino."""
 
-    def query(self, sql: str) -> pa.Table:
-        given = trino.dbapi.connect(host=self.host, port=self.port, user="test", catalog="iceberg")
-        cursor = given.cursor()
+    def execute(self, sql: str) -> Any:
+        at_once = {"iceberg.expire_snapshots_min_retention": "0s", "iceberg.remove_orphan_files_min_retention": "0s"}
+        given = {"user": "test", "catalog": "iceberg", "session_properties": at_once}
+        cursor = trino.dbapi.connect(host=self.host, port=self.port, **given).cursor()
         cursor.execute(sql)
-        rows = cursor.fetchall()
+        return cursor, cursor.fetchall()
+
+    def query(self, sql: str) -> pa.Table:
+        cursor, rows = self.execute(sql)
         names = [column[0] for column in cursor.description]
         return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})
 
@@ -89,6 +96,39 @@ def test_an_earlier_snapshot_joins_as_it_was(on_trino):
     assert engine.lookup(problem, now, requests)["queue_now"].null_count == requests.num_rows
 
 
+ON_TRINO = (  # what OPTIMIZE and VACUUM are called there; Athena's VACUUM does the last two at once
+    "ALTER TABLE {} EXECUTE optimize",
+    "ALTER TABLE {} EXECUTE expire_snapshots(retention_threshold => '0s')",
+    "ALTER TABLE {} EXECUTE remove_orphan_files(retention_threshold => '0s')",
+)
+
+
+@pytest.mark.athena
+def test_upkeep_on_trino_leaves_the_rows_and_the_snapshots_that_are_pinned(on_trino):
+    """Trino's equivalents: the same engine on the same tables, which stay what pyiceberg reads."""
+    platform, engine = on_trino
+    tables, name = platform.tables, "raw.scans"
+    rows = tables.read(name)
+    time_column = platform.problem.statement.tables["scans"].event_time
+    first, day = tables.snapshot(name), timedelta(days=1)
+    for number in range(6):  # days that are written anew, each a snapshot and a small file
+        start = HISTORY + number * day
+        span = tables.read(name, time=time_column, start=start, end=start + day)
+        tables.overwrite(name, span.slice(0, 0), time_column, start, start + day)
+        tables.overwrite(name, span, time_column, start, start + day)
+    unpinned = tables.snapshot(name)
+    tables.pin({name: first}, "run-first")
+    files = len(tables.files(name))
+    for statement in ON_TRINO:
+        engine.execute(statement.format(".".join(f'"{part}"' for part in tables.address(name))))
+    order = [(column, "ascending") for column in rows.column_names]
+    assert tables.read(name).sort_by(order).equals(rows.sort_by(order))
+    assert tables.read(name, snapshot=first).num_rows == rows.num_rows
+    with pytest.raises(ValueError, match="not found"):
+        tables.read(name, snapshot=unpinned)
+    assert len(tables.files(name)) < files
+
+
 # ---- without Trino: what the client makes of what Athena says
 
 
@@ -138,3 +178,42 @@ def test_a_table_is_compacted_and_freed_of_what_no_snapshot_needs():
         'OPTIMIZE "parcels_raw"."scans" REWRITE DATA USING BIN_PACK',
         'VACUUM "parcels_raw"."scans"',
     ]
+
+
+@pytest.fixture
+def tables_named(monkeypatch):
+    """An Athena whose tables have addresses, and which answers at once."""
+    monkeypatch.setattr("pipelines.adapters.aws.athena._POLL_SECONDS", 0)
+    client = boto3.Session(region_name="eu-west-1", **_KEYS).client("athena")
+    with Stubber(client) as stub:
+        yield Athena(client, None, "primary", "lake", Tables(dict, "parcels_")), stub
+
+
+MORE = (
+    "ICEBERG_VACUUM_MORE_RUNS_NEEDED: Removed 1000 files in this round of vacuum, but there are more files remaining."
+)
+
+
+def test_upkeep_that_athena_had_no_time_to_end_goes_on(tables_named):
+    engine, stub = tables_named
+    for status in ({"State": "SUCCEEDED"}, {"State": "FAILED", "StateChangeReason": MORE}, {"State": "SUCCEEDED"}):
+        says(stub, **status)
+    engine.maintain("raw.scans")
+    stub.assert_no_pending_responses()
+
+
+def test_upkeep_that_never_ends_is_left_for_the_next_time(tables_named, monkeypatch):
+    engine, stub = tables_named
+    monkeypatch.setattr("pipelines.adapters.aws.athena._MOST_RUNS", 2)
+    says(stub, State="SUCCEEDED")
+    for _ in range(2):
+        says(stub, State="FAILED", StateChangeReason=MORE)
+    engine.maintain("raw.scans")
+    stub.assert_no_pending_responses()
+
+
+def test_upkeep_that_fails_for_another_reason_is_told(tables_named):
+    engine, stub = tables_named
+    says(stub, State="FAILED", StateChangeReason="TABLE_NOT_FOUND")
+    with pytest.raises(UserError, match="TABLE_NOT_FOUND"):
+        engine.maintain("raw.scans")

@@ -1,13 +1,19 @@
 """CloudWatch has what Prometheus has, by the same names, added up and never twice."""
 
 from datetime import UTC, datetime, timedelta
+from math import nan
 
 import pytest
 
-from pipelines.adapters.aws.metrics import CloudWatchMetrics
+from monitoring.alarms import Alarm, Measurements
+from monitoring.measures import Measure, measures
+from pipelines.adapters.aws.metrics import CloudWatchGauges, CloudWatchMetrics
+from pipelines.ports import Unavailable
 from pipelines.serving.metrics import Metrics
 from tests.cloud.emulator import Fault, misbehave
+from tests.conftest import NOW
 from tests.contract.conftest import connected
+from tests.unit.test_rendered import RENDERED
 
 pytestmark = pytest.mark.cloud
 
@@ -65,3 +71,26 @@ def test_what_is_left_is_sent_when_the_app_stops(sending):
     metrics.refused.labels("429").inc()
     sender.close()
     assert total("refused_requests_total", status="429") == 1
+
+
+def test_the_monitors_metrics_are_those_of_the_alarms_that_are_provisioned(new_cloud, made):
+    """Of each alarm on what the pipelines measure there is the very metric, and it is above its bound when raised."""
+    cloud = new_cloud()
+    measured = Measurements(as_of=NOW, model="m", version=1, predictions=9, coverage=0.5, quality={"bias": nan})
+    raised = [Alarm(name="label_coverage", reason="few", value=0.5, retrain=False)]
+    cloud.gauges.send("monitor", measures(measured, raised))
+    namespace, client = cloud.profile.stack.metrics, made.client("cloudwatch")
+    metrics = client.list_metrics(Namespace=namespace)["Metrics"]
+    there = {(one["MetricName"], *((each["Name"], each["Value"]) for each in one["Dimensions"])) for one in metrics}
+    assert ("monitored_predictions",) in there and ("label_coverage",) in there
+    assert not any(name == "model_quality" for name, *_ in there)  # a quality that cannot be told is not sent
+    for name, alarm in RENDERED.alarms.items():
+        assert (alarm.metric, *alarm.dimensions.items()) in there
+        value = added_up(made, namespace, alarm.metric, alarm.dimensions)
+        assert (value >= alarm.threshold) == (name == "label_coverage")
+
+
+def test_measures_that_cannot_be_sent_are_an_error_of_the_run(made, emulator):
+    misbehave(emulator, Fault("hangs_up", "", times=100))
+    with pytest.raises(Unavailable, match="CloudWatch cannot be reached"):
+        CloudWatchGauges(connected(made, "cloudwatch", 2), "n").send("monitor", [Measure("n", 1.0)])

@@ -6,21 +6,24 @@ import re
 from datetime import timedelta
 
 import boto3
+import pyarrow.parquet as pq
 import pytest
 from botocore.response import StreamingBody
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 from typer.testing import CliRunner
 
 from pipelines import PIPELINES
-from pipelines.adapters.aws.endpoint import Endpoint
-from pipelines.adapters.aws.executions import Executions, Outcome
+from pipelines.adapters.aws.endpoint import Endpoint, Health
+from pipelines.adapters.aws.executions import Executions
 from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
 from pipelines.feature import FeatureParams
 from pipelines.function import _platform, handler
+from pipelines.ports import Outcome
 from pipelines.spec import UserError
 from pipelines.spec.rendered import filled
-from tests.conftest import HISTORY, make_platform
+from tests.conftest import HISTORY, learn, make_platform, release
+from tests.contract.executions import keeps_its_promises
 from tests.unit.test_rendered import PLACES, RENDERED
 
 pytestmark = pytest.mark.cloud
@@ -60,6 +63,18 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
     cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
     assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
+
+
+def test_sagemaker_keeps_what_every_place_promises(cloud):
+    keeps_its_promises(cloud)
+
+
+def test_a_run_is_stopped(cloud, stubbed):
+    executions, sagemaker, _ = stubbed
+    asked = {"PipelineExecutionArn": "arn:of-the-execution", "ClientRequestToken": ANY}
+    sagemaker.add_response("stop_pipeline_execution", {"PipelineExecutionArn": "arn:of-the-execution"}, asked)
+    executions.cancel("days")
+    sagemaker.assert_no_pending_responses()
 
 
 def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
@@ -174,6 +189,57 @@ def test_a_run_is_started_from_a_laptop_followed_and_its_data_pulled(function, c
     assert 0 < here.tables.read("raw.parcels").num_rows < cloud.tables.read("raw.parcels").num_rows
 
 
+def test_status_shows_why_a_run_failed_with_the_end_of_its_log(function, cloud, monkeypatch):
+    feature = pipeline("feature")
+    cloud.runner.start(feature, DAYS, "days")
+    cloud.aws.executions.start(feature, "days")
+    told = CliRunner().invoke(app, ["status"]).output
+    assert "0 of 5 steps done, failed on SageMaker" in " ".join(told.split())
+    assert "SageMaker says Succeeded, but step feature/extract" in " ".join(told.split())
+    log = ("one", "two [x]", *"345678")
+    failed = Outcome("failed", "extract: AlgorithmError: out of memory", log)
+    monkeypatch.setattr(Executions, "outcome", lambda *_: failed)
+    told = CliRunner().invoke(app, ["status"]).output
+    assert "out of memory" in told and "  8\n" in told and "  two" not in told
+    (shown,) = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["runs"]
+    assert (shown["failed"], shown["log"]) == (failed.reason, list(log[-5:]))
+
+
+def test_a_day_is_predicted_for_by_a_job_and_brought_here(function, cloud, tmp_path):
+    """The emulator runs no job, so its step is run here; what comes is what this machine predicts by itself."""
+    release(cloud, learn(cloud))
+    invoke, output = CliRunner().invoke, tmp_path / "there.parquet"
+    given = ["predict", "--on", "aws", "--as-of", "2024-02-20"]
+    started = invoke(app, given)
+    assert started.exit_code == 0, started.output
+    (run_id,) = re.findall(r"started (batch-\S+) on SageMaker", started.output)
+    early = invoke(app, ["predict", "--on", "aws", "--run-id", run_id, "--output", str(output)])
+    assert "is not done; run it first" in str(early.exception)
+    cloud.runner.run(pipeline("batch"), run_id)
+    assert invoke(app, ["follow", "batch", "--run-id", run_id]).exit_code == 0
+    brought = invoke(app, ["predict", "--on", "aws", "--run-id", run_id, "--output", str(output)])
+    assert brought.exit_code == 0, brought.output
+    here = tmp_path / "here.parquet"
+    assert invoke(app, ["predict", "--as-of", "2024-02-20", "--output", str(here)]).exit_code == 0
+    assert pq.read_table(output).equals(pq.read_table(here))
+    assert pq.read_table(output).num_rows > 10
+    csv = tmp_path / "there.csv"
+    invoke(app, ["predict", "--on", "aws", "--run-id", run_id, "--output", str(csv)])
+    assert len(csv.read_text().splitlines()) == pq.read_table(output).num_rows + 1
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (["--on", "aws"], "on aws give --as-of DATE"),
+        (["--as-of", "2024-02-20"], "give --output FILE"),
+        (["--on", "aws", "--run-id", "none", "--output", "x.txt"], "ends in neither .csv nor .parquet"),
+    ],
+)
+def test_what_a_batch_needs_is_told(function, given, reason):
+    assert reason in str(CliRunner().invoke(app, ["predict", *given]).exception)
+
+
 def test_what_is_no_place_to_run_is_told(function):
     result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
     assert result.exit_code == 2
@@ -189,7 +255,56 @@ def endpoint():
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     runtime = boto3.Session(region_name="eu-west-1", **keys).client("sagemaker-runtime")
     with Stubber(runtime) as stub:
-        yield Endpoint(runtime, "parcels-dev"), stub
+        yield Endpoint(runtime, None, "parcels-dev"), stub
+
+
+@pytest.fixture
+def served(cloud, made):
+    """A platform on an environment with an endpoint, as the emulator keeps one."""
+    stack, sagemaker = cloud.profile.stack, made.client("sagemaker")
+    name = f"{stack.project}-dev"
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=stack.compute.role, PrimaryContainer={"Image": "image"})
+    variant = {"VariantName": "app", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
+    sagemaker.create_endpoint_config(EndpointConfigName=f"{name}-1", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-1")
+    made.publish(stack.model_copy(update={"endpoint": name}))
+    return cloud.changed({})
+
+
+def test_status_tells_how_the_endpoint_is_and_what_is_live(function, served):
+    health = served.aws.endpoint.health()
+    name = served.aws.stack.endpoint
+    assert (health.status, health.configuration, health.reason) == ("InService", f"{name}-1", "")
+    told = CliRunner().invoke(app, ["status"])
+    assert told.exit_code == 0, told.output
+    assert f"endpoint InService: 2 of 2 instances, configuration {name}-1" in told.output
+    shown = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["endpoint"]
+    assert (shown["instances"], shown["configuration"]) == ([2, 2], f"{name}-1")
+
+
+def test_an_update_that_failed_is_told_with_its_reason_and_the_configuration_that_stayed():
+    """The emulator updates no endpoint, so the answer is made to botocore's model."""
+    sagemaker = boto3.Session(region_name="eu-west-1").client("sagemaker")
+    with Stubber(sagemaker) as stub:
+        variant = {
+            "VariantName": "app",
+            "CurrentInstanceCount": 1,
+            "DesiredInstanceCount": 2,
+            "DeployedImages": [{"SpecifiedImage": "old"}],
+        }
+        answer = {
+            "EndpointName": "e",
+            "EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/e",
+            "EndpointConfigName": "e-1",
+            "EndpointStatus": "UpdateRollbackFailed",
+            "ProductionVariants": [variant],
+            "FailureReason": "no capacity",
+            "CreationTime": HISTORY,
+            "LastModifiedTime": HISTORY,
+        }
+        stub.add_response("describe_endpoint", answer, {"EndpointName": "e"})
+        health = Endpoint(None, sagemaker, "e").health()
+    assert health == Health("UpdateRollbackFailed", "e-1", "old", (1, 2), HISTORY, "no capacity")
 
 
 def test_an_endpoint_is_asked_as_the_app_is(endpoint):

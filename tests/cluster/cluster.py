@@ -2,7 +2,8 @@
 
 ``KUBECONFIG`` names the cluster, ``CLUSTER_HOST`` this machine as its pods call it, ``CLUSTER_BUILD`` the command that
 builds ``TAG DIR ARG…`` as ``docker build --tag`` does and leaves the image on the cluster's node, ``CLUSTER_BASE`` the
-base image, and ``CLUSTER_RESTART`` the command that restarts the node; make test-cluster says what is missing.
+base image, ``CLUSTER_PREPARE`` a command that opens volumes where the cluster makes them for root alone, and
+``CLUSTER_RESTART`` the command that restarts the node. With ``CLUSTER_KEEP`` the images of the run before are used.
 """
 
 import json
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parent.parent.parent
 HOST = os.environ.get("CLUSTER_HOST", "host.minikube.internal")
 BUILD = shlex.split(os.environ.get("CLUSTER_BUILD", ""))
 BASE = os.environ.get("CLUSTER_BASE", "python:3.11-slim-bookworm")
+KEEP = bool(os.environ.get("CLUSTER_KEEP"))
+PREPARE = os.environ.get("CLUSTER_PREPARE", "")
 RESTART = os.environ.get("CLUSTER_RESTART", "")
 
 
@@ -50,5 +53,7 @@ def image(name: str, file: str, **arguments: str) -> str:
 
 
 def _run(command: list[str]) -> None:
+    if KEEP:
+        return
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr[-2000:]}"

@@ -16,6 +16,7 @@ from pipelines.training import TrainingParams
 from tests.cluster.cluster import got, kubectl
 from tests.cluster.conftest import template
 from tests.conftest import HISTORY, NOW
+from tests.contract.executions import keeps_its_promises
 from tests.e2e.load import until
 
 pytestmark = pytest.mark.cluster
@@ -36,6 +37,10 @@ def outcome(platform, chosen, run_id):
 def ended(platform, chosen, run_id, seconds=180):
     until(lambda: outcome(platform, chosen, run_id).status != "executing", seconds)
     return outcome(platform, chosen, run_id)
+
+
+def test_jobs_keep_what_every_place_promises(environment):
+    keeps_its_promises(environment)
 
 
 def test_a_run_is_submitted_once_killed_resumed_and_believed_by_what_it_made(environment, namespace):
@@ -139,7 +144,7 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
 def test_what_the_cluster_lacks_is_told(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
-    with pytest.raises(UserError, match=r"no job-gpu\.json: it was not told of a GPU"):
+    with pytest.raises(UserError, match=r"no gpu.json: it was not told of a GPU"):
         platform.executions.start(TRAINING, "run", gpu=True)
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):

@@ -26,13 +26,16 @@ from pipelines.monitor import MonitorParams
 from pipelines.spec import AllAtOnce, CanaryStrategy, Variant
 from pipelines.training import TrainingParams
 from tests.cloud.emulator import VARIABLES, free_port
-from tests.cluster.cluster import BASE, HOST, RESTART, ROOT, built, got, image, kubectl
+from tests.cluster.cluster import BASE, HOST, PREPARE, RESTART, ROOT, built, got, image, kubectl
 from tests.cluster.memory import Watching
 from tests.conftest import HISTORY, NOW, make_platform
 from tests.e2e.load import until
 from tests.problems import parcels
 
-pytestmark = pytest.mark.cluster
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the emulator outlives its starter
+]
 
 DAY = timedelta(days=1)
 SINCE_STRIKE = parcels.STRIKE + 4 * DAY
@@ -70,7 +73,12 @@ def environment(given, tmp_path_factory):
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             patch.setenv(name, names.region)
         figures, began = Figures(), time.monotonic()
-        local.up(given, EMULATOR, seconds=600)
+        local.up(given, EMULATOR, seconds=0)
+        until(lambda: all(one["status"].get("phase") == "Bound" for one in got("pvc", "-n", names.prefix)["items"]), 60)
+        subprocess.run(PREPARE, shell=True, check=True)
+        for one in got("deployments", "-n", names.prefix)["items"]:
+            name = one["metadata"]["name"]
+            kubectl("rollout", "status", f"deployment/{name}", "-n", names.prefix, "--timeout=600s")
         figures["seconds from up to ready"] = round(time.monotonic() - began)
         home = tmp_path_factory.mktemp("here")
         platform = make_platform(home, profile="kubernetes", project=names.project, environment=names.environment)
@@ -282,7 +290,7 @@ def test_a_node_that_restarts_serves_again_and_knows_its_runs(environment):
     with forwarded(namespace, "mlflow", 5000) as url:
         listed = urllib3.request("POST", f"{url}/api/2.0/mlflow/registered-models/search", json={})
         found = urllib3.request("GET", f"{url}/api/2.0/mlflow/registered-models/search")
-    assert b"parcel" in listed.data + found.data
+    assert b"parcel" in listed.data + found.data, (listed.data, found.data)
 
 
 def _plain(table):

@@ -36,7 +36,7 @@ def test_the_app_serves_without_what_only_training_needs(released, tmp_path):
     environ = {**os.environ, **released.settings.variables(), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([python, "-m", "pipelines.cli", "serve", "--port", str(port)], cwd=ROOT, env=environ) as app:
         try:
-            retries = urllib3.Retry(total=60, backoff_factor=0.1, backoff_max=0.5)
+            retries = urllib3.Retry(total=300, backoff_factor=0.1, backoff_max=0.5)
             urllib3.PoolManager().request("GET", f"http://127.0.0.1:{port}/ping", retries=retries)
             reply = urllib3.request("POST", f"http://127.0.0.1:{port}/invocations", body=one(), retries=False)
             assert reply.status == 200, reply.data

@@ -7,7 +7,6 @@ import pytest
 from infra.config import Config, RealTime, Serverless, parse
 from infra.names import Names
 from infra.program import wanted
-from infra.quotas import quotas
 from pipelines.spec import UserError
 from tests.infra.environments import ACCOUNT, ANOTHER, REGION, STACKS, given, image, plan
 
@@ -54,6 +53,11 @@ def test_they_follow_from_cloud_toml_and_pyproject():
         ({"region": "cn-north-1"}, "China and GovCloud"),
         ({"training": {"spot": True, "warm_minutes": 10}}, "no spot instances warm"),
         ({"training": {"gpu_instance": "ml.m5.large"}}, "has no GPU"),
+        ({"readers": ["thing-dev-jobs"]}, "readers.0: String should match pattern"),
+        (
+            {"adopt": {"data": {"environment": "prod", "role": "arn:aws:iam::123456789012:role/thing-prod-jobs"}}},
+            "adopt.data.role: String should match",
+        ),
         ({"serving": {**REAL_TIME, "min_instances": 3, "max_instances": 2}}, "is more than max_instances"),
         ({"serving": {**SERVERLESS, "memory_mb": 3000}}, "memory_mb"),
         ({"serving": {**SERVERLESS, "instance": "ml.m5.large"}}, "instance: unknown key"),
@@ -87,13 +91,13 @@ def test_a_name_that_would_break_others_is_refused(project, reason):
 
 def test_quotas_are_what_jobs_and_an_update_of_the_endpoint_need():
     trained = {"gpu_instance": "ml.g5.xlarge", "instances": 2, "spot": True}
-    assert quotas(config(serving=REAL_TIME, training=trained)) == {
+    assert config(serving=REAL_TIME, training=trained).quotas == {
         "ml.m5.xlarge for spot training job usage": 2,
         "ml.g5.xlarge for spot training job usage": 2,
         "ml.m5.xlarge for processing job usage": 1,
         "ml.m5.large for endpoint usage": 4,
     }
-    assert quotas(config(training={"spot": False, "warm_minutes": 5}))["ml.m5.xlarge for training warm pool usage"] == 1
+    assert config(training={"spot": False, "warm_minutes": 5}).quotas["ml.m5.xlarge for training warm pool usage"] == 1
 
 
 def test_an_endpoint_is_one_of_two_kinds():

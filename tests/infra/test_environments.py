@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from infra.components.pipelines import definition
 from infra.names import Names
 from infra.recording import record
 from pipelines.spec import Stack, UserError
-from pipelines.spec.rendered import RenderedPipeline, filled
+from pipelines.spec.rendered import filled
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra
@@ -185,6 +184,18 @@ def test_alarms_call_people_and_those_of_the_endpoint_the_tick_as_well(resources
     assert one(resources, "Permission", "alarms").props["principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
 
 
+def test_the_end_of_a_search_of_this_environment_calls_the_function_and_no_other_does(resources):
+    rule = one(resources, "EventRule", "searched").props
+    pattern = json.loads(rule["eventPattern"])
+    (prefix,) = (each["prefix"] for each in pattern["detail"]["HyperParameterTuningJobName"])
+    environment = Stack.from_json(document(resources)).environment
+    assert (pattern["source"], prefix) == (["aws.sagemaker"], f"thing-{environment}-")
+    assert "Failed" not in pattern["detail"]["HyperParameterTuningJobStatus"]
+    target = one(resources, "EventTarget", "searched").props
+    assert target["deadLetterConfig"] and target["targetId"] == "function"
+    assert one(resources, "Permission", "searched").props["principal"] == "events.amazonaws.com"
+
+
 def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resources):
     pipeline = one(resources, "Pipeline", "training").props
     text = pipeline["pipelineDefinition"]
@@ -277,9 +288,8 @@ def test_what_is_adopted_is_not_made():
 def test_a_network_without_subnets_is_left_out_of_a_pipeline_and_one_with_them_stays():
     network = {"VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{groups}}"}}
     job = {"Steps": [{"Arguments": {"NetworkConfig": network, "VpcConfig": network["VpcConfig"], "RoleArn": "r"}}]}
-    rendered = RenderedPipeline(definition=job)
-    assert definition(rendered, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
-    inside = definition(rendered, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
+    assert filled(job, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}
+    inside = filled(job, {"subnets": ["s"], "groups": ["g"]})["Steps"][0]["Arguments"]
     assert inside["NetworkConfig"] == {"VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]}}
 
 

@@ -8,7 +8,8 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from infra.components.cost import stop_policy
 from infra.permissions import trust
-from tests.infra.environments import ACCOUNT, REGION, STACKS, environment, of
+from pipelines.spec import Stack
+from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, of, one
 
 pytestmark = pytest.mark.infra
 
@@ -35,6 +36,18 @@ CASES = [
     ("jobs", "dynamodb:DeleteTable", TABLE, False),
     ("jobs", "events:PutEvents", BUS, True),
     ("jobs", "sagemaker:CreateTrainingJob", JOB, True),
+    (
+        "jobs",
+        "sagemaker:CreateHyperParameterTuningJob",
+        JOB.replace("training-job/pipelines", "hyper-parameter-tuning-job/thing-dev"),
+        True,
+    ),
+    (
+        "jobs",
+        "sagemaker:CreateHyperParameterTuningJob",
+        JOB.replace("training-job/pipelines", "hyper-parameter-tuning-job/thing-prod"),
+        False,
+    ),
     ("jobs", "sagemaker:UpdateEndpoint", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/thing-dev", False),
     ("jobs", "iam:PassRole", f"{ROLE}jobs", True),
     ("jobs", "iam:PassRole", f"{ROLE}tick", False),
@@ -92,6 +105,88 @@ def resource(named):
 @pytest.mark.parametrize(("role", "action", "target", "may"), CASES)
 def test_a_role_may_do_what_it_needs_and_nothing_else(role, action, target, may):
     assert allowed([documents(environment("dev"))[role]], action, resource(target)) == may
+
+
+TRAINS = f"arn:aws:iam::{ACCOUNT}:role/thing-dev-jobs"
+LENT = {"environment": "prod", "role": f"arn:aws:iam::{ACCOUNT}:role/thing-prod-reader"}
+PROD_LAKE, PROD_STORE = LAKE.replace("dev", "prod"), STORE.replace("dev", "prod")
+READER = [
+    ("s3:GetObject", f"{PROD_LAKE}/tables/raw/flights/data/1.parquet", True),
+    ("glue:GetTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/thing_prod_raw/flights", True),
+    ("s3:GetObject", f"{PROD_STORE}/stack.json", True),
+    ("s3:PutObject", f"{PROD_LAKE}/tables/raw/flights/data/1.parquet", False),
+    ("s3:DeleteObject", f"{PROD_LAKE}/tables/raw/flights/data/1.parquet", False),
+    ("s3:GetObject", f"{PROD_LAKE}/tables/features/weather/data/1.parquet", False),
+    ("s3:GetObject", f"{PROD_LAKE}/queries/1.parquet", False),
+    ("s3:GetObject", f"{PROD_STORE}/models/ab/model.onnx", False),
+    ("s3:GetObject", f"{PROD_STORE}/predictions/prod/1.parquet", False),
+    ("s3:GetObject", f"{PROD_STORE}/releases/prod/000001.json", False),
+    ("glue:UpdateTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/thing_prod_raw/flights", False),
+    ("glue:GetTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/thing_prod_features/weather", False),
+    ("kms:GenerateDataKey", "*", False),
+    ("kms:Sign", "*", False),
+    ("sagemaker:StartPipelineExecution", PIPELINE.replace("dev", "prod"), False),
+    ("sts:AssumeRole", f"{ROLE}jobs", False),
+]
+
+
+@pytest.fixture(scope="module")
+def lending():
+    return changed("prod", readers=[TRAINS])
+
+
+@pytest.mark.parametrize(("action", "target", "may"), READER)
+def test_who_learns_from_production_may_read_its_raw_tables_and_nothing_else(lending, action, target, may):
+    assert allowed([documents(lending)["reader"]], action, target) == may
+
+
+def test_the_reader_of_production_is_taken_by_the_roles_that_are_named_and_no_service(lending):
+    role = one(lending, "Role", "reader").props
+    (statement,) = json.loads(role["assumeRolePolicy"])["Statement"]
+    assert statement["Principal"] == {"AWS": [TRAINS]}
+    assert role["permissionsBoundary"].endswith("policy/thing-boundary-prod")
+    assert [one for one in findings(documents(lending)["reader"]) if not _accepted(one)] == []
+
+
+def test_without_readers_there_is_no_such_role():
+    assert "reader" not in documents(environment("prod"))
+
+
+def test_the_jobs_of_the_environment_that_trains_may_take_that_role_alone():
+    training = changed("dev", adopt={"data": LENT})
+    jobs = documents(training)["jobs"]
+    assert allowed([jobs], "sts:AssumeRole", LENT["role"])
+    assert not allowed([jobs], "sts:AssumeRole", LENT["role"].replace("reader", "jobs"))
+    assert Stack.from_json(document(training)).lent.model_dump() == LENT
+    assert not allowed([documents(environment("dev"))["jobs"]], "sts:AssumeRole", LENT["role"])
+
+
+APP = {
+    "app": "Iv1.abc",
+    "installation": 7,
+    "repository": "team/fleet",
+    "key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/app",
+}
+
+
+def test_a_github_app_is_told_by_a_function_that_may_sign_with_its_key_and_little_else():
+    made = changed("dev", dispatch=APP)
+    (rule,) = [each for each in of(made, "EventRule") if each.name == "dispatch"]
+    assert json.loads(rule.props["eventPattern"]) == {"source": ["thing"], "detail-type": ["trigger"]}
+    function = one(made, "Function", "dispatch").props
+    assert function["imageConfig"]["commands"] == ["pipelines.dispatch.handler"] and not function.get("vpcConfig")
+    assert Stack.from_json(document(made)).dispatch.key == APP["key"]
+    may = documents(made)["dispatch"]
+    assert allowed([may], "kms:Sign", APP["key"]) and allowed([may], "s3:GetObject", f"{STORE}/stack.json")
+    assert not allowed([may], "s3:GetObject", f"{STORE}/models/ab/model.onnx")
+    assert not allowed([may], "kms:Sign", resource("signer"))
+    assert not allowed([may], "sagemaker:StartPipelineExecution", PIPELINE)
+    (dead,) = [each.props["policy"] for each in of(made, "QueuePolicy") if each.name == "dead"]
+    assert "rule/thing-dev/thing-dev-dispatch" in dead and "rule/thing-dev-searched" in dead
+
+
+def test_without_an_app_there_is_no_such_function():
+    assert [each.name for each in of(environment("dev"), "Function")] == ["tick"]
 
 
 def test_each_role_with_a_policy_of_its_own_is_asked():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from infra.program import ROOT
+from infra.program import ROOT, rendered
 from tests.infra.environments import environment
 
 pytestmark = pytest.mark.infra
@@ -18,3 +18,9 @@ def test_every_alarm_is_in_the_runbook(stack):
     assert len(alarms) > 5
     names = {one.props["name"].partition(f"-{stack}-")[2] for one in alarms}
     assert names <= HEADINGS
+
+
+def test_every_alarm_of_what_was_rendered_is_in_the_runbook():
+    found = rendered(ROOT / "infra/rendered")
+    assert len(found.pipelines) > 5
+    assert {*found.alarms, *(f"failed-{name.replace('_', '-')}" for name in found.pipelines)} <= HEADINGS

@@ -54,10 +54,52 @@ def test_a_training_job_leaves_its_step_s_output_as_its_model(platform, layout):
     assert not (root / "output").exists()
 
 
+@pytest.fixture
+def together(layout, monkeypatch):
+    """A job of two machines on which something else stands for torchrun; returns what it was asked for."""
+
+    def make(host, code):
+        root = layout(step="feature/extract", run_id="days")
+        hosts = {"current_host": host, "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0"}
+        (root / "input/config/resourceconfig.json").write_text(json.dumps(hosts))
+        monkeypatch.setattr(
+            container, "torchrun", lambda here, processes, command: [sys.executable, "-c", code, *command]
+        )
+        return root
+
+    return make
+
+
+STEP = "import sys; from pipelines.cli.__main__ import app; app(sys.argv[1:])"
+
+
+def test_the_machines_of_a_job_run_the_step_together_and_the_first_leaves_the_model(platform, together):
+    platform.runner.start(FEATURE, DAYS, "days")
+    root = together("algo-1", STEP)
+    container.train()
+    assert {path.name for path in (root / "model").iterdir()} == set(platform.runner.record("days", "extract").outputs)
+
+
+def test_another_machine_leaves_none(platform, together):
+    platform.runner.start(FEATURE, DAYS, "days")
+    root = together("algo-2", STEP)
+    container.train()
+    assert not (root / "model").exists()
+
+
+def test_a_process_that_is_killed_is_a_failure_of_the_job(platform, together):
+    platform.runner.start(FEATURE, DAYS, "days")
+    root = together("algo-1", "raise SystemExit(9)")
+    with pytest.raises(SystemExit):
+        container.train()
+    assert (root / "output/failure").read_text() == "a process ended with 9; see the log"
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
         ({}, "has no step and no run_id"),
+        ({"trial": "boosting"}, "has no run_id"),
         ({"step": "feature/fly", "run_id": "days"}, "has no step 'fly'"),
         ({"step": "feature/extract", "run_id": "none"}, "there is no run 'none'"),
         ({"step": "feature/validate", "run_id": "days"}, "needs extract first"),

@@ -17,7 +17,7 @@ from pipelines.doctor import State, cloud, examine
 from pipelines.doctor.maturity import WORKFLOWS, maturity
 from pipelines.doctor.quotas import quotas, wanted
 from pipelines.doctor.tools import TOOLS, Tool, tools
-from pipelines.spec import Cloud
+from pipelines.spec import Cloud, UserError
 from pipelines.spec.setup import Identities, Setup, setup_parameter
 from pipelines.spec.stack import parameter_name
 from tests.conftest import PROBLEMS, ROOT
@@ -244,7 +244,21 @@ def stacks(root):
 def test_what_the_stacks_need_is_read_from_their_files(tmp_path):
     assert wanted(tmp_path) == {}
     stacks(tmp_path)
-    assert wanted(tmp_path) == {"ml.g5.xlarge for spot training job usage": 2, "ml.m5.large for endpoint usage": 6}
+    assert wanted(tmp_path) == {
+        "ml.m5.xlarge for spot training job usage": 2,
+        "ml.g5.xlarge for spot training job usage": 2,
+        "ml.m5.xlarge for processing job usage": 1,
+        "ml.m5.large for endpoint usage": 6,
+    }
+
+
+def test_training_that_is_stated_wrongly_is_told(tmp_path):
+    stacks(tmp_path)
+    (tmp_path / "infra/Pulumi.dev.yaml").write_text(
+        "config:\n  infra:training: {gpu: ml.g5.xlarge}\n  infra:serving: {}\n"
+    )
+    with pytest.raises(UserError, match=r"Pulumi.dev.yaml: gpu: unknown key"):
+        wanted(tmp_path)
 
 
 def test_a_quota_that_is_too_low_is_found_with_the_command_that_raises_it(tmp_path):
@@ -253,7 +267,8 @@ def test_a_quota_that_is_too_low_is_found_with_the_command_that_raises_it(tmp_pa
         client = boto3.client(
             "service-quotas", endpoint_url=url, region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b"
         )
-        found = list(quotas(client, {**wanted(tmp_path), "ml.z9.huge for endpoint usage": 1}))
+        asked = {name: count for name, count in wanted(tmp_path).items() if "ml.m5.xlarge" not in name}
+        found = list(quotas(client, {**asked, "ml.z9.huge for endpoint usage": 1}))
     assert [f"{one.state.value}: {one.says}" for one in found] == [
         "todo: ml.g5.xlarge for spot training job usage: 0, and 2 are needed; 'aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code L-0 --desired-value 2' asks for it (hours to days)",
         "ok: ml.m5.large for endpoint usage: 8",

@@ -5,13 +5,21 @@ import pytest
 
 from pipelines.settings import Place, Settings, place, rank
 from pipelines.spec import UserError
-from pipelines.training.launch import torchrun
+from pipelines.training.launch import meeting, torchrun
 
 
 def test_a_sagemaker_job_tells_each_host_its_place(tmp_path):
     job = tmp_path / "resourceconfig.json"
     job.write_text(json.dumps({"current_host": "algo-10", "hosts": ["algo-2", "algo-10", "algo-1"]}))
     assert place(Settings(), {}, job) == Place(3, 2, "algo-1")
+
+
+def test_several_machines_meet_where_the_job_says(tmp_path):
+    job = tmp_path / "resourceconfig.json"
+    hosts = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0"}
+    job.write_text(json.dumps(hosts))
+    assert meeting(place(Settings(), {}, job)) == {"GLOO_SOCKET_IFNAME": "eth0", "NCCL_SOCKET_IFNAME": "eth0"}
+    assert "NCCL_SOCKET_IFNAME" not in meeting(place(Settings(), {}, tmp_path / "none"))
 
 
 def test_a_pod_of_an_indexed_job_has_its_number_in_the_environment(tmp_path):

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
@@ -66,6 +67,18 @@ def test_a_calm_window_is_measured_and_raises_nothing(served):
     assert measured.quality["roc_auc"] > 0.6  # most features are past their life: nothing was materialised meanwhile
     assert set(measured.drift) == set(served.problem.features)
     assert served.objects.read("monitoring/dev/2024-02-27T0000.json") == report.to_json()
+    assert shown(served)["alarm_raised"] == dict.fromkeys(("performance", "drift", "label_coverage"), 0)
+    assert shown(served)["feature_drift"] == measured.drift
+    assert shown(served)["monitored_predictions"] == {None: measured.predictions}
+
+
+def shown(platform):
+    """What Prometheus would read, by metric and the value of its label."""
+    found = {}
+    for family in text_string_to_metric_families((platform.home / "metrics/monitor.prom").read_text()):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[next(iter(sample.labels.values()), None)] = sample.value
+    return found
 
 
 def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, monkeypatch):
@@ -79,6 +92,8 @@ def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, 
     report = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "unlabelled")
     assert [alarm.name for alarm in report.alarms] == ["label_coverage"]
     assert served.events.receive() == []
+    assert shown(served)["alarm_raised"] == {"performance": 0, "drift": 0, "label_coverage": 1}
+    assert "model_quality" not in shown(served)
 
 
 def test_nothing_to_monitor_is_told(new_platform, released):

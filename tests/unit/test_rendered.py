@@ -10,11 +10,16 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
+from monitoring.alarms import Measurements
+from monitoring.measures import measures
 from pipelines import PIPELINES
 from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
-from pipelines.spec.rendered import Rendered, filled
+from pipelines.cli.cloud import alarms
+from pipelines.spec.rendered import Rendered, filled, training_places
+from pipelines.spec.stack import Training
 from tests.cloud.emulator import ROOT
+from tests.conftest import NOW
 
 RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
 REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
@@ -25,7 +30,7 @@ PLACES = {
     "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
     "bucket": "parcels-dev-store",
     "key": "arn:aws:kms:eu-west-1:123456789012:key/1",
-    "instance": "ml.m5.xlarge",
+    **training_places(Training()),
     "subnets": ["subnet-1"],
     "security_groups": ["sg-1"],
 }
@@ -45,9 +50,43 @@ def test_a_step_comes_after_all_that_it_takes(name):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_step_is_a_request_that_botocore_takes(name):
+@pytest.mark.parametrize("training", [Training(), Training(spot=False, warm_minutes=10)], ids=["spot", "warm"])
+def test_a_step_is_a_request_that_botocore_takes(name, training):
     for step in RENDERED.pipelines[name].definition["Steps"]:
-        assert problems(step) == []
+        assert problems(step, {**PLACES, **training_places(training)}) == []
+
+
+def trains(**training):
+    """The request of the training job of an environment."""
+    steps = {step["Name"]: step["Arguments"] for step in RENDERED.pipelines["training"].definition["Steps"]}
+    return filled(steps["train"], {**PLACES, **training_places(Training(**training))})
+
+
+def test_a_training_job_on_spot_is_waited_for_and_goes_on_from_its_checkpoints():
+    job = trains(max_hours=3)
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 10_800, "MaxWaitTimeInSeconds": 21_600}
+    assert "KeepAlivePeriodInSeconds" not in job["ResourceConfig"]
+    assert job["CheckpointConfig"]["LocalPath"] == job["Environment"]["RATCHET_CHECKPOINTS"]
+    assert job["CheckpointConfig"]["S3Uri"]["Std:Join"]["Values"][0] == "s3://parcels-dev-store/checkpoints"
+
+
+def test_one_that_is_not_on_spot_is_not_waited_for_and_its_instances_may_stay_warm():
+    job = trains(spot=False, warm_minutes=10)
+    assert job["EnableManagedSpotTraining"] is False
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 14_400}
+    assert job["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
+    assert "KeepAlivePeriodInSeconds" not in trains(spot=False)["ResourceConfig"]
+
+
+def test_the_alarms_that_are_committed_are_those_of_the_monitors():
+    assert RENDERED.alarms == alarms(), "run 'mlops render' and commit"
+
+
+def test_each_alarm_is_on_a_metric_that_the_monitors_send():
+    measured = Measurements(as_of=NOW, model="m", version=1)
+    sent = {(measure.name, *measure.labels.items()) for measure in measures(measured, [])}
+    assert {(alarm.metric, *alarm.dimensions.items()) for alarm in RENDERED.alarms.values()} <= sent
 
 
 def test_a_request_that_is_wrong_is_found():
@@ -57,18 +96,20 @@ def test_a_request_that_is_wrong_is_found():
     assert len(problems(step)) == 2
 
 
-def problems(step):
+def problems(step, places=PLACES):
     """What botocore's model of SageMaker finds wrong with a step's request, and places that nothing fills."""
     operation = REQUESTS[step["Type"]]
     model = boto3.session.Session(region_name="eu-west-1").client("sagemaker").meta.service_model
-    given = {**resolved(filled(step["Arguments"], PLACES)), operation.removeprefix("Create") + "Name": "job"}
+    given = {**resolved(filled(step["Arguments"], places)), operation.removeprefix("Create") + "Name": "job"}
     report = ParamValidator().validate(given, model.operation_model(operation).input_shape)
     errors = [line for line in report.generate_report().splitlines() if line]
     return errors + re.findall(r"\{\{.*?\}\}", json.dumps(given))
 
 
 def resolved(document):
-    """A request with texts for what SageMaker fills in when it runs."""
+    """A request with values for what SageMaker fills in when it runs."""
+    if document == {"Get": "Parameters.TrainingInstances"}:
+        return 2
     if isinstance(document, dict):
         return "text" if document.keys() & {"Get", "Std:Join"} else {k: resolved(v) for k, v in document.items()}
     return [resolved(item) for item in document] if isinstance(document, list) else document

@@ -44,6 +44,7 @@ def boundary(scope: Scope) -> Document:
                 roles,
                 {"ArnLike": {"iam:PolicyARN": policies}},
             ),
+            allow("ReadWhatIsLent", ["sts:AssumeRole"], [f"arn:aws:iam::*:role/{scope.home.project}-*-reader"]),
             allow("PullImages", ["ecr:Batch*", "ecr:GetDownloadUrlForLayer"], _repository(scope)),
             allow(
                 "Log",

@@ -35,9 +35,14 @@ def people_statements(person: Person, scopes: Iterable[Scope], trains: str) -> l
 
 
 def _experiments(scope: Scope) -> list[Statement]:
-    """Read features, query them, browse MLflow, start the pipelines that are there."""
-    objects = scope.owned("s3", "{name}-*/tables/*", "{name}-*/runs/*", "{name}-*/models/*", "{name}-*/reports/*")
+    """Read features, query them, browse MLflow, record runs of the pipelines that are there, start and follow them."""
+    kinds = ("tables/*", "runs/*", "models/*", "reports/*", "stack.json")
+    objects = scope.owned("s3", *(f"{{name}}-*/{kind}" for kind in kinds))
+    logs = [f"log-group:/aws/sagemaker/{kind}Jobs:*" for kind in ("Processing", "Training")]
     return [
+        allow("FindEnvironment", ["ssm:GetParameter"], scope.owned("ssm", "parameter/{path}/stack")),
+        allow("RecordRuns", ["s3:PutObject"], scope.owned("s3", "{name}-*/runs/*")),
+        allow("FollowRuns", ["logs:DescribeLogStreams", "logs:GetLogEvents"], scope.owned("logs", *logs)),
         allow("ListObjects", ["s3:GetBucketLocation", "s3:ListBucket"], scope.owned("s3", "{name}-*")),
         allow("ReadFeatures", ["s3:GetObject"], objects),
         allow("KeepQueryResults", ["s3:GetObject", "s3:PutObject"], scope.owned("s3", "{name}-*/athena/*")),

@@ -39,6 +39,10 @@ class JobsArgs:
     gpu: Gpu | None
 
 
+DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
+ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
+
+
 class Jobs(pulumi.ComponentResource):
     """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
 
@@ -70,15 +74,15 @@ class Jobs(pulumi.ComponentResource):
             },
             opts=child,
         )
-        for part, pipeline in sorted(args.pipelines.items()):
-            if pipeline.schedule:
-                name = part.replace("_", "-")
-                k8s.batch.v1.CronJob(
-                    name,
-                    metadata=metadata(names, "pipelines", name),
-                    spec=scheduled(plain, part, cron(pipeline.schedule)),
-                    opts=child,
-                )
+        stated = {part: one.schedule for part, one in args.pipelines.items() if one.schedule and part not in ATHENA}
+        for part, schedule in sorted({**stated, **DRAINED}.items()):
+            name = part.replace("_", "-")
+            k8s.batch.v1.CronJob(
+                name,
+                metadata=metadata(names, "pipelines", name),
+                spec=scheduled(plain, part, cron(schedule)),
+                opts=child,
+            )
         self.register_outputs({})
 
 

@@ -82,7 +82,7 @@ def app(names: Names, image: str, priority: str) -> Pod:
     return Pod(
         component="serving",
         image=image,
-        size=Size(cpu="250m", most_cpu="1", memory="768Mi", disk="256Mi"),
+        size=Size(cpu="250m", most_cpu="1", memory="512Mi", disk="256Mi"),
         command=("mlops", "serve", "--host", "0.0.0.0", "--port", str(PORT)),
         port=PORT,
         settings=True,

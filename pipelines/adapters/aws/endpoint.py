@@ -1,18 +1,53 @@
-"""The serving app behind a SageMaker endpoint, as its clients see it: by requests that the SDK signs."""
+"""The serving app behind a SageMaker endpoint: asked as its clients do, and looked at."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipelines.adapters.aws.clients import asking
 from pipelines.serving.client import App
+
+
+class Health(NamedTuple):
+    """How an endpoint is: its status, and the configuration that is live, which after a failed update is the old one.
+
+    Attributes:
+        image: that the live instances run; None where SageMaker names none.
+        instances: how many answer, and how many are wanted; None of a serverless endpoint.
+        reason: why it failed, when it did.
+    """
+
+    status: str
+    configuration: str
+    image: str | None
+    instances: tuple[int, int] | None
+    changed: datetime
+    reason: str = ""
 
 
 class Endpoint(App):
     """A client of an endpoint; a request is sent once, so that what fails is counted as a caller would see it."""
 
-    def __init__(self, runtime: Any, name: str) -> None:
+    def __init__(self, runtime: Any, sagemaker: Any, name: str) -> None:
         super().__init__(name)
-        self._runtime = runtime
+        self._runtime, self._sagemaker = runtime, sagemaker
+
+    def health(self) -> Health:
+        """Ask SageMaker how the endpoint is."""
+        with asking("SageMaker"):
+            found = self._sagemaker.describe_endpoint(EndpointName=self.url)
+        (variant,) = found.get("ProductionVariants") or [{}]
+        images = variant.get("DeployedImages") or [{}]
+        wanted = variant.get("DesiredInstanceCount")
+        return Health(
+            status=found["EndpointStatus"],
+            configuration=found["EndpointConfigName"],
+            image=images[0].get("SpecifiedImage"),
+            instances=None if wanted is None else (variant.get("CurrentInstanceCount", 0), wanted),
+            changed=found["LastModifiedTime"],
+            reason=found.get("FailureReason", ""),
+        )
 
     def _send(self, body: bytes) -> tuple[int, bytes]:
         try:

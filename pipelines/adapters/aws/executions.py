@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
@@ -18,18 +19,21 @@ class Executions:
     def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, prefix: str) -> None:
         self._sagemaker, self._logs, self._objects, self._prefix = sagemaker, logs, objects, prefix
 
-    def start(self, pipeline: Pipeline, run_id: str) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, given: Mapping[str, str] | None = None) -> str:
         """Start a run whose parameters are recorded, and return the ARN of its execution; at most one for each run.
+
+        ``given`` are parameters of the definition besides the run.
 
         Raises:
             UserError: when the environment has no such pipeline.
         """
         name = f"{self._prefix}-{pipeline.name.replace('_', '-')}"
+        parameters = {RUN_ID: run_id, **(given or {})}
         with asking("SageMaker"):
             try:
                 answer = self._sagemaker.start_pipeline_execution(
                     PipelineName=name,
-                    PipelineParameters=[{"Name": RUN_ID, "Value": run_id}],
+                    PipelineParameters=[{"Name": name, "Value": value} for name, value in parameters.items()],
                     ClientRequestToken=hashlib.sha256(f"{name} {run_id}".encode()).hexdigest(),
                 )
             except self._sagemaker.exceptions.ResourceNotFound:
@@ -37,6 +41,10 @@ class Executions:
         arn = str(answer["PipelineExecutionArn"])
         self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
         return arn
+
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run was started here."""
+        return self._objects.read(_key(run_id)) is not None
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
         """Return where a run stands. Only records of its steps, and what they made, count as success.

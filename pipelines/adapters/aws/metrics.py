@@ -1,22 +1,37 @@
-"""What the serving app counts, as CloudWatch metrics of the same names: each minute what was added to them.
+"""What the serving app counts and the monitors measure, as CloudWatch metrics of the names that Prometheus has.
 
 Prometheus scrapes totals and CloudWatch adds up, so counters and histograms are sent as differences; of several
-processes each sends its own. Metrics that could not be sent are part of the next difference.
+processes each sends its own, each minute. Metrics that could not be sent are part of the next difference.
 """
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
+from monitoring.measures import Measure
 from pipelines.adapters.aws.clients import asking
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 500  # metrics in a request, of which CloudWatch takes 1000 and a megabyte
 _TOTALS = ("_total", "_count", "_sum")
+
+
+class CloudWatchGauges:
+    """Implements :class:`pipelines.ports.Gauges`."""
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        self._client, self._namespace = client, namespace
+
+    def send(self, _work: str, measures: Iterable[Measure]) -> None:
+        """See the port."""
+        data = [_datum(measure.name, sorted(measure.labels.items()), measure.value) for measure in measures]
+        for first in range(0, len(data), _AT_ONCE):
+            with asking("CloudWatch"):
+                self._client.put_metric_data(Namespace=self._namespace, MetricData=data[first : first + _AT_ONCE])
 
 
 class _Sample(NamedTuple):
@@ -55,8 +70,7 @@ class CloudWatchMetrics:
     def _datum(self, sample: _Sample, value: float) -> dict[str, Any]:
         if sample.name.endswith(_TOTALS):
             value -= self._sent.get(sample, 0.0)
-        dimensions = [{"Name": name, "Value": text} for name, text in sample.labels if text]
-        return {"MetricName": sample.name, "Dimensions": dimensions, "Value": value}
+        return _datum(sample.name, sample.labels, value)
 
     def _run(self) -> None:
         while not self._closing.wait(self._seconds):
@@ -68,6 +82,11 @@ class CloudWatchMetrics:
             self.send()
         except Exception as error:  # serving outlives whatever its metrics do
             log.warning("metrics not sent reason=%s", error)
+
+
+def _datum(name: str, labels: Iterable[tuple[str, str]], value: float) -> dict[str, Any]:
+    dimensions = [{"Name": label, "Value": text} for label, text in labels if text]
+    return {"MetricName": name, "Dimensions": dimensions, "Value": value}
 
 
 def _samples(registry: CollectorRegistry) -> Iterator[tuple[_Sample, float]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from pipelines.adapters.aws.clients import client
+from pipelines.adapters.aws.clients import asking, client
 from pipelines.adapters.aws.document import read_stack
 from pipelines.adapters.aws.objects import S3Objects
 from pipelines.settings import Settings
@@ -18,11 +18,16 @@ from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from pipelines.adapters.aws.athena import Athena
     from pipelines.adapters.aws.endpoint import Endpoint
     from pipelines.adapters.aws.executions import Executions
+    from pipelines.adapters.aws.github_app import GitHubApp
+    from pipelines.adapters.aws.metrics import CloudWatchGauges
     from pipelines.adapters.aws.online import DynamoOnline
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
+    from pipelines.adapters.aws.tuning import TuningJobs
+    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
     from pipelines.tables import Tables
     from pipelines.tracking import NoTracking, Tracking
@@ -60,15 +65,22 @@ class Aws:
     @cached_property
     def tables(self) -> "Tables":
         """Iceberg tables on S3, their catalog in Glue; the bucket encrypts them by the stack's key."""
-        from pipelines.adapters.aws.catalog import glue_catalog
-        from pipelines.tables import Tables
+        return _tables(self.stack, self.client("glue"), self.client("glue", attempts=1), {})
 
-        s3 = {"s3.region": self.stack.region}
-        if self.stack.endpoint_url:
-            s3 |= {"s3.endpoint": self.stack.endpoint_url, "s3.force-virtual-addressing": "false"}
-        warehouse = f"s3://{self.stack.store.lake}/tables"
-        load = partial(glue_catalog, self.client("glue"), self.client("glue", attempts=1), warehouse, s3)
-        return Tables(load, f"{self.stack.features.catalog}_")
+    @cached_property
+    def lender(self) -> "Tables | None":
+        """The tables of the environment whose raw rows this one may read, by a role of that one that trusts ours."""
+        lent = self.stack.lent
+        if lent is None:
+            return None
+        with asking("STS"):
+            answer = self.client("sts").assume_role(RoleArn=lent.role, RoleSessionName=self.stack.environment)
+        keys = [answer["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+        session = boto3.Session(*keys, region_name=self._session.region_name)
+        stack = read_stack(session, self.project, lent.environment)
+        glue, glue_once = (client(session, "glue", stack.endpoint_url, attempts=attempts) for attempts in (18, 1))
+        names = ("s3.access-key-id", "s3.secret-access-key", "s3.session-token")
+        return _tables(stack, glue, glue_once, dict(zip(names, keys, strict=True)))
 
     @cached_property
     def online(self) -> "DynamoOnline":
@@ -98,12 +110,7 @@ class Aws:
     @cached_property
     def lookup(self) -> "Lookup":
         """Athena where the settings say so, else none: DuckDB joins on this machine."""
-        from pipelines.adapters.aws.athena import Athena
-
-        if self._settings.join == "duckdb":
-            return None
-        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
-        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables).lookup
+        return None if self._settings.join == "duckdb" else self._athena.lookup
 
     @cached_property
     def endpoint(self) -> "Endpoint":
@@ -112,7 +119,17 @@ class Aws:
 
         if self.stack.endpoint is None:
             raise UserError(f"{self.stack.environment!r} has no SageMaker endpoint; give the app's --url")
-        return Endpoint(self.client("sagemaker-runtime", attempts=1, seconds=60), self.stack.endpoint)
+        clients = self.client("sagemaker-runtime", attempts=1, seconds=60), self.client("sagemaker")
+        return Endpoint(*clients, self.stack.endpoint)
+
+    @cached_property
+    def github(self) -> "GitHubApp":
+        """The GitHub App that is told of triggers."""
+        from pipelines.adapters.aws.github_app import GitHubApp
+
+        if self.stack.dispatch is None:
+            raise UserError(f"{self.stack.environment!r} states no dispatch, so GitHub is told of nothing")
+        return GitHubApp(self.client("kms"), self.stack.dispatch)
 
     @cached_property
     def executions(self) -> "Executions":
@@ -121,6 +138,25 @@ class Aws:
 
         prefix = f"{self.stack.project}-{self.stack.environment}"
         return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
+
+    @cached_property
+    def gauges(self) -> "CloudWatchGauges":
+        """CloudWatch."""
+        from pipelines.adapters.aws.metrics import CloudWatchGauges
+
+        return CloudWatchGauges(self.client("cloudwatch"), self.stack.metrics)
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """Athena."""
+        return self._athena.maintain
+
+    @cached_property
+    def tuner(self) -> "TuningJobs":
+        """SageMaker tuning jobs."""
+        from pipelines.adapters.aws.tuning import TuningJobs
+
+        return TuningJobs(self.client("sagemaker"), self.objects, self.stack)
 
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":
@@ -142,9 +178,28 @@ class Aws:
         return client(self._session, service, self.stack.endpoint_url, attempts=attempts, seconds=seconds)
 
     @cached_property
+    def _athena(self) -> "Athena":
+        from pipelines.adapters.aws.athena import Athena
+
+        clients, features = (self.client("athena"), self.client("s3")), self.stack.features
+        return Athena(*clients, features.workgroup, self.stack.store.lake, self.tables)
+
+    @cached_property
     def _session(self) -> boto3.Session:
         """The SDK's own session, in its own region, or else in the one that ``cloud.toml`` states."""
         session = boto3.Session()
         if session.region_name:
             return session
         return boto3.Session(region_name=load_toml(self._root / "cloud.toml", Cloud).region)
+
+
+def _tables(stack: Stack, glue: Any, glue_once: Any, credentials: dict[str, str]) -> "Tables":
+    """Return an environment's tables; without credentials their files are read by those of this process."""
+    from pipelines.adapters.aws.catalog import glue_catalog
+    from pipelines.tables import Tables
+
+    s3 = {"s3.region": stack.region, **credentials}
+    if stack.endpoint_url:
+        s3 |= {"s3.endpoint": stack.endpoint_url, "s3.force-virtual-addressing": "false"}
+    load = partial(glue_catalog, glue, glue_once, f"s3://{stack.store.lake}/tables", s3)
+    return Tables(load, f"{stack.features.catalog}_")

@@ -90,7 +90,7 @@ class Jobs:
         self._delete(job)
 
     def templates(self) -> dict[str, str]:
-        """Return the manifests of Jobs that the stack offers: ``job.json``, and ``job-gpu.json`` where there are GPUs.
+        """Return the manifests of Jobs that the stack offers: ``job.json``, and ``gpu.json`` where there are GPUs.
 
         Raises:
             UserError: when there is no namespace of it, or no template.
@@ -125,7 +125,7 @@ class Jobs:
         return Outcome("failed", reason, log)
 
     def _template(self, gpu: bool) -> dict[str, Any]:
-        key, found = "job-gpu.json" if gpu else "job.json", self.templates()
+        key, found = "gpu.json" if gpu else "job.json", self.templates()
         if key not in found:
             raise UserError(f"this cluster's stack has no {key}: it was not told of a GPU")
         return json.loads(found[key])  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from pipelines.adapters.kubernetes.executions import Jobs
+    from pipelines.training.tuning import NoTuner
 
 
 class Kubernetes(Aws):
@@ -35,6 +36,17 @@ class Kubernetes(Aws):
         from pipelines.adapters.kubernetes.executions import Jobs
 
         return Jobs(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
+
+    @cached_property
+    def upkeep(self) -> None:
+        """None: an emulator has no Athena."""
+
+    @cached_property
+    def tuner(self) -> "NoTuner":  # type: ignore[override]
+        """None: 'mlops sweep' makes the trials itself."""
+        from pipelines.training.tuning import NoTuner
+
+        return NoTuner()
 
     def watch(self, _registry: "CollectorRegistry") -> Callable[[], None]:
         """Do nothing: Prometheus asks for what the serving app counts."""

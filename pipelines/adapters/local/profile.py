@@ -11,11 +11,13 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from pipelines.adapters.local.gauges import TextGauges
     from pipelines.adapters.local.online import SqliteOnline
     from pipelines.adapters.local.queue import SqliteQueue
     from pipelines.adapters.local.signer import FileSigner
     from pipelines.tables import Tables
     from pipelines.tracking import Tracking
+    from pipelines.training.tuning import NoTuner
 
 
 class Local:
@@ -35,6 +37,10 @@ class Local:
         from pipelines.tables import Tables
 
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
+
+    @cached_property
+    def lender(self) -> None:
+        """None: raw rows come from the problem's source."""
 
     @cached_property
     def online(self) -> "SqliteOnline":
@@ -64,6 +70,24 @@ class Local:
     def watch(self, _registry: object) -> Callable[[], None]:
         """Do nothing: Prometheus asks for what the serving app counts."""
         return lambda: None
+
+    @cached_property
+    def gauges(self) -> "TextGauges":
+        """A text file, in Prometheus' format."""
+        from pipelines.adapters.local.gauges import TextGauges
+
+        return TextGauges(self.home / "metrics")
+
+    @cached_property
+    def upkeep(self) -> None:
+        """None: tables in files are left as they are."""
+
+    @cached_property
+    def tuner(self) -> "NoTuner":
+        """None: 'mlops sweep' makes the trials itself."""
+        from pipelines.training.tuning import NoTuner
+
+        return NoTuner()
 
     @cached_property
     def tracking(self) -> "Tracking":

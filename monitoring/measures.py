@@ -1,0 +1,45 @@
+"""What the monitors measured, as the metrics that Prometheus and CloudWatch have: one name for a thing everywhere."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from monitoring.alarms import Alarm, Measurements
+
+RAISED = "alarm_raised"
+"""1 while an alarm is raised, and 0 else, by the label ``alarm``."""
+
+ALARMS = {
+    "performance": "The champion's quality left its bounds on the labels that have come.",
+    "drift": "More features than allowed have moved since the champion was trained.",
+    "label_coverage": "Too few of the labels that are due have come, so that quality is not known.",
+}
+"""The alarms of :mod:`monitoring.alarms`, by what their names begin with, and what they mean."""
+
+
+class Measure(NamedTuple):
+    """A value by name and labels."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str] = {}
+
+
+def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
+    """Return what was measured, without what cannot be told yet, and whether each alarm is raised."""
+    kinds = {alarm.name.partition(".")[0] for alarm in raised}
+    coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
+    found = [
+        Measure("monitored_predictions", measured.predictions),
+        Measure("monitored_labels", measured.labels),
+        *coverage,
+        *_each("model_quality", "metric", measured.quality),
+        *_each("feature_drift", "feature", measured.drift),
+        *_each("feature_missing_share", "feature", measured.missing),
+        *(Measure(RAISED, float(kind in kinds), {"alarm": kind}) for kind in ALARMS),
+    ]
+    return [measure for measure in found if math.isfinite(measure.value)]
+
+
+def _each(name: str, label: str, values: Mapping[str, float]) -> Iterator[Measure]:
+    return (Measure(name, value, {label: key}) for key, value in values.items())

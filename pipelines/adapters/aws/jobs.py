@@ -1,0 +1,96 @@
+"""Requests of SageMaker's jobs, each of which runs the image; what differs between environments is a place to fill.
+
+A pipeline's definition leaves the places to the stack (:mod:`pipelines.spec.rendered`); a job that is started by itself
+fills them from the stack's document.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.settings import PREFIX
+from pipelines.spec import Stack
+from pipelines.spec.rendered import training_places
+
+CHECKPOINTS = "/opt/ml/checkpoints"  # what SageMaker keeps in the store, and brings back when a job goes on
+
+_HOUR = 3600
+_ENVIRONMENT = {
+    f"{PREFIX}PROFILE": "aws",
+    f"{PREFIX}PROJECT": "{{project}}",
+    f"{PREFIX}ENVIRONMENT": "{{environment}}",
+}
+_NETWORK = {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{security_groups}}"}
+
+
+def processing_job(entrypoint: list[str], arguments: list[Any]) -> dict[str, Any]:
+    """Return what CreateProcessingJob takes besides a name."""
+    return {
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceType": "{{instance}}", "InstanceCount": 1, "VolumeSizeInGB": 30}
+        },
+        "AppSpecification": {
+            "ImageUri": "{{image}}",
+            "ContainerEntrypoint": entrypoint,
+            "ContainerArguments": arguments,
+        },
+        "RoleArn": "{{role}}",
+        "Environment": _ENVIRONMENT,
+        "NetworkConfig": {"VpcConfig": _NETWORK},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 4 * _HOUR},
+    }
+
+
+def training_job(hyperparameters: Mapping[str, Any], checkpoints: Any, instance: Any, instances: Any) -> dict[str, Any]:
+    """Return what CreateTrainingJob takes besides a name.
+
+    What a job on spot instances had reached when they were taken away lies under ``checkpoints`` in the store, from
+    where its successor goes on. Instances that stay warm are those of a job that is not on spot.
+    """
+    return {
+        "AlgorithmSpecification": {
+            "TrainingImage": "{{image}}",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["train"],
+        },
+        "HyperParameters": dict(hyperparameters),
+        "RoleArn": "{{role}}",
+        "OutputDataConfig": {"S3OutputPath": "s3://{{bucket}}/jobs", "KmsKeyId": "{{key}}"},
+        "CheckpointConfig": {"S3Uri": checkpoints, "LocalPath": CHECKPOINTS},
+        "ResourceConfig": {
+            "InstanceType": instance,
+            "InstanceCount": instances,
+            "VolumeSizeInGB": 50,
+            "KeepAlivePeriodInSeconds": "{{keep_alive_seconds}}",
+        },
+        "EnableManagedSpotTraining": "{{spot}}",
+        "RetryStrategy": {"MaximumRetryAttempts": 3},
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": "{{max_seconds}}",
+            "MaxWaitTimeInSeconds": "{{max_wait_seconds}}",
+        },
+        "Environment": {**_ENVIRONMENT, f"{PREFIX}CHECKPOINTS": CHECKPOINTS},
+        "VpcConfig": _NETWORK,
+    }
+
+
+def places(stack: Stack) -> dict[str, Any]:
+    """Return what fills the places of a job in an environment."""
+    return {
+        "project": stack.project,
+        "environment": stack.environment,
+        "image": stack.compute.image,
+        "role": stack.compute.role,
+        "bucket": stack.store.bucket,
+        "key": stack.store.key,
+        **training_places(stack.compute.training),
+        "subnets": list(stack.compute.subnets),
+        "security_groups": list(stack.compute.security_groups),
+    }
+
+
+def machines(stack: Stack, networks: bool) -> tuple[str, int]:
+    """Return the type and the number of a training job's instances: networks alone use a GPU, or several together."""
+    training = stack.compute.training
+    if not networks:
+        return training.instance, 1
+    return training.gpu_instance or training.instance, training.instances

@@ -1,0 +1,57 @@
+"""The search pipeline, for a cluster that makes the trials: pin → extract → prepare → tune.
+
+``tune`` starts a tuning job and waits for nothing. Each of its jobs makes a trial (:mod:`pipelines.training.trial`);
+when it ends, an event has the training pipeline run with the best settings, and its gates judge the candidate.
+"""
+
+from typing import Protocol
+
+from pydantic import Field
+
+from pipelines.spec import Pipeline, Problem, RunInfo, Statement, Strict, UserError
+from pipelines.training import TrainingParams
+from pipelines.training.extract import extract, pin
+from pipelines.training.prepare import prepare
+
+
+class Tuner(Protocol):
+    """What has trials made."""
+
+    def start(self, run_id: str, statement: Statement, estimator: str, workers: int) -> str:
+        """Have the trials of a search made, and return the name of what makes them; at most once for each run."""
+
+
+class NoTuner:
+    """Where trials are made by whoever asks for them."""
+
+    def start(self, run_id: str, statement: Statement, estimator: str, workers: int) -> str:  # noqa: ARG002
+        """Refuse: see :class:`Tuner`."""
+        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
+
+
+class SearchParams(TrainingParams):
+    """What a search may know, whose settings it searches (the one of ``estimators``), and how many trials at once."""
+
+    workers: int = Field(default=1, ge=1)
+
+
+class Search(Strict):
+    """A search that is under way."""
+
+    estimator: str
+    job: str
+
+
+def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner) -> Search:
+    """Start the tuning job.
+
+    Raises:
+        UserError: when there is not one estimator to search for, or the problem states no search for it.
+    """
+    if len(params.estimators) != 1:
+        raise UserError("a search is for one estimator, such as --set estimators='[\"gradient_boosting\"]'")
+    (estimator,) = params.estimators
+    return Search(estimator=estimator, job=tuner.start(run.run_id, problem.statement, estimator, params.workers))
+
+
+PIPELINE = Pipeline("search", SearchParams, pinned=pin, frame=extract, split=prepare, searched=tune)
