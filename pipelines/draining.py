@@ -9,6 +9,7 @@ from pipelines.bootstrap import Platform, pipeline
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
 from pipelines.continuous_training.decide import decisions
 from pipelines.spec import Strict, UserError
+from pipelines.starting import start_elsewhere
 from pipelines.training import TrainingParams
 
 
@@ -84,7 +85,7 @@ def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:
     """Start the training that was decided on, under the run id by which ``retrain`` finds it done later."""
     training, own = pipeline("training"), f"{run_id}-training"
     platform.runner.start(training, TrainingParams(as_of=decision.at, reason=decision.reason), own)
-    name = platform.executions.start(training, own)
+    name = start_elsewhere(platform, training, own)
     return Drained(run_id=run_id, says=f"training started as {name}: {decision.reason}")
 
 

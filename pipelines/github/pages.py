@@ -71,7 +71,7 @@ flowchart LR
 ## Cost
 
 The training's steps took {{ "%.0f" | format(seconds) }} s\
-{{ ", about %.2f %s at %s an hour" | format(seconds / 3600 * price, currency, price) if price }}.
+{{ ", about %.2g %s at %s an hour" | format(seconds / 3600 * price, currency, price) if price }}.
 
 <details><summary>Model card</summary>
 

@@ -168,13 +168,13 @@ def test_a_training_that_failed_is_decided_on_anew(platform, manifest, monkeypat
     assert drain(platform, NOW + DAY, None).run_id == "continuous_training-dev-000002"
 
 
-def test_draining_on_aws_starts_the_training_and_leaves_it_to_itself(platform, manifest, monkeypatch):
-    """The execution on SageMaker stands for itself here: what is tested is what is asked of it, and when."""
+def test_draining_elsewhere_starts_the_training_and_leaves_it_to_itself(platform, manifest, monkeypatch):
+    """What executes is a stand-in here: what is tested is what is asked of it, and when."""
     asked = Executed()
     monkeypatch.setitem(platform.__dict__, "launch", registered(platform, manifest))
     monkeypatch.setitem(platform.__dict__, "executions", asked)
     _ = platform.profile  # the stores are still those of this machine
-    monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "aws"}))
+    monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "kubernetes"}))
     platform.events.send(ALARM.to_json())
     started = drain(platform, NOW, None)
     assert started.says == "training started as an-execution: performance.bias: too high"
