@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 STAMP := .venv/.synced
 ALL := .venv/.synced-all
 # Programs of Go that no package of Python brings, with their versions.
-TOOLS := $(CURDIR)/.tools
+TOOLS ?= $(CURDIR)/.tools
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 ACT := github.com/nektos/act@v0.2.89
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
@@ -45,7 +45,7 @@ test-roles: $(ALL) ## Ask a simulator of IAM, fetched by npm, what each role on 
 test-infra: $(ALL) ## Run the tests of the environments on AWS, without AWS (a minute or two)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
-infra-docs: $(STAMP) ## Write the diagrams and the cost table in docs/aws.md from what the program registers
+infra-docs: $(STAMP) ## Write the diagrams and the cost table in the docs from what the programs register
 	@$(RUN) python -m infra.docs
 
 local-up: $(ALL) ## Make the local environment: a Kubernetes cluster and an emulator of AWS (ARGS="--set context=kind-kind")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from infra.resource import Resource
 
 _COMPONENT = "mlops:infra:"
-_LEFT_OUT = {"Environment"}
+_LEFT_OUT = {"Environment", "LocalEnvironment"}
 
 
 def mermaid(resources: Sequence[Resource]) -> str:

@@ -1,5 +1,6 @@
-"""Writes into ``docs/aws.md`` what follows from the program: the cost of each environment, and its diagram."""
+"""Writes into the docs what follows from the program: the cost of each environment on AWS, and every diagram."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 from infra.config import Config
 from infra.diagram import mermaid
 from infra.estimate import Assumed, idle, million_predictions, prices, training_run
-from infra.program import NAMESPACE, ROOT, stated, wanted
+from infra.local.secrets import fresh
+from infra.program import LOCAL, NAMESPACE, ROOT, stated, wanted, wanted_local
 from infra.recording import record
 from infra.resource import Resource
 
 STACKS = ("dev", "staging", "prod")
 PAGE = ROOT / "docs/aws.md"
+LOCAL_PAGE = ROOT / "docs/local-monitoring.md"
 _ACCOUNT = "123456789012"
 
 
@@ -61,13 +64,24 @@ def written(text: str, blocks: dict[str, str]) -> str:
 def page(text: str) -> str:
     """Return the page with the blocks as they follow from the program now."""
     stacks = [(name, *example(name)) for name in STACKS]
-    diagrams = {name: f"```mermaid\n{mermaid(resources)}\n```" for name, _, resources in stacks}
+    diagrams = {name: _drawn(resources) for name, _, resources in stacks}
     return written(text, {"cost": cost_table(stacks), **diagrams})
 
 
-def main(path: Path = PAGE) -> None:
-    """Write the page anew."""
+def local_page(text: str) -> str:
+    """Return the page of the local environment, likewise."""
+    given = {**stated(LOCAL), f"{NAMESPACE}secrets": json.dumps(fresh())}
+    return written(text, {"local": _drawn(record(wanted_local(given, project="project")))})
+
+
+def _drawn(resources: list[Resource]) -> str:
+    return f"```mermaid\n{mermaid(resources)}\n```"
+
+
+def main(path: Path = PAGE, local: Path = LOCAL_PAGE) -> None:
+    """Write the pages anew."""
     path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
+    local.write_text(local_page(local.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pulumi
+
 from infra.names import Names
 
 PART_OF = "app.kubernetes.io/part-of"
@@ -31,6 +33,11 @@ def selector(names: Names, *components: str) -> dict[str, Any]:
         return {"matchLabels": {PART_OF: names.project, COMPONENT: components[0]}}
     chosen = {"key": COMPONENT, "operator": "In", "values": list(components)}
     return {"matchLabels": {PART_OF: names.project}, "matchExpressions": [chosen]}
+
+
+def within(component: pulumi.ComponentResource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Return the options of a component's objects, which wait for what it depends on: Pulumi has only itself wait."""
+    return pulumi.ResourceOptions(parent=component, depends_on=opts.depends_on if opts else None)
 
 
 def host(names: Names, service: str) -> str:

@@ -41,10 +41,11 @@ def start(url: str, account: str, folder: Path) -> bool:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
     _number(folder).write_text(str(server.pid))
     for _ in range(240):
-        if answers(url):
-            return True
         if server.poll() is not None:
             break
+        if answers(url):
+            server.returncode = 0  # it outlives this process, which need not wait for it
+            return True
         time.sleep(0.25)
     raise UserError(f"no emulator answers at {url}, and moto does not start: {folder / 'emulator.log'} says why")
 

@@ -70,12 +70,12 @@ GRAPHS = (
     Graph("Ticks of the release a minute", {"{{outcome}}": "60 * sum by (outcome) (rate(release_ticks_total{}[5m]))"}),
     Graph("Pipelines whose latest run failed", {"{{pipeline}}": "max by (pipeline) (run_failed{})"}),
     Graph("Quality of the champion", {"{{metric}}": "max by (metric) (model_quality{})"}),
-    Graph("Drift (PSI), the five largest", {"{{feature}}": "topk(5, max by (feature) (model_drift{}))"}),
+    Graph("Drift (PSI), the five largest", {"{{feature}}": "topk(5, max by (feature) (feature_drift{}))"}),
     Graph(
         "Labels",
         {
-            "share of those due": "max(model_label_coverage{})",
-            "age of the look, days": "(time() - max(model_measured_timestamp_seconds{})) / 86400",
+            "share of those due": "max(label_coverage{})",
+            "age of the look, days": "(time() - max(monitored_timestamp_seconds{})) / 86400",
         },
     ),
 )  # fmt: skip

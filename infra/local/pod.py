@@ -135,7 +135,7 @@ def probe(path: str, port: int, *, period: int, failures: int) -> dict[str, Any]
 
 
 def probes(path: str, port: int) -> dict[str, Any]:
-    """Return the probes of a server: four minutes to start, taken out after 10 s without an answer, ended after 60 s."""
+    """Return the probes of a server: four minutes to start, then taken out after 10 s of silence, ended after 60 s."""
     return {
         "startupProbe": probe(path, port, period=2, failures=120),
         "readinessProbe": probe(path, port, period=5, failures=2),

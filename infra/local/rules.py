@@ -26,14 +26,14 @@ EXPRESSIONS = {
     "tick-missing": "sum(increase(release_ticks_total{{}}[{minutes}m])) or vector(0)",
     "events-dead": 'max(queue_messages{{state="dead"}})',
     "events-waiting": "max(queue_waiting_seconds{{}})",
-    "performance": 'max by (alarm, retrain) (model_alarm{{alarm=~"performance[.].*"}})',
-    "drift": 'max by (alarm, retrain) (model_alarm{{alarm="drift"}})',
-    "label_coverage": 'max by (alarm, retrain) (model_alarm{{alarm="label_coverage"}})',
 }
 """By alarm: what Prometheus compares with the bound."""
 
 NOT_HERE = {"operations-waiting": "a queue that only workflows on GitHub poll"}
 """Alarms of AWS that make no sense here."""
+
+RETRAIN = ("drift", "performance")
+"""Alarms that a new model could help with: the watch makes an event of each."""
 
 _STATISTICS = {
     "Average": "avg(avg_over_time({metric}[{minutes}m]))",
@@ -52,8 +52,7 @@ def bounds(names: Names, rendered: Rendered) -> dict[str, list[Bound]]:
         "events": [one for one in events.bounds(names) if one.name not in NOT_HERE],
         "project": monitors.measured(names, rendered),
     }
-    of_aws["endpoint"].append(missing(names))
-    return {**of_aws, "model": model(names)}
+    return {**of_aws, "local": [missing(names)]}
 
 
 def missing(names: Names) -> Bound:
@@ -62,19 +61,6 @@ def missing(names: Names) -> Bound:
         "endpoint-missing", names.metrics, "up", {}, "Minimum", "<", 1, 1, "No pod of the serving app answers.",
         periods=2,
     )  # fmt: skip
-
-
-def model(names: Names) -> list[Bound]:
-    """Return the alarms that the latest look at the model raised; ``mlops monitor`` knows their bounds."""
-    meanings = {
-        "performance": "A metric of the champion left its bound.",
-        "drift": "The features have moved since training.",
-        "label_coverage": "Labels that are due do not come.",
-    }
-    return [
-        Bound(name, names.metrics, "model_alarm", {}, "Maximum", ">", 0, 1, meaning)
-        for name, meaning in meanings.items()
-    ]
 
 
 def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
@@ -88,13 +74,13 @@ def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
 
 
 def rule(bound: Bound, names: Names, rendered: Rendered) -> dict[str, Any]:
-    """Return the rule of a bound; its ``for`` is how long CloudWatch would look before it calls."""
+    """Return the rule of a bound, which is held over each period and has to be left for all of them in a row."""
     expression = f"({read(bound, rendered)}) {bound.comparison} {bound.threshold:g}"
     return {
         "alert": bound.name,
         "expr": expression,
-        "for": f"{bound.minutes * bound.periods}m",
-        "labels": {"environment": names.environment},
+        "for": f"{bound.minutes * (bound.periods - 1)}m",
+        "labels": {"environment": names.environment, "retrain": str(bound.name in RETRAIN).lower()},
         "annotations": {
             "summary": bound.meaning,
             "runbook": f"docs/runbook.md#{bound.name}",

@@ -6,6 +6,7 @@ from pipelines.spec import UserError
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) \*\)")
+_DAYS = re.compile(r"[A-Z]{3}(-[A-Z]{3})?")
 _PLAIN = re.compile(r"[0-9*,/-]+")
 
 
@@ -29,8 +30,8 @@ def cron(expression: str) -> str:
         minute, hour, day, month, weekday = fields.groups()
         day, weekday = ("*" if field == "?" else field for field in (day, weekday))
         plain = all(_PLAIN.fullmatch(field) for field in (minute, hour, day, month))
-        if plain and weekday == "*":
-            return f"{minute} {hour} {day} {month} *"
+        if plain and (weekday == "*" or _DAYS.fullmatch(weekday)):
+            return f"{minute} {hour} {day} {month} {weekday}"
         if plain and re.fullmatch(r"[1-7]", weekday):  # EventBridge counts from Sunday as 1, cron from Sunday as 0
             return f"{minute} {hour} {day} {month} {int(weekday) - 1}"
     raise UserError(f"the schedule {expression} cannot be said to cron: state it in other terms, then 'mlops render'")

@@ -57,8 +57,9 @@ def run(
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
 
-    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training; as_of and manual of
-    continuous_training; as_of of monitor. Moments are days or ISO times in UTC; as_of is now unless given.
+    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training and search; as_of and
+    manual of continuous_training; as_of of monitor; as_of and model of batch; none of maintenance.
+    Moments are days or ISO times in UTC; as_of is now unless given.
     """
     from pipelines.bootstrap import pipeline
     from pipelines.starting import parameters

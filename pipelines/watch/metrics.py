@@ -1,7 +1,7 @@
 """What Prometheus reads of an environment: how the latest look at the model went, its runs, and the queue.
 
 All of it is read from the stores when it is asked for, so that nothing has to be pushed, and nothing that is no more
-stays. Names are the same as on AWS.
+stays. Names are the same everywhere (``monitoring/measures.py``).
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from monitoring.measures import Measure, measures
 from pipelines import PIPELINES
 from pipelines.history import run_summary
 from pipelines.monitor import MonitorReport
@@ -67,23 +68,10 @@ class Stores:
         if not keys:
             return
         report = MonitorReport.from_json(self._objects.read(keys[-1]) or b"")
-        measured = report.measured
-        alarm = Gauge("model_alarm", "An alarm that the latest look raised.", ["alarm", "retrain"], registry=registry)
-        for one in report.alarms:
-            alarm.labels(one.name, str(one.retrain).lower()).set(1)
-        for name, label, about, values in (
-            ("model_quality", "metric", "A metric of the champion on the labels that have come.", measured.quality),
-            ("model_drift", "feature", "The population stability index of a feature.", measured.drift),
-            ("model_missing_share", "feature", "The share of a feature's values that was missing.", measured.missing),
-        ):
-            gauge = Gauge(name, about, [label], registry=registry)
-            for of, value in values.items():
-                gauge.labels(of).set(value)
-        for name, about, number in (
-            ("model_measured_timestamp_seconds", "The moment of the latest look.", measured.as_of.timestamp()),
-            ("model_predictions", "Predictions in the window of the latest look.", measured.predictions),
-            ("model_labels", "Labels known of them.", measured.labels),
-            ("model_label_coverage", "The share labelled of those due.", measured.coverage),
-        ):
-            if number is not None:
-                Gauge(name, about, registry=registry).set(number)
+        moment = Measure("monitored_timestamp_seconds", report.measured.as_of.timestamp())
+        gauges: dict[str, Gauge] = {}
+        for one in (*measures(report.measured, report.alarms), moment):
+            if one.name not in gauges:
+                about = "Of the latest look at the model."
+                gauges[one.name] = Gauge(one.name, about, list(one.labels), registry=registry)
+            (gauges[one.name].labels(**one.labels) if one.labels else gauges[one.name]).set(one.value)

@@ -1,6 +1,7 @@
 """The GitHub side by plan: what is enforced, what is asked for in vain, and what is said about it."""
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -63,6 +64,15 @@ def test_workflows_are_told_the_order_of_promotion(run_program):
 def test_workflows_are_told_what_the_plan_offers(given, scanning, attestations, run_program):
     shared = {one["variableName"]: one["value"] for one in run_program(program(**given)).of(SHARED).values()}
     assert (shared["CODE_SCANNING"], shared["ATTESTATIONS"]) == (scanning, attestations)
+
+
+def test_each_variable_that_a_workflow_reads_is_one_that_it_is_told_or_that_a_person_sets(run_program):
+    found = run_program(program())
+    told = {one["variableName"] for kind in (VARIABLE, SHARED) for one in found.of(kind).values()}
+    text = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
+    by_environment = {f"{name}_DEV" for name in re.findall(r"vars\[format\('([A-Z_]+)_\{0\}'", text)}
+    assert set(re.findall(r"vars\.([A-Z_]+)", text)) | by_environment <= told | {"FEATURES_SINCE"}
+    assert by_environment == {"AWS_PLAN_ROLE_DEV", "AWS_REGION_DEV", "PULUMI_BACKEND_URL_DEV"}
 
 
 def test_labels_are_code(run_program):

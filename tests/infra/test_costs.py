@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.docs import PAGE, page, written
+from infra.docs import LOCAL_PAGE, PAGE, local_page, page, written
 from infra.estimate import Assumed, idle, million_predictions, training_run
 from tests.infra.environments import STACKS, changed, environment, plan
 
@@ -44,6 +44,11 @@ def test_use_is_counted():
 def test_the_page_shows_what_the_program_registers_now():
     text = PAGE.read_text()
     assert page(text) == text, "run 'make infra-docs'"
+
+
+def test_the_page_of_the_local_environment_shows_what_the_program_registers_now():
+    text = LOCAL_PAGE.read_text()
+    assert local_page(text) == text, "run 'make infra-docs'"
 
 
 def test_a_page_without_a_block_is_an_error():

@@ -12,6 +12,7 @@ import urllib3
 
 from infra.local import alertmanager, prometheus
 from monitoring.alarms import Alarm, Measurements
+from monitoring.measures import ALARMS
 from pipelines.monitor import MonitorReport, Trigger
 from tests.cloud.emulator import free_port
 from tests.conftest import NOW, PROBLEMS, ROOT, make_platform
@@ -56,11 +57,9 @@ def test_drift_becomes_one_event_for_continuous_training(tmp_path, start):
     for name, text in prometheus.files(names, rendered).items():
         places = {
             "/etc/prometheus": str(tmp_path), "alertmanager:9093": f"localhost:{alert}",
-            "watch:8000": f"localhost:{watch}", "15s": "1s", "for: 1m": "for: 1s", f"localhost:{prometheus.PORT}": f"localhost:{prom}",
+            "watch:8000": f"localhost:{watch}", "15s": "1s", f"localhost:{prometheus.PORT}": f"localhost:{prom}",
         }  # fmt: skip
-        for before, now in places.items():
-            text = text.replace(before, now)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(re.sub("|".join(places), lambda found, here=places: here[found[0]], text))
     calls = alertmanager.files(str(tmp_path), f"http://localhost:{watch}/alerts")["alertmanager.yml"]
     (tmp_path / "alertmanager.yml").write_text(re.sub("group_wait: 10s", "group_wait: 1s", calls))
     environ = {"PATH": "/usr/bin:/bin", "RATCHET_HOME": str(tmp_path / "home"), "RATCHET_PROBLEM": PROBLEMS[0]}
@@ -90,7 +89,7 @@ def test_drift_becomes_one_event_for_continuous_training(tmp_path, start):
     platform.objects.write("monitoring/dev/2024.json", MonitorReport(measured=measured, alarms=(raised,)).to_json())
     (message,) = until(platform.events.receive)
     trigger = Trigger.from_json(message.body)
-    assert (trigger.kind, trigger.reason) == ("alert", "drift: The features have moved since training.")
+    assert (trigger.kind, trigger.reason) == ("alert", f"drift: {ALARMS['drift']}")
     alarms = urllib3.request("GET", f"http://localhost:{alert}/api/v2/alerts").json()
     assert {"drift", "endpoint-missing"} & {one["labels"]["alertname"] for one in alarms} >= {"drift"}
     time.sleep(3)

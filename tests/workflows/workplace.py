@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -95,10 +96,19 @@ class Workplace:
         """Return the platform that the workflows work on."""
         return make_platform(self.home, self.problem, **settings)
 
-    def start(self, workflow: str, event: str, at: datetime, ref: str = MAIN, **inputs: str) -> subprocess.Popen[str]:
-        """Start a workflow as an event would, at a moment of the data."""
+    def start(
+        self,
+        workflow: str,
+        event: str,
+        at: datetime,
+        ref: str = MAIN,
+        payload: Mapping[str, Any] = MappingProxyType({}),
+        environ: Mapping[str, str] = MappingProxyType({}),
+        **inputs: str,
+    ) -> subprocess.Popen[str]:
+        """Start a workflow as an event would, at a moment of the data; ``payload`` and ``environ`` are added to."""
         clone = self.clone(ref)
-        payload = {"repository": {"full_name": "acme/parcels", "default_branch": MAIN}, "inputs": inputs}
+        payload = {"repository": {"full_name": "acme/parcels", "default_branch": MAIN}, "inputs": inputs, **payload}
         if event == "push":
             payload |= {"ref": f"refs/heads/{MAIN}"}
         own = {
@@ -111,6 +121,7 @@ class Workplace:
             "STANDIN_ARTIFACTS": str(self.artifacts),
             "STANDIN_BIN": str(HERE / "bin"),
             "STANDIN_PROGRAMS": str(Path(sys.executable).parent),
+            **environ,
         }
         event_file = self.folder / f"{clone.name}.json"
         event_file.write_text(json.dumps(payload))
@@ -133,10 +144,10 @@ class Workplace:
         }
         return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def run(self, workflow: str, event: str, at: datetime, ref: str = MAIN, **inputs: str) -> Ran:
-        """Run a workflow to its end."""
+    def run(self, workflow: str, event: str, at: datetime, ref: str = MAIN, **more: Any) -> Ran:
+        """Run a workflow to its end; ``more`` as :meth:`start` takes it."""
         began = time.perf_counter()
-        process = self.start(workflow, event, at, ref, **inputs)
+        process = self.start(workflow, event, at, ref, **more)
         out, _ = process.communicate(timeout=600)
         seconds = time.perf_counter() - began
         self.runs.append((f"{workflow} by {event}", seconds))

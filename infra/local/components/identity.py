@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import metadata
+from infra.local.cluster import metadata, within
 from infra.names import Names
 
 ACCOUNTS = ("mlflow", "monitoring", "pipelines", "serving", "watch")
@@ -24,7 +24,7 @@ class ClusterIdentity(pulumi.ComponentResource):
 
     def __init__(self, args: ClusterIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:ClusterIdentity", "identity", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         for name in ACCOUNTS:
             k8s.core.v1.ServiceAccount(
                 name, metadata=metadata(names, name), automount_service_account_token=False, opts=child
@@ -35,7 +35,7 @@ class ClusterIdentity(pulumi.ComponentResource):
             metadata=metadata(names, "pipelines"),
             role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pipelines"},
             subjects=[{"kind": "ServiceAccount", "name": "pipelines", "namespace": names.prefix}],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[role]),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[role])),
         )
         self.register_outputs({})
 

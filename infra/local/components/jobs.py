@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import labels, metadata, selector
+from infra.local.cluster import labels, metadata, selector, within
 from infra.local.components.mlflow import claim
 from infra.local.config import Gpu, Storage
 from infra.local.pod import Pod, Size, scratch, template
@@ -17,6 +17,8 @@ from infra.names import Names
 from pipelines.spec.rendered import RenderedPipeline
 
 MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/launch.py has it
+DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
+ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
 _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
 
 
@@ -39,16 +41,12 @@ class JobsArgs:
     gpu: Gpu | None
 
 
-DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
-ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
-
-
 class Jobs(pulumi.ComponentResource):
     """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
 
     def __init__(self, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Jobs", "jobs", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         k8s.core.v1.PersistentVolumeClaim(
             "checkpoints",
             metadata=metadata(names, "pipelines", "checkpoints"),

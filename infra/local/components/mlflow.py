@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import host, metadata, selector
+from infra.local.cluster import host, metadata, selector, within
 from infra.local.config import Storage
 from infra.local.pod import Pod, Size, probes, template
 from infra.names import Names
@@ -34,7 +34,7 @@ class Mlflow(pulumi.ComponentResource):
 
     def __init__(self, args: MlflowArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Mlflow", "mlflow", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         k8s.core.v1.PersistentVolumeClaim(
             "mlflow", metadata=metadata(names, "mlflow"), spec=claim(args.storage.mlflow, args.storage), opts=child
         )

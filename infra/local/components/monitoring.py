@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from infra.local import alertmanager, grafana, prometheus
-from infra.local.cluster import metadata, selector
+from infra.local.cluster import metadata, selector, within
 from infra.local.components.mlflow import claim, service
 from infra.local.components.watch import TOKEN, TOKEN_FOLDER
 from infra.local.config import Local
@@ -39,7 +39,7 @@ class Monitoring(pulumi.ComponentResource):
 
     def __init__(self, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Monitoring", "monitoring", None, opts)
-        self._names, self._child = args.names, pulumi.ResourceOptions(parent=self)
+        self._names, self._child = args.names, within(self, opts)
         storage = args.config.storage
         k8s.core.v1.PersistentVolumeClaim(
             "metrics",

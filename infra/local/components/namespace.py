@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import labels, metadata, selector
+from infra.local.cluster import labels, metadata, selector, within
 from infra.local.config import Local
 from infra.names import Names
 
@@ -28,7 +28,7 @@ class Namespace(pulumi.ComponentResource):
         super().__init__("mlops:infra:Namespace", "namespace", None, opts)
         names = args.names
         about = {"name": names.prefix, "labels": {**labels(names, "namespace"), **restricted()}}
-        self.namespace = k8s.core.v1.Namespace("namespace", metadata=about, opts=pulumi.ResourceOptions(parent=self))
+        self.namespace = k8s.core.v1.Namespace("namespace", metadata=about, opts=within(self, opts))
         child = pulumi.ResourceOptions(parent=self, depends_on=[self.namespace])
         k8s.core.v1.ResourceQuota(
             "quota", metadata=metadata(names, "namespace", "all"), spec={"hard": quota(args.config)}, opts=child

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import labels, metadata, selector
+from infra.local.cluster import labels, metadata, selector, within
 from infra.local.components.mlflow import service
 from infra.local.config import Replicas
 from infra.local.pod import Pod, Size, probes, template
@@ -36,7 +36,7 @@ class ClusterServing(pulumi.ComponentResource):
 
     def __init__(self, args: ClusterServingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:ClusterServing", "serving", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         about, replicas = metadata(names, "serving"), args.replicas
         first = f"{names.prefix}-serving"
         priority = k8s.scheduling.v1.PriorityClass(
@@ -58,7 +58,9 @@ class ClusterServing(pulumi.ComponentResource):
                 "template": template(names, app(names, args.image, first)),
             },
             # Scaling changes the number, and an update must not take that back.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[priority], ignore_changes=["spec.replicas"]),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[priority], ignore_changes=["spec.replicas"])
+            ),
         )
         k8s.core.v1.Service("serving", metadata=about, spec=service(names, "serving", PORT), opts=child)
         k8s.core.v1.Service(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import metadata
+from infra.local.cluster import metadata, within
 from infra.local.config import Local
 from infra.names import Names
 
@@ -23,7 +23,7 @@ class Settings(pulumi.ComponentResource):
 
     def __init__(self, args: SettingsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Settings", "settings", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         k8s.core.v1.ConfigMap(
             "settings", metadata=metadata(names, "settings"), data=variables(names, args.config), opts=child
         )

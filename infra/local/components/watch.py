@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.local.cluster import metadata, selector
+from infra.local.cluster import metadata, selector, within
 from infra.local.components.mlflow import service
 from infra.local.pod import Pod, Size, probes, template
 from infra.names import Names
@@ -28,7 +28,7 @@ class Watch(pulumi.ComponentResource):
 
     def __init__(self, args: WatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Watch", "watch", None, opts)
-        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        names, child = args.names, within(self, opts)
         k8s.apps.v1.Deployment(
             "watch",
             metadata=metadata(names, "watch"),

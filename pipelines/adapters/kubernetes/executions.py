@@ -112,7 +112,7 @@ class Jobs:
                 if error.status in (400, 404):  # its container was not started yet, or the pod is gone
                     return ()
                 raise
-        return tuple(text.splitlines())
+        return tuple((text or "").splitlines())  # None when it wrote nothing
 
     def _failed(self, runner: Runner, pipeline: Pipeline, run_id: str, reason: str, log: tuple[str, ...]) -> Outcome:
         """Tell a failure by the record of the step that failed, or by its pod when that was killed."""
