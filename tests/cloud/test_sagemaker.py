@@ -66,7 +66,7 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
 
 
 def test_sagemaker_keeps_what_every_place_promises(cloud):
-    keeps_its_promises(cloud)
+    keeps_its_promises(cloud, cloud.runner.run)
 
 
 def test_a_run_is_stopped(cloud, stubbed):

@@ -297,9 +297,10 @@ def test_a_node_that_restarts_serves_again_and_knows_its_runs(environment):
     figures["seconds from the node's restart to a served model"] = round(time.monotonic() - began)
     kubectl("rollout", "status", "deployment/mlflow", "-n", namespace, "--timeout=180s")
     with forwarded(namespace, "mlflow", 5000) as url:
-        listed = urllib3.request("POST", f"{url}/api/2.0/mlflow/registered-models/search", json={})
-        found = urllib3.request("GET", f"{url}/api/2.0/mlflow/registered-models/search")
-    assert b"parcel" in listed.data + found.data, (listed.data, found.data)
+        found = urllib3.request(
+            "GET", f"{url}/api/2.0/mlflow/registered-models/search", headers={"Host": "localhost:5000"}
+        )
+    assert b"parcel" in found.data, found.data
 
 
 def _plain(table):
