@@ -4,14 +4,8 @@ from infra.bootstrap.permissions.documents import Document, allow, deny, documen
 from infra.bootstrap.permissions.services import SERVICES
 from infra.bootstrap.scope import Scope
 
-_JOBS = ("hyper-parameter-tuning-job", "processing-job", "training-job", "transform-job")
-_NETWORK_OF_JOBS = (
-    "ec2:*NetworkInterface*",
-    "ec2:DescribeDhcpOptions",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVpcs",
-)
+_JOBS = ("hyper-parameter-tuning-job", "processing-job", "training-job")
+_NETWORK_OF_JOBS = ("ec2:*NetworkInterface*", "ec2:Describe*")
 
 
 def boundary(scope: Scope) -> Document:
