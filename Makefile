@@ -58,9 +58,8 @@ test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, run
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
 
 test-workflows: $(ALL) ## Execute the workflows by act, which Go installs (minutes; ARGS=-s tells the times of the whole path)
-	@command -v act >/dev/null || test -x $(TOOLS)/act || { \
-		if command -v go >/dev/null; then GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(ACT); \
-		else echo "neither act nor Go is here: the tests that execute workflows are skipped"; fi; }
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory $(TOOLS)/act $(TOOLS)/gitleaks; \
+	else echo "Go is not here: what needs act or gitleaks, and finds none, is skipped"; fi
 	@$(RUN) pytest -m workflows -rs --numprocesses=0 --no-cov tests/workflows $(ARGS)
 
 test-athena: $(ALL) ## Run Athena's SQL on Trino: TRINO_URL names one that runs on the emulator at AWS_ENDPOINT_URL
@@ -209,9 +208,12 @@ $(ALL): $(STAMP)
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --extra aws --extra github --extra kubernetes --extra render --quiet
 	@touch $@
 
-$(TOOLS)/actionlint $(TOOLS)/gitleaks:
+$(TOOLS)/act: PROGRAM := $(ACT)
+$(TOOLS)/actionlint: PROGRAM := $(ACTIONLINT)
+$(TOOLS)/gitleaks: PROGRAM := $(GITLEAKS)
+$(TOOLS)/act $(TOOLS)/actionlint $(TOOLS)/gitleaks:
 	@echo "Building $(@F) with Go into .tools"
-	@GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(if $(findstring gitleaks,$@),$(GITLEAKS),$(ACTIONLINT))
+	@GOBIN=$(TOOLS) GOFLAGS=-mod=mod go install $(PROGRAM)
 
 .uv/bin/uv:
 	@echo "Installing uv into .uv"

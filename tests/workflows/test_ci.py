@@ -23,7 +23,7 @@ RELEASE = {"make changes", "uv run --no-sync mlops release check", "make audit",
 def programs(monkeypatch):
     """The environment of a run: what is here already need not be made again in the clone."""
     if not (ROOT / ".tools/gitleaks").exists():
-        pytest.skip("ci.yml was not run: gitleaks is missing; 'make .tools/gitleaks' builds it where Go is")
+        pytest.skip("ci.yml was not run: gitleaks is missing; 'make test-workflows' builds it where Go is")
     return {**QUICK, "TOOLS": str(ROOT / ".tools"), "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")}
 
 
