@@ -12,6 +12,8 @@ from pipelines.spec import UserError
 from pipelines.spec.setup import Setup
 from tests.infra.bootstrap_mocks import ACCOUNT, ATTACHED, GITHUB, PEOPLE, POLICY, ROLE, program, settings, trust_of
 
+pytestmark = pytest.mark.infra
+
 CLAIMS = "token.actions.githubusercontent.com"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{CLAIMS}"
 DEPLOY_DEV = (

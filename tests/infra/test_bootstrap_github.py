@@ -11,6 +11,8 @@ from pipelines.spec import Cloud, load_toml
 from tests.docs.named import ROOT
 from tests.infra.bootstrap_mocks import GITHUB, program, settings
 
+pytestmark = pytest.mark.infra
+
 ENVIRONMENT = "github:index/repositoryEnvironment:RepositoryEnvironment"
 BRANCHES = "github:index/repositoryEnvironmentDeploymentPolicy:RepositoryEnvironmentDeploymentPolicy"
 VARIABLE = "github:index/actionsEnvironmentVariable:ActionsEnvironmentVariable"

@@ -13,6 +13,8 @@ from pipelines.training.trial import Trial, best_trial, keep_trial, settings_of_
 from pipelines.training.tuning import SearchParams
 from tests.conftest import NOW, learn
 
+pytestmark = pytest.mark.cloud
+
 SPACE = {
     "max_iter": Range(low=2, high=40),
     "rate": Range(low=0.5, high=1),
