@@ -195,9 +195,15 @@ def pods(namespace, component="serving"):
     return [one["metadata"]["name"] for one in got("pods", "-n", namespace, "-l", label)["items"]]
 
 
-def ready(namespace, count=2):
+def ready(namespace):
+    """Wait until there are as many pods as are wanted, which under load may be more than two, and no others."""
     kubectl("rollout", "status", "deployment/serving", "-n", namespace, "--timeout=180s")
-    until(lambda: len(pods(namespace)) == count, 120)
+
+    def settled():
+        serving = got("deployment", "serving", "-n", namespace)
+        return len(pods(namespace)) == serving["status"].get("readyReplicas") == serving["spec"]["replicas"]
+
+    until(settled, 120)
 
 
 # The tests go on where the one before them ended.
