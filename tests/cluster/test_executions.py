@@ -129,6 +129,7 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
     service = {"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": True}
     metadata = {"name": "training", "namespace": namespace}
     kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
+    platform.run("feature", DAYS, "history")  # so that the first works while the second says what it lacks
     platform.runner.start(TRAINING, FIRST, "together")
     name = platform.executions.start(TRAINING, "together", machines=2)
     job = got("job", name, "-n", namespace)["spec"]
