@@ -57,13 +57,14 @@ def _importance(study: Study, _finished: list[FrozenTrial], metric: str, axes: A
 
 
 def _parallel(_study: Study, finished: list[FrozenTrial], metric: str, axes: Axes) -> None:
-    """Draw a line for each trial over an axis for each setting, the best quarter in colour."""
-    names = list(finished[0].params)
+    """Draw a line for each trial over an axis for each setting and one for the metric, the best quarter in colour."""
     ranked = sorted(finished, key=lambda trial: trial.value or 0.0, reverse=True)
-    places = {name: _places([trial.params[name] for trial in ranked]) for name in names}
+    points: list[dict[str, object]] = [{**trial.params, metric: trial.value} for trial in ranked]
+    names = list(points[0])
+    places = {name: _places([point[name] for point in points]) for name in names}
     best = len(ranked) - max(1, len(ranked) // 4)
-    for number, trial in enumerate(ranked):
-        heights = [places[name][0][trial.params[name]] for name in names]
+    for number, point in enumerate(points):
+        heights = [places[name][0][point[name]] for name in names]
         style = {"color": BLUE, "linewidth": 1.8} if number >= best else {"color": GREY, "linewidth": 0.8, "alpha": 0.6}
         axes.plot(range(len(names)), heights, **style)  # type: ignore[arg-type]
     for place, name in enumerate(names):
