@@ -47,6 +47,8 @@ RUN printf '#!/bin/sh\nexec python -m pipelines.cli "$@"\n' >/usr/local/bin/mlop
     && for name in serve train job; do \
         printf '#!/bin/sh\nexec python -c "from pipelines.container import %s; %s()" "$@"\n' $name $name >/usr/local/bin/$name; \
     done && chmod 755 /usr/local/bin/mlops /usr/local/bin/serve /usr/local/bin/train /usr/local/bin/job
+# The user has no name of its own, whatever number it is given; what a person would be called in records is this.
+ENV USER=container
 USER 10001:10001
 
 FROM common AS steps

@@ -25,6 +25,7 @@ from pipelines.spec import UserError
 FOLDER = ROOT / ".ratchet/local"
 """What started the emulator, and Pulumi's state, where no other place is named."""
 
+RECLAIMED_SECONDS = 60  # a cluster takes volumes back some time after their claims are gone
 SERVERS = ("mlflow", "serving", "watch", "prometheus", "alertmanager", "grafana")
 
 
@@ -54,7 +55,9 @@ def down(given: Mapping[str, str], here: str = HERE, project: str | None = None)
     cluster = Cluster(given.get(f"{NAMESPACE}context"))
     wanted = with_secrets(given, cluster, project)
     cluster.remove(wanted.names)
-    left = cluster.left(wanted.names)
+    until = time.monotonic() + RECLAIMED_SECONDS
+    while (left := cluster.left(wanted.names)) and time.monotonic() < until:
+        time.sleep(1)
     if not stop(FOLDER):
         client = _clients(here, wanted)
         leftovers.remove(client, wanted.names)

@@ -131,6 +131,7 @@ def test_down_fails_when_something_is_left(on_path, url, monkeypatch, tmp_path):
         'case "$*" in *api-resources*) echo pods;; *persistentvolumes*) echo "thing-local pv-1";; *-oname*) echo pod/a;; esac',
     )  # fmt: skip
     monkeypatch.setattr(local_main, "FOLDER", tmp_path)
+    monkeypatch.setattr(local_main, "RECLAIMED_SECONDS", 0)
     with pytest.raises(UserError, match="left: pod/a, persistentvolume/pv-1"):
         local_main.down({**given(), "infra:context": "there"}, url, project="thing")
     assert all(line.startswith("--context=there ") for line in asked())
