@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
+from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.neural import regressor, stream
 from pipelines.neural.encode import Encoding
 from pipelines.neural.stream import Stream, row_sample
@@ -122,7 +123,7 @@ def test_a_network_learns_from_files_what_it_learns_in_memory(tmp_path):
 
 
 def test_an_iceberg_table_is_streamed_from_its_files(tmp_path):
-    tables = Tables({"type": "sql", "uri": f"sqlite:///{tmp_path}/c.db", "warehouse": tmp_path.as_uri()})
+    tables = Tables(lambda: sqlite_catalog(tmp_path))
     X, _ = rows(1000)
     times = pd.date_range(HISTORY, NOW, 1000).astype("datetime64[us, UTC]")
     table = pa.Table.from_pandas(X.assign(label=np.arange(1000.0)), preserve_index=False)
