@@ -1,6 +1,7 @@
 """Provenance: which code a candidate was made by."""
 
 import hashlib
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from pipelines.spec import Code, Problem
 
 _UNVERSIONED = "unversioned"
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
@@ -27,7 +29,7 @@ def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
 
 def committed(root: Path, commit: str) -> datetime | None:
     """Return when a commit was made, or None where the checkout at ``root`` does not have it."""
-    seconds = _git(root, "show", "--no-patch", "--format=%ct", commit, "--") if commit != _UNVERSIONED else ""
+    seconds = _git(root, "show", "--no-patch", "--format=%ct", commit, "--") if _HASH.fullmatch(commit) else ""
     return datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else None
 
 

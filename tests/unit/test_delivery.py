@@ -1,5 +1,6 @@
 """Delivery metrics: from a release log that was really written."""
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,6 @@ from pipelines.model_store import ModelStore
 from pipelines.provenance import committed
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import AllAtOnce, CanaryStrategy, Variant
-from tests.conftest import ROOT
 
 BEGIN, DAY = datetime(2024, 3, 1, tzinfo=UTC), timedelta(days=1)
 CANARY = CanaryStrategy(steps=(0.5,), bake=DAY)
@@ -89,13 +89,17 @@ def test_nothing_is_made_up_where_nothing_happened():
     assert told(found)["time to restore"] == "unknown"
 
 
-def test_a_commit_of_this_repository_has_a_time_and_another_has_none():
-    import subprocess
+def test_a_commit_of_a_repository_has_a_time_and_another_has_none(tmp_path):
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip("this is no git checkout")
-    assert committed(ROOT, done.stdout.strip()) < datetime.now(UTC)
-    assert committed(ROOT, "c" * 40) is None
-    assert committed(ROOT, "unversioned") is None
-    assert committed(ROOT, "--all") is None
+    git("init", "--quiet", "--initial-branch=main")
+    git("commit", "--quiet", "--allow-empty", "--message=first", "--date=2026-01-01T00:00:00Z")
+    made = committed(tmp_path, git("rev-parse", "HEAD"))
+    assert made is not None
+    assert abs(datetime.now(UTC) - made) < timedelta(minutes=10), "the committer's time, not the author's"
+    for other in ("c" * 40, "unversioned", "main", "--all", ""):
+        assert committed(tmp_path, other) is None
