@@ -2,9 +2,9 @@
 
 from infra.names import Names
 
-TICK = ("pipelines.function.handler",)
-DISPATCH = ("pipelines.dispatch.handler",)
-TICK_ENTRY = ("python", "-m", "awslambdaric")
+TICK = "pipelines.function.handler"
+DISPATCH = "pipelines.dispatch.handler"
+FUNCTION_ENTRY = ("python", "-m", "awslambdaric")
 
 
 def variables(names: Names) -> dict[str, str]:

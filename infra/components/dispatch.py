@@ -1,13 +1,12 @@
 """Instant dispatch: a function that tells GitHub of a trigger at once, where a GitHub App is installed."""
 
-import json
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_aws as aws
 
 from infra.components.alarm import Bound, alarm
-from infra.components.container import DISPATCH, TICK_ENTRY, variables
+from infra.components.container import DISPATCH
+from infra.components.function import FunctionArgs, function, on_event
 from infra.names import Names
 
 MEMORY_MB = 512
@@ -48,56 +47,25 @@ class Dispatch(pulumi.ComponentResource):
 
     def __init__(self, args: DispatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Dispatch", "dispatch", None, opts)
-        names, child, name = args.names, pulumi.ResourceOptions(parent=self), args.names.of("dispatch")
-        logs = aws.cloudwatch.LogGroup(
-            "dispatch",
-            name=f"/aws/lambda/{name}",
-            retention_in_days=args.retention_days,
-            kms_key_id=args.key,
-            opts=child,
-        )
-        function = aws.lambda_.Function(
-            "dispatch",
-            name=name,
-            package_type="Image",
-            image_uri=args.image,
-            image_config={"entry_points": list(TICK_ENTRY), "commands": list(DISPATCH)},
+        names, child = args.names, pulumi.ResourceOptions(parent=self)
+        stated = FunctionArgs(
+            names=names,
+            image=args.image,
+            handler=DISPATCH,
             role=args.role,
-            memory_size=MEMORY_MB,
+            key=args.key,
+            dead=args.dead,
+            memory_mb=MEMORY_MB,
             timeout=TIMEOUT,
-            environment={"variables": variables(names)},
-            kms_key_arn=args.key,
-            dead_letter_config={"target_arn": args.dead},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs]),
+            retention_days=args.retention_days,
         )
-        rule = aws.cloudwatch.EventRule(
-            "dispatch",
-            name=name,
-            event_bus_name=args.bus,
-            event_pattern=json.dumps({"source": [names.project], "detail-type": ["trigger"]}, sort_keys=True),
-            opts=child,
-        )
-        aws.lambda_.Permission(
-            "dispatch",
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            "dispatch",
-            rule=rule.name,
-            event_bus_name=args.bus,
-            target_id="function",
-            arn=function.arn,
-            dead_letter_config={"arn": args.dead},
-            opts=child,
-        )
+        called = function("dispatch", stated, child)
+        triggers = {"source": [names.project], "detail-type": ["trigger"]}
+        on_event("dispatch", called, triggers, stated, child, args.bus)
         failing = Bound(
-            "dispatch-errors", "AWS/Lambda", "Errors", {"FunctionName": name}, "Sum", ">", 0, 15,
+            "dispatch-errors", "AWS/Lambda", "Errors", {"FunctionName": names.of("dispatch")}, "Sum", ">", 0, 15,
             "GitHub was not told of a trigger, which waits for the next poll.",
         )  # fmt: skip
         alarm(failing, names, [args.topic], child)
-        self.function = function.arn
+        self.function = called.arn
         self.register_outputs({"function": self.function})

@@ -3,15 +3,15 @@
 The end of a search calls it as well: it then starts the training with the best settings.
 """
 
-import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
 from infra.components.alarm import Bound, alarm
-from infra.components.container import TICK, TICK_ENTRY, variables
+from infra.components.container import TICK
 from infra.components.events import tuning_job_ended
+from infra.components.function import FunctionArgs, function, on_event
 from infra.names import Names
 
 MEMORY_MB = 2048
@@ -58,33 +58,24 @@ class ReleaseTick(pulumi.ComponentResource):
         super().__init__("mlops:infra:ReleaseTick", "release-tick", None, opts)
         names, child = args.names, pulumi.ResourceOptions(parent=self)
         name = names.of("tick")
-        logs = aws.cloudwatch.LogGroup(
-            "tick",
-            name=f"/aws/lambda/{name}",
-            retention_in_days=args.retention_days,
-            kms_key_id=args.key,
-            opts=child,
-        )
-        network = {"subnet_ids": args.subnets, "security_group_ids": args.security_groups}
-        function = aws.lambda_.Function(
-            "tick",
-            name=name,
-            package_type="Image",
-            image_uri=args.image,
-            image_config={"entry_points": list(TICK_ENTRY), "commands": list(TICK)},
+        stated = FunctionArgs(
+            names=names,
+            image=args.image,
+            handler=TICK,
             role=args.role,
-            memory_size=MEMORY_MB,
+            key=args.key,
+            dead=args.dead,
+            memory_mb=MEMORY_MB,
             timeout=TIMEOUT,
-            environment={"variables": variables(names)},
-            kms_key_arn=args.key,
-            dead_letter_config={"target_arn": args.dead},
-            vpc_config=network if args.subnets else None,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs]),
+            retention_days=args.retention_days,
+            subnets=args.subnets,
+            security_groups=args.security_groups,
         )
+        called = function("tick", stated, child)
         aws.lambda_.Permission(
             "alarms",
             action="lambda:InvokeFunction",
-            function=function.name,
+            function=called.name,
             principal="lambda.alarms.cloudwatch.amazonaws.com",
             source_account=names.account,
             source_arn=names.arn("cloudwatch", f"alarm:{names.of('*')}"),
@@ -98,37 +89,17 @@ class ReleaseTick(pulumi.ComponentResource):
             flexible_time_window={"mode": "OFF"},
             kms_key_arn=args.key,
             target={
-                "arn": function.arn,
+                "arn": called.arn,
                 "role_arn": args.scheduler,
                 "retry_policy": {"maximum_retry_attempts": 0},  # the next minute is the retry
             },
             opts=child,
         )
-        ended = aws.cloudwatch.EventRule(
-            "searched",
-            name=names.of("searched"),
-            event_pattern=json.dumps({"source": ["aws.sagemaker"], **tuning_job_ended(names)}, sort_keys=True),
-            opts=child,
-        )
-        aws.lambda_.Permission(
-            "searched",
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=ended.arn,
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            "searched",
-            rule=ended.name,
-            target_id="function",
-            arn=function.arn,
-            dead_letter_config={"arn": args.dead},
-            opts=child,
-        )
+        searched = {"source": ["aws.sagemaker"], **tuning_job_ended(names)}
+        on_event("searched", called, searched, stated, child)
         for bound in bounds(name):
             alarm(bound, names, [args.topic], child)
-        self.function = function.arn
+        self.function = called.arn
         self.register_outputs({"function": self.function})
 
 
