@@ -63,26 +63,31 @@ def write(
     return value
 
 
-def fields(found: Found) -> dict[str, Any]:
-    """Return the fields of the document."""
-    names, config = found.names, found.config
+def named(names: Names, key: pulumi.Input[str], locked_days: int = 0) -> dict[str, Any]:
+    """Return the fields that follow from names, with the ``key`` of data and the days that audit records are locked."""
     return {
         "project": names.project,
         "environment": names.environment,
         "region": names.region,
         "account": names.account,
-        "endpoint_url": config.emulator,
         "store": {
             "bucket": names.bucket("store"),
             "lake": names.bucket("lake"),
-            "key": found.key,
-            "locked_days": LOCKED_DAYS if config.production else 0,
+            "key": key,
+            "locked_days": locked_days,
         },
-        "features": {
-            "catalog": names.catalog,
-            "workgroup": names.prefix,
-            "online": names.of("online"),
-        },
+        "features": {"catalog": names.catalog, "workgroup": names.prefix, "online": names.of("online")},
+        "bus": names.prefix,
+        "metrics": names.metrics,
+    }
+
+
+def fields(found: Found) -> dict[str, Any]:
+    """Return the fields of the document of an environment on AWS."""
+    config = found.config
+    return {
+        **named(found.names, found.key, LOCKED_DAYS if config.production else 0),
+        "endpoint_url": config.emulator,
         "compute": {
             "image": config.image,
             "role": found.jobs,
@@ -94,8 +99,6 @@ def fields(found: Found) -> dict[str, Any]:
         "signer": found.signer,
         "queue": found.queue,
         "operations": found.operations,
-        "bus": names.prefix,
-        "metrics": names.metrics,
         "alarms": found.topic,
         "mlflow": found.mlflow,
         "endpoint": found.endpoint,

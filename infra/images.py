@@ -21,11 +21,6 @@ TARGET = "steps"
 """The image that SageMaker and Lambda start: it trains, runs steps, serves and ticks."""
 
 
-def registry(names: Names) -> str:
-    """Return the host of the account's registry."""
-    return f"{names.account}.dkr.ecr.{names.region}.amazonaws.com"
-
-
 def run(*command: str, stdin: str | None = None) -> str:
     """Run a program and return what it printed.
 
@@ -44,14 +39,14 @@ def login(ecr: Any, names: Names) -> None:
     """Give Docker, and with it cosign, the registry's password of twelve hours."""
     (token,) = ecr.get_authorization_token()["authorizationData"]
     user, _, password = base64.b64decode(token["authorizationToken"]).decode().partition(":")
-    run("docker", "login", "--username", user, "--password-stdin", registry(names), stdin=password)
+    run("docker", "login", "--username", user, "--password-stdin", names.registry, stdin=password)
 
 
 def push(ecr: Any, names: Names, commit: str) -> str:
     """Push the image of a commit, unless it is there, and return its digest."""
     if found := pushed(ecr, names, commit):
         return found
-    name = f"{registry(names)}/{names.project}:{commit}"
+    name = f"{names.registry}/{names.project}:{commit}"
     run("docker", "tag", f"{names.project}-{TARGET}:local", name)
     run("docker", "push", "--quiet", name)
     if digest := pushed(ecr, names, commit):
@@ -102,12 +97,12 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         names = wanted(arguments.environment, stated(arguments.environment)).names
-        name = f"{registry(names)}/{names.project}@{arguments.digest}"
+        name = f"{names.registry}/{names.project}@{arguments.digest}"
         ecr = boto3.client("ecr", region_name=names.region)
         login(ecr, names)
         if arguments.verb == "push":
             digest = push(ecr, names, run("git", "rev-parse", "HEAD"))
-            print(f"digest={digest}\nname={registry(names)}/{names.project}")  # noqa: T201
+            print(f"digest={digest}\nname={names.registry}/{names.project}")  # noqa: T201
         elif arguments.verb == "sign":
             sign(name, key(names), arguments.sbom)
         else:

@@ -55,6 +55,11 @@ class Names:
         """The CloudWatch namespace."""
         return f"{self.project}/{self.environment}"
 
+    @property
+    def registry(self) -> str:
+        """The host of the account's image registry."""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of something in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"

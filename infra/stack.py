@@ -50,7 +50,7 @@ def image(environment: str, wish: str) -> str | None:
     if not wish:
         return _present(environment)
     names = wanted(environment, stated(environment)).names
-    return f"{names.account}.dkr.ecr.{names.region}.amazonaws.com/{names.project}@{wish}"
+    return f"{names.registry}/{names.project}@{wish}"
 
 
 def _present(environment: str) -> str | None:

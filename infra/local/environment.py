@@ -12,7 +12,7 @@ from infra.components.keys import Keys, KeysArgs
 from infra.components.lake import Lake, LakeArgs
 from infra.components.notices import Notices, NoticesArgs
 from infra.components.online import Online, OnlineArgs
-from infra.document import write
+from infra.document import named, write
 from infra.local.components.identity import ClusterIdentity, ClusterIdentityArgs
 from infra.local.components.jobs import Jobs, JobsArgs
 from infra.local.components.mlflow import Mlflow, MlflowArgs, address
@@ -80,13 +80,8 @@ class LocalEnvironment(pulumi.ComponentResource):
         """Return the fields of the document, as :func:`infra.document.fields` does for an environment on AWS."""
         names, config = self._wanted.names, self._wanted.config
         return {
-            "project": names.project,
-            "environment": names.environment,
-            "region": names.region,
-            "account": names.account,
+            **named(names, keys.data.arn),
             "endpoint_url": config.emulator,
-            "store": {"bucket": names.bucket("store"), "lake": names.bucket("lake"), "key": keys.data.arn},
-            "features": {"catalog": names.catalog, "workgroup": names.prefix, "online": names.of("online")},
             "compute": {
                 "image": config.images.of(names.project, "steps"),
                 "role": f"system:serviceaccount:{names.prefix}:pipelines",
@@ -94,8 +89,6 @@ class LocalEnvironment(pulumi.ComponentResource):
             "signer": keys.signer.arn,
             "queue": events.queue.url,
             "operations": events.operations.url,
-            "bus": names.prefix,
-            "metrics": names.metrics,
             "alarms": notices.topic,
             "mlflow": address(names),
         }
