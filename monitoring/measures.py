@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from monitoring.alarms import Alarm, Measurements
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 RAISED = "alarm_raised"
 """1 while an alarm is raised, and 0 else, by the label ``alarm``."""
@@ -39,6 +42,17 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
         *(Measure(RAISED, float(kind in kinds), {"alarm": kind}) for kind in ALARMS),
     ]
     return [measure for measure in found if math.isfinite(measure.value)]
+
+
+def gauges(measures: Iterable[Measure], about: str, registry: "CollectorRegistry") -> None:
+    """Put the measures into a Prometheus registry: a gauge for each name, with ``about`` as what it says of itself."""
+    from prometheus_client import Gauge
+
+    made: dict[str, Gauge] = {}
+    for one in measures:
+        if one.name not in made:
+            made[one.name] = Gauge(one.name, about, list(one.labels), registry=registry)
+        (made[one.name].labels(**one.labels) if one.labels else made[one.name]).set(one.value)
 
 
 def _each(name: str, label: str, values: Mapping[str, float]) -> Iterator[Measure]:

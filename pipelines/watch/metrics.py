@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from monitoring.measures import Measure, measures
+from monitoring.measures import Measure, gauges, measures
 from pipelines import PIPELINES
 from pipelines.history import run_summary
 from pipelines.monitor import MonitorReport
@@ -69,9 +69,5 @@ class Stores:
             return
         report = MonitorReport.from_json(self._objects.read(keys[-1]) or b"")
         moment = Measure("monitored_timestamp_seconds", report.measured.as_of.timestamp())
-        gauges: dict[str, Gauge] = {}
-        for one in (*measures(report.measured, report.alarms), moment):
-            if one.name not in gauges:
-                about = "Of the latest look at the model."
-                gauges[one.name] = Gauge(one.name, about, list(one.labels), registry=registry)
-            (gauges[one.name].labels(**one.labels) if one.labels else gauges[one.name]).set(one.value)
+        found = measures(report.measured, report.alarms)
+        gauges((*found, moment), "Of the latest look at the model.", registry)

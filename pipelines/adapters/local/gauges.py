@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from monitoring.measures import Measure
+from monitoring.measures import Measure, gauges
 
 
 class TextGauges:
@@ -14,14 +14,9 @@ class TextGauges:
 
     def send(self, work: str, measures: Iterable[Measure]) -> None:
         """See the port; the file is replaced whole."""
-        from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+        from prometheus_client import CollectorRegistry, write_to_textfile
 
-        registry, gauges = CollectorRegistry(), {}
-        for measure in measures:
-            if measure.name not in gauges:
-                told = f"Measured by the pipeline {work}."
-                gauges[measure.name] = Gauge(measure.name, told, list(measure.labels), registry=registry)
-            gauge = gauges[measure.name]
-            (gauge.labels(**measure.labels) if measure.labels else gauge).set(measure.value)
+        registry = CollectorRegistry()
+        gauges(measures, f"Measured by the pipeline {work}.", registry)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_to_textfile(str(self._folder / f"{work}.prom"), registry)
