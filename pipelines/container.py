@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pipelines.cli.__main__ import ROOT, main, report_failure
 from pipelines.cli.app import REFUSED
 from pipelines.settings import Place, place
-from pipelines.training.launch import meeting, processes_here, torchrun
+from pipelines.training.launch import environ, processes_here, torchrun
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -94,8 +94,7 @@ def run_step(root: Path) -> None:
 def _together(platform: "Platform", here: Place, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":
     """Run a step in all processes of this machine, as part of all machines, and return what the first one recorded."""
     command = torchrun(here, processes_here(), ["step", f"{chosen.name}/{step}", "--run-id", run_id])
-    environ = {**meeting(here), **os.environ, **platform.settings.variables()}
-    status = subprocess.run(command, env=environ, check=False).returncode
+    status = subprocess.run(command, env=environ(here, platform.settings), check=False).returncode
     record = platform.runner.record(run_id, step)
     if status:
         said = record.error if record and record.status == "failed" else f"a process ended with {status}; see the log"

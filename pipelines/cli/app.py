@@ -24,7 +24,7 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 
-class Place(StrEnum):
+class Where(StrEnum):
     """Where a run computes: in this process, on SageMaker, or as a Job of a cluster."""
 
     HERE = "here"
@@ -33,7 +33,7 @@ class Place(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-On = Annotated[Place, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
+On = Annotated[Where, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(

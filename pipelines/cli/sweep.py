@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import AsOf, Json, On, Place, app, console, moment
+from pipelines.cli.app import AsOf, Json, On, Where, app, console, moment
 from pipelines.cli.work import placed, start_there, tell
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def sweep(
     as_of: AsOf = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
     run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
-    on: On = Place.HERE,
+    on: On = Where.HERE,
     as_json: Json = False,
 ) -> None:
     """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other.
@@ -35,13 +35,13 @@ def sweep(
     from pipelines.training.search import in_processes, open_study, seconds, space_of, winner
     from pipelines.training.search_plots import draw
 
-    if on is Place.KUBERNETES:
+    if on is Where.KUBERNETES:
         raise UserError("a cluster has no tuning jobs: run 'mlops sweep --workers N' where the trials may run")
     platform: Platform = placed(context.obj, on)
     statement, training = platform.problem.statement, pipeline("training")
     space_of(platform.problem, estimator)
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
-    if on is Place.AWS:
+    if on is Where.AWS:
         _tune(platform, estimator, moment(platform, as_of), workers, run_id, as_json)
         return
     if not platform.runner.exists(training, run_id):
@@ -87,7 +87,7 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
         reason = f"search started by {getpass.getuser()}"
         params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
         platform.runner.start(search, params, run_id)
-    start_there(platform, Place.AWS, search, run_id, as_json)
+    start_there(platform, Where.AWS, search, run_id, as_json)
     if not as_json:
         console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import Json, On, Place, app, console, print_json
+from pipelines.cli.app import Json, On, Where, app, console, print_json
 from pipelines.cli.work import placed, start_there
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def predict(
     ] = None,
     as_of: Day = None,
     model: Annotated[str | None, typer.Option(help="A version, such as v3. Default: the champion.")] = None,
-    on: On = Place.HERE,
+    on: On = Where.HERE,
     run_id: Annotated[str | None, typer.Option(help="Write what this run elsewhere predicted.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +45,7 @@ def predict(
     from pipelines.spec import UserError
 
     platform: Platform = placed(context.obj, on)
-    if on is not Place.HERE and not run_id:
+    if on is not Where.HERE and not run_id:
         _start_batch(platform, on, as_of, model, as_json)
         return
     if output is None:
@@ -125,7 +125,7 @@ def replay(
         raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
 
 
-def _start_batch(platform: "Platform", on: Place, day: datetime | None, model: str | None, as_json: bool) -> None:
+def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: str | None, as_json: bool) -> None:
     """Start the batch pipeline for a day on SageMaker, or in the cluster."""
     from pipelines.batch.pipeline import BatchParams
     from pipelines.bootstrap import pipeline

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, AsOf, Json, On, Place, app, console, moment, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, On, Where, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from pipelines.watch.app import App as WatchApp
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
-
-
-_NAMES = {Place.AWS: "SageMaker", Place.KUBERNETES: "Kubernetes"}
-
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
+
+_NAMES = {Where.AWS: "SageMaker", Where.KUBERNETES: "Kubernetes"}
 
 
 @app.command()
@@ -52,7 +50,7 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
     ] = None,
     run_id: RunId = None,
-    on: On = Place.HERE,
+    on: On = Where.HERE,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
@@ -69,7 +67,7 @@ def run(
         run_id = platform.runner.start(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
-    if on is not Place.HERE:
+    if on is not Where.HERE:
         start_there(platform, on, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
@@ -116,7 +114,7 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
     processes: Processes = 1,
     run_id: RunId = None,
-    on: Annotated[Place, typer.Option(help="here, or kubernetes: as a Job.")] = Place.HERE,
+    on: Annotated[Where, typer.Option(help="here, or kubernetes: as a Job.")] = Where.HERE,
     machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
     as_json: Json = False,
@@ -126,20 +124,19 @@ def train(
     from pipelines.settings import place
     from pipelines.spec import UserError
     from pipelines.training import TrainingParams
-    from pipelines.training.launch import meeting, torchrun
+    from pipelines.training.launch import environ, torchrun
 
     platform: Platform = context.obj
     chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
     params = TrainingParams(
         as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
     )
-    if on is Place.AWS:
+    if on is Where.AWS:
         raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
-    if on is Place.KUBERNETES:
-        platform = platform.changed({"profile": on.value})
+    platform = placed(platform, on)
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
-    if on is Place.KUBERNETES:
+    if on is Where.KUBERNETES:
         from pipelines.adapters.kubernetes.executions import Jobs
 
         jobs = cast("Jobs", platform.executions)
@@ -150,7 +147,7 @@ def train(
         if here.machine == 0:  # the others wait for it where they meet
             platform.runner.run(chosen, run_id, before="train")
         command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
-        subprocess.run(command, check=True, env={**meeting(here), **os.environ, **platform.settings.variables()})
+        subprocess.run(command, check=True, env=environ(here, platform.settings))
         if here.machine > 0:
             return
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
@@ -158,19 +155,19 @@ def train(
         console.print(f"  [dim]profile[/] {page}")
 
 
-def placed(platform: "Platform", on: Place) -> "Platform":
+def placed(platform: "Platform", on: Where) -> "Platform":
     """Return the platform of the place that ``--on`` names."""
-    return platform if on is Place.HERE else platform.changed({"profile": on.value})
+    return platform if on is Where.HERE else platform.changed({"profile": on.value})
 
 
-def start_there(platform: "Platform", on: Place, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
+def start_there(platform: "Platform", on: Where, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
     """Start a recorded run where ``on`` says, and tell how to follow it."""
     from pipelines.starting import start_elsewhere
 
     _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
 
 
-def _tell_started(on: Place, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
+def _tell_started(on: Where, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
@@ -197,7 +194,7 @@ def step(
     """
     from pipelines.settings import place, rank
     from pipelines.starting import parameters, scheduled, step_of
-    from pipelines.training.launch import meeting, torchrun
+    from pipelines.training.launch import environ, torchrun
 
     platform: Platform = context.obj
     chosen, step_name = step_of(which)  # an unknown step is an error before anything starts
@@ -207,8 +204,7 @@ def step(
     here = place(platform.settings)
     if rank() is None and (processes > 1 or here.machines > 1):
         command = torchrun(here, processes, ["step", which, "--run-id", run_id])
-        environ = {**meeting(here), **os.environ, **platform.settings.variables()}
-        os.execve(command[0], command, environ)  # noqa: S606  (it takes signals)
+        os.execve(command[0], command, environ(here, platform.settings))  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
     if not rank():

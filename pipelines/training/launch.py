@@ -4,10 +4,11 @@ The same on one machine, in SageMaker training jobs and in Kubernetes Indexed Jo
 how each of them tells a machine its number.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
-from pipelines.settings import Place
+from pipelines.settings import Place, Settings
 from pipelines.spec import UserError
 
 PORT = 29_500
@@ -21,6 +22,11 @@ def meeting(place: Place) -> dict[str, str]:
     if place.machines == 1:
         return {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), place.interface) if place.interface else {}
+
+
+def environ(place: Place, settings: Settings) -> dict[str, str]:
+    """Return the variables of the processes: what this one was given goes before how they would meet else."""
+    return {**meeting(place), **os.environ, **settings.variables()}
 
 
 def processes_here() -> int:
