@@ -30,8 +30,8 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     failed leaves its triggers to be decided on anew.
     """
     chosen = pipeline("continuous_training")
-    under_way = _under_way(platform)
-    if under_way and _executes(platform, under_way):
+    under_way, status = _under_way(platform)
+    if status == "executing":
         return Drained(run_id=under_way, says="its training is under way")
     if not under_way and not manual and not platform.events.depth().waiting:
         return Drained(says="nothing asks for a new model")
@@ -41,30 +41,24 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     if platform.settings.profile != "embedded":
         platform.runner.run(chosen, run_id, before="retrain")
         decision: Decision = platform.runner.output(chosen, "decide", run_id)
-        if decision.train and _status(platform, f"{run_id}-training") != "succeeded":
+        if decision.train and status != "succeeded":
             return _started(platform, run_id, decision)
     return _told(platform, run_id, platform.runner.run(chosen, run_id))
 
 
-def _under_way(platform: Platform) -> str | None:
-    """Return the run of the latest decision to train, when its training has neither ended nor failed."""
+def _under_way(platform: Platform) -> tuple[str, str | None]:
+    """Return the run of the latest decision to train and where its training stands; "" when that ended or failed."""
     folder = f"decisions/{platform.settings.environment}/"
     train = [one for one in decisions(platform.objects, folder) if one.train and one.run_id]
-    if not train or train[-1].model or _failed(platform, f"{train[-1].run_id}-training"):
-        return None
-    return train[-1].run_id
+    if not train or train[-1].model or _failed_step(platform, f"{train[-1].run_id}-training"):
+        return "", None
+    status = _status(platform, f"{train[-1].run_id}-training")
+    return ("", None) if status == "failed" else (train[-1].run_id, status)
 
 
-def _failed(platform: Platform, run_id: str) -> bool:
-    training = pipeline("training")
-    records = [platform.runner.record(run_id, step) for step in training.steps]
-    if any(record and record.status == "failed" for record in records):
-        return True
-    return _status(platform, run_id) == "failed"
-
-
-def _executes(platform: Platform, run_id: str) -> bool:
-    return _status(platform, f"{run_id}-training") == "executing"
+def _failed_step(platform: Platform, run_id: str) -> bool:
+    records = [platform.runner.record(run_id, step) for step in pipeline("training").steps]
+    return any(record and record.status == "failed" for record in records)
 
 
 def _status(platform: Platform, run_id: str) -> str | None:
