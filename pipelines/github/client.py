@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.settings import Workflow
-from pipelines.spec import UserError
 
 if TYPE_CHECKING:
     from github import GithubException
@@ -30,17 +29,16 @@ class Told(NamedTuple):
 
 
 class GitHub:
-    """A repository on GitHub.
+    """A repository on GitHub, which needs the extra ``github``.
 
     Raises:
-        UserError: in every method, when GitHub refuses or does not answer; the text says what was asked.
+        GithubException: in every method, when GitHub refuses.
+        RequestException: in every method, when GitHub does not answer.
     """
 
     def __init__(self, where: Workflow) -> None:
-        try:
-            from github import Auth, Github
-        except ModuleNotFoundError as error:
-            raise UserError("GitHub needs PyGithub: run 'uv sync --extra github'") from error
+        from github import Auth, Github
+
         self._where = where
         self._api = Github(auth=Auth.Token(where.token), base_url=where.api, per_page=100)
         self._known: Repository | None = None
