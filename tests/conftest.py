@@ -1,5 +1,6 @@
 """What the tests share: platforms on the tiny problems, in folders of their own."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -35,6 +36,11 @@ hypothesis.settings.load_profile("untimed")
 ROOT = Path(__file__).parent.parent
 HISTORY, NOW = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 25, tzinfo=UTC)
 PROBLEMS = ("tests.problems.late", "tests.problems.minutes")
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment of processes that are killed: they would not save what coverage takes a third of their time for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def make_platform(home: Path, problem: str = PROBLEMS[0], **settings: object) -> Platform:

@@ -7,7 +7,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import NOW, PROBLEMS, ROOT
+from tests.conftest import NOW, PROBLEMS, ROOT, unmeasured
 from tests.e2e.killing_batch import CHUNK_ROWS, CHUNKS
 from tests.problems import parcels
 
@@ -28,7 +28,9 @@ def given(tmp_path_factory):
 def run(platform, given, output, when):
     settings = platform.settings
     command = [sys.executable, "-m", "tests.e2e.killing_batch", settings.home, settings.problem, given, output, when]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        list(map(str, command)), cwd=ROOT, env=unmeasured(), capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")

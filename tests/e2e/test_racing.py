@@ -15,7 +15,7 @@ from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.model_store import ONNX, ModelStore
 from pipelines.release_log import ReleaseLog
 from pipelines.spec import AllAtOnce, CanaryStrategy, Variant
-from tests.conftest import NOW, ROOT
+from tests.conftest import NOW, ROOT, unmeasured
 from tests.e2e.racing import PROCESSES
 
 ME = Actor("me", NOW)
@@ -53,7 +53,7 @@ def test_of_fifty_processes_at_once_one_wins(log, manifest, tmp_path, move, acti
         release(log, models, manifest, 1, AllAtOnce(), "start")
         release(log, models, manifest, 2, CanaryStrategy(steps=(0.2,), bake=timedelta(days=1)), "start")
     command = [sys.executable, "-m", "tests.e2e.racing", str(tmp_path), move]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, check=False)
     assert json.loads(done.stdout) == {"won": 1, "lost": PROCESSES - 1}, done.stderr
     assert [entry.action for entry in log.entries()] == actions
     assert not list((tmp_path / "log").rglob(".tmp-*"))
