@@ -45,9 +45,9 @@ AsOf = Annotated[
 @app.callback()
 def options(
     context: typer.Context,
-    home: Annotated[Path | None, typer.Option(help="Folder of the embedded profile. [env: RATCHET_HOME]")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of the embedded profile. Default: RATCHET_HOME.")] = None,
     environment: Annotated[
-        str | None, typer.Option("--environment", "-e", help="Environment to act on. [env: RATCHET_ENVIRONMENT]")
+        str | None, typer.Option("--environment", "-e", help="Environment to act on. Default: RATCHET_ENVIRONMENT.")
     ] = None,
     releases: Annotated[
         Path | None, typer.Option(help="Folder of the release files. Default: releases, in --home when that is given.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines import PIPELINES
-from pipelines.cli.app import REFUSED, Json, app, console, print_json
+from pipelines.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -133,3 +133,23 @@ def pull(
     here = platform.changed({"profile": "embedded", "home": into})
     for table, rows in pull_sample(platform.problem, platform.tables, here.tables, start, end, sample).items():
         console.print(f"[green]✔[/] {table}: {rows:,} rows")
+
+
+@data_app.command()
+def frame(
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(help="The Parquet file to write, for a notebook.", dir_okay=False)],
+    as_of: AsOf = None,
+) -> None:
+    """Write the training frame of a moment: labelled requests, each with the features that were known then."""
+    import pyarrow.parquet as pq
+
+    from pipelines.training.extract import training_frame
+
+    platform: Platform = context.obj
+    rows = training_frame(platform.problem, platform.tables, platform.lookup, moment(platform, as_of))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f"{output.name}.part")
+    pq.write_table(rows, part)
+    part.replace(output)
+    console.print(f"[green]✔[/] {output}: {rows.num_rows:,} rows, {rows.num_columns} columns", soft_wrap=True)

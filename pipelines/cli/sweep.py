@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 @app.command()
 def sweep(
     context: typer.Context,
-    estimator: Annotated[str, typer.Argument(help="The estimator whose [training.search.NAME] states what may vary.")],
+    estimator: Annotated[str, typer.Argument(help="The estimator; problem.toml states what of it may vary.")],
     as_of: AsOf = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
     run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
     on: On = Where.HERE,
     as_json: Json = False,
 ) -> None:
-    """Search an estimator's settings within [training.budget]; the best become a candidate, judged as any other.
+    """Search an estimator's settings within the problem's budget; the best become a candidate, judged as any other.
 
     With --on aws a SageMaker tuning job makes the trials, and its end starts the training: 'mlops follow' tells.
     """

@@ -1,5 +1,7 @@
 """Step 18: the versioned training set: labelled requests with the features that were known when they were made."""
 
+from datetime import datetime
+
 import pyarrow as pa
 
 from pipelines.feature.offline import Lookup, with_features
@@ -22,9 +24,7 @@ def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: Rele
             raise UserError(
                 f"{problem.package}/estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
             )
-    names = [f"raw.{name}" for name in problem.statement.tables]
-    names += [f"features.{view.versioned_name}" for view in problem.views]
-    snapshots = {name: snapshot for name in names if (snapshot := tables.snapshot(name)) is not None}
+    snapshots = _newest(problem, tables)
     tables.pin(snapshots, run.run_id)
     champion = releases.state().champion
     return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
@@ -45,3 +45,22 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lo
             ORDER BY "{statement.event_time}", labels.key"""
         labelled = connection.sql(query).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
+
+
+def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: datetime) -> pa.Table:
+    """Return what a training of this moment would learn from, as :func:`extract` does, for people to look at.
+
+    Raises:
+        UserError: when no request has a label by then.
+    """
+    pinned = Pinned(snapshots=_newest(problem, tables), champion=None)
+    frame = extract(TrainingParams(as_of=as_of, reason="to look at"), problem, tables, lookup, pinned)
+    if not frame.num_rows:
+        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}: 'mlops run feature' brings some")
+    return frame
+
+
+def _newest(problem: Problem, tables: Tables) -> dict[str, int]:
+    names = [f"raw.{name}" for name in problem.statement.tables]
+    names += [f"features.{view.versioned_name}" for view in problem.views]
+    return {name: snapshot for name in names if (snapshot := tables.snapshot(name)) is not None}

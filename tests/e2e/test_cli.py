@@ -5,14 +5,19 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 import typer
 import urllib3
+from rich.text import Text
 from typer.testing import CliRunner
 
+from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
 from pipelines.labels import labelled_predictions
 from tests.conftest import PROBLEMS, make_platform
@@ -262,6 +267,34 @@ def test_help_is_there_for_every_command(mlops):
         assert re.search(rf"\b{command}\b", text), command
         done = CliRunner().invoke(app, [command, "--help"])
         assert (done.exit_code, "Usage: " in done.output) == (0, True), command
+
+
+def test_no_help_loses_what_is_in_brackets():
+    """Rich takes ``[name]`` for markup, and prints nothing of it."""
+
+    def told(command: Any) -> Iterator[str | None]:
+        yield command.help
+        yield from (getattr(parameter, "help", None) for parameter in command.params)
+        for inner in getattr(command, "commands", {}).values():
+            yield from told(inner)
+
+    texts = [text for text in told(typer.main.get_command(app)) if text]
+    assert len(texts) > 100
+    for text in texts:
+        assert Text.from_markup(text).plain == text
+
+
+def test_the_training_frame_is_written_for_a_notebook(home, tmp_path):
+    output = tmp_path / "frames" / "first.parquet"
+    done = home("data", "frame", str(output), "--as-of", "2024-02-25")
+    assert done.code == 0, done.err
+    learned = make_platform(home.home).runner.output(pipeline("training"), "extract", "one")
+    assert pq.read_table(output).equals(learned)
+    assert f"{learned.num_rows:,} rows" in done.out
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+    none = home("data", "frame", str(output), "--as-of", "2023-01-01")
+    assert (none.code, "no request has a label by 2023-01-01" in none.err) == (1, True)
+    assert pq.read_table(output).equals(learned), "what was there stays"
 
 
 def test_the_problem_package_is_chosen_by_the_environment(tmp_path):
