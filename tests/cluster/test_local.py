@@ -173,14 +173,29 @@ def under_load(given, environment):
 
 @contextmanager
 def forwarded(namespace, service, port):
-    """The URL of a service for this machine."""
+    """The URL of a service for this machine.
+
+    kubectl ends when a pod refuses it, and after a restart a pod counts as ready a while before it is: it is asked anew.
+    """
     here = free_port()
+    url = f"http://127.0.0.1:{here}"
     command = ["kubectl", "port-forward", "-n", namespace, f"service/{service}", f"{here}:{port}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as forwarding:
-        retries = urllib3.Retry(total=30, backoff_factor=0.1, backoff_max=0.5)
-        urllib3.PoolManager().request("GET", f"http://127.0.0.1:{here}/", retries=retries)
-        yield f"http://127.0.0.1:{here}"
-        forwarding.kill()  # it would wait for connections that are kept open
+    started: list[subprocess.Popen[bytes]] = []
+
+    def answers():
+        if not started or started[-1].poll() is not None:
+            started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        try:
+            return urllib3.request("GET", f"{url}/", retries=False, timeout=5)
+        except urllib3.exceptions.HTTPError:
+            return None
+
+    try:
+        until(answers, 120)
+        yield url
+    finally:
+        started[-1].kill()  # it would wait for connections that are kept open
+        started[-1].wait()
 
 
 def asked(url, body):
