@@ -92,7 +92,8 @@ class NetworkEstimator:
             self.scale = 1 / temperature(logits(self.network, held).cpu().numpy(), labels)
         self.network.to(CPU).eval()
         log.info(
-            "trained rows_per_second=%.0f stalled=%.1fs of=%.1fs",
+            "trained processes=%d rows_per_second=%.0f stalled=%.1fs of=%.1fs",
+            group.world,
             self.history.rows / self.history.seconds,
             self.history.stalled,
             self.history.seconds,

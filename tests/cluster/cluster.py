@@ -3,7 +3,8 @@
 ``KUBECONFIG`` names the cluster, ``CLUSTER_HOST`` this machine as its pods call it, ``CLUSTER_BUILD`` the command that
 builds ``TAG DIR ARG…`` as ``docker build --tag`` does and leaves the image on the cluster's node, ``CLUSTER_BASE`` the
 base image, ``CLUSTER_PREPARE`` a command that opens volumes where the cluster makes them for root alone, and
-``CLUSTER_RESTART`` the command that restarts the node. With ``CLUSTER_KEEP`` the images of the run before are used.
+``CLUSTER_RESTART`` the command that restarts the node, ``CLUSTER_TORCH`` a folder of the node with torch's packages.
+With ``CLUSTER_KEEP`` the images of the run before are used.
 """
 
 import json
@@ -20,6 +21,7 @@ BUILD = shlex.split(os.environ.get("CLUSTER_BUILD", ""))
 BASE = os.environ.get("CLUSTER_BASE", "python:3.11-slim-bookworm")
 KEEP = bool(os.environ.get("CLUSTER_KEEP"))
 PREPARE = os.environ.get("CLUSTER_PREPARE", "")
+TORCH = os.environ.get("CLUSTER_TORCH", "")
 RESTART = os.environ.get("CLUSTER_RESTART", "")
 
 

@@ -13,7 +13,7 @@ from pipelines.cli.__main__ import app
 from pipelines.feature import FeatureParams
 from pipelines.spec import UserError
 from pipelines.training import TrainingParams
-from tests.cluster.cluster import got, kubectl
+from tests.cluster.cluster import TORCH, got, kubectl
 from tests.cluster.conftest import template
 from tests.conftest import HISTORY, NOW
 from tests.contract.executions import keeps_its_promises
@@ -125,10 +125,7 @@ def test_commands_start_follow_and_cancel_a_run(environment, namespace, monkeypa
 def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, namespace):
     """Without torch in the image each pod says that it needs it, after it has its number and the first one's name."""
     platform = environment
-    labels = {"app.kubernetes.io/component": "pipelines"}
-    service = {"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": True}
-    metadata = {"name": "training", "namespace": namespace}
-    kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
+    meeting_point(namespace)
     platform.run("feature", DAYS, "history")  # so that the first works while the second says what it lacks
     platform.runner.start(TRAINING, FIRST, "together")
     name = platform.executions.start(TRAINING, "together", machines=2)
@@ -140,6 +137,36 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
     assert {pod["spec"]["subdomain"] for pod in pods} == {"training"}
     second = next(pod["metadata"]["name"] for pod in pods if pod["spec"]["hostname"].endswith("-1"))
     until(lambda: "--extra torch" in " ".join(platform.executions.log(second)), 60)
+
+
+@pytest.mark.skipif(not TORCH, reason="CLUSTER_TORCH names a folder of the node with torch's packages")
+def test_pods_of_a_job_train_one_network_together(environment, namespace, steps_image):
+    """torchrun in two pods, which meet by the Service; torch comes from the node, so that no image has to hold it."""
+    platform = environment
+    meeting_point(namespace)
+    job = json.loads(template(steps_image, "3Gi"))
+    pod = job["spec"]["template"]["spec"]
+    pod["volumes"].append({"name": "torch", "hostPath": {"path": TORCH}})
+    pod["containers"][0]["volumeMounts"].append({"name": "torch", "mountPath": "/torch", "readOnly": True})
+    pod["containers"][0]["env"] = [{"name": "PYTHONPATH", "value": "/app:/torch"}]
+    kubectl("patch", "configmap", "job", "-n", namespace, "-p", json.dumps({"data": {"job.json": json.dumps(job)}}))
+    platform.run("feature", DAYS, "history")
+    small = {"network": {"epochs": 2, "width": 16, "blocks": 1, "bins": 4, "batch_rows": 256}}
+    params = TrainingParams(as_of=NOW, reason="together", estimators=("network",), settings=small)
+    platform.runner.start(TRAINING, params, "network")
+    name = platform.executions.start(TRAINING, "network", machines=2)
+    assert ended(platform, TRAINING, "network", 400).status == "succeeded"
+    assert got("job", name, "-n", namespace)["status"]["completedIndexes"] in ("0,1", "0-1")
+    log = platform.runner.record("network", "train").log
+    assert sum("trained processes=2" in line for line in log) == 1, log
+
+
+def meeting_point(namespace):
+    """Make the headless Service by which pods find the first one."""
+    labels = {"app.kubernetes.io/component": "pipelines"}
+    service = {"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": True}
+    metadata = {"name": "training", "namespace": namespace}
+    kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
 
 
 def test_what_the_cluster_lacks_is_told(environment, namespace):
