@@ -163,8 +163,7 @@ def test_pods_of_a_job_train_one_network_together(environment, namespace, steps_
 
 def meeting_point(namespace):
     """Make the headless Service by which pods find the first one."""
-    labels = {"app.kubernetes.io/component": "pipelines"}
-    service = {"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": True}
+    service = {"clusterIP": "None", "selector": {"pipeline": "training"}, "publishNotReadyAddresses": True}
     metadata = {"name": "training", "namespace": namespace}
     kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
 
