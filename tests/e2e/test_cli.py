@@ -1,9 +1,12 @@
 """The path of a release through the command line, with its exit codes, and what it says to mistakes."""
 
+import json
 import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +23,7 @@ from typer.testing import CliRunner
 from pipelines.bootstrap import pipeline
 from pipelines.cli.__main__ import app
 from pipelines.labels import labelled_predictions
-from tests.conftest import PROBLEMS, make_platform
+from tests.conftest import PROBLEMS, ROOT, make_platform
 from tests.e2e.conftest import Mlops
 from tests.problems import parcels
 
@@ -142,34 +145,60 @@ def test_a_model_is_exported_into_a_folder_once(home, tmp_path):
     assert home("export", "v1", "--output", str(tmp_path / "2"), "--json").json["schema"]["version"] == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["run", "trainin"], 1, "there is no pipeline 'trainin'; did you mean 'training'?"),
-        (["run", "training", "--set", "as_off=2024-01-01"], 1, "--set as_off: unknown key; did you mean 'as_of'?"),
-        (["run", "training", "--set", "as_of=soon"], 1, "--set as_of: Input should be a valid datetime"),
-        (["step", "training/trian", "--run-id", "one"], 1, "has no step 'trian'; did you mean 'train'?"),
-        (["step", "training/train", "--run-id", "none"], 1, "there is no run 'none'"),
-        (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
-        (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
-        (["propose", "v99"], 1, "there is no model 'v99'"),
-        (["propose", "v1", "--strategy", "yolo"], 1, "there is no strategy 'yolo'"),
-        (["approve"], 1, "write it with 'mlops propose'"),
-        (["monitor"], 1, "there is no champion to monitor"),
-        (["lineage", "0" * 32], 1, "has no prediction"),
-        (["report"], 1, "nothing was served in 'dev' yet"),
-        (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
-        (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
-        (["replay", "--url", "http://127.0.0.1:9", "--start", "2030-01-01", "--end", "2030-01-02"], 1, "has no requests from 2030-01-01"),
-        (["--home"], 2, "requires an argument"),
-        (["fly"], 2, "No such command 'fly'"),
-    ],
-)  # fmt: skip
-def test_a_mistake_is_told_in_words_without_a_traceback(home, arguments, code, message):
-    done = home(*arguments)
-    assert done.code == code
-    assert message in " ".join(done.err.split())
-    assert "Traceback" not in done.err
+MISTAKES = [
+    (["run", "trainin"], 1, "there is no pipeline 'trainin'; did you mean 'training'?"),
+    (["run", "training", "--set", "as_off=2024-01-01"], 1, "--set as_off: unknown key; did you mean 'as_of'?"),
+    (["run", "training", "--set", "as_of=soon"], 1, "--set as_of: Input should be a valid datetime"),
+    (["step", "training/trian", "--run-id", "one"], 1, "has no step 'trian'; did you mean 'train'?"),
+    (["step", "training/train", "--run-id", "none"], 1, "there is no run 'none'"),
+    (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
+    (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
+    (["propose", "v99"], 1, "there is no model 'v99'"),
+    (["propose", "v1", "--strategy", "yolo"], 1, "there is no strategy 'yolo'"),
+    (["approve"], 1, "write it with 'mlops propose'"),
+    (["monitor"], 1, "there is no champion to monitor"),
+    (["lineage", "0" * 32], 1, "has no prediction"),
+    (["report"], 1, "nothing was served in 'dev' yet"),
+    (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
+    (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
+    (["replay", "--url", "http://127.0.0.1:9", "--start", "2030-01-01", "--end", "2030-01-02"], 1, "has no requests from 2030-01-01"),
+    (["--home"], 2, "requires an argument"),
+    (["fly"], 2, "No such command 'fly'"),
+    (["run", "feature", "--set", "start=2024-01-03", "--set", "end=2024-01-01"], 1, "is not before end"),
+    (["run", "feature", "--set", "start=2024-01-01T13:00:00Z", "--set", "end=2024-01-03"], 1, "give midnights in UTC"),
+    (["run", "training", "--set", "as_of=someday"], 1, "write a day or a moment, such as 2024-03-01"),
+    (["run", "training", "--set", "as_of=2024-02-25", "--set", "estimators=nope"], 1, 'write a list, such as ["one'),
+    (["run", "training", "--set", "as_of=2024-03-20"], 1, "there are no labelled requests in its periods"),
+    (["run", "training", "--run-id", "../evil"], 1, "'../evil' is no run id"),
+    (["-e", "../evil", "status"], 1, "--environment: String should match pattern"),
+    (["compare", "v1", "v99"], 1, "there is no model 'v99'"),
+    (["release", "report"], 1, "no release of this environment had a challenger"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answers(trained):
+    """How each mistake ended, all of them made in one process."""
+    command, given = [sys.executable, "-m", "tests.e2e.commands"], json.dumps([arguments for arguments, *_ in MISTAKES])
+    done = subprocess.run(
+        command, cwd=ROOT, env=trained.environ, input=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("number", "code", "message"), [(number, *told) for number, (_, *told) in enumerate(MISTAKES)])
+def test_a_mistake_is_told_in_words_without_a_traceback(home, answers, number, code, message):
+    ended, said = answers[number]
+    assert ended == code, said
+    assert message in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_a_process_ends_as_its_command_does(home):
+    done = home("run", "trainin")
+    assert (done.code, done.err) == (1, "error: there is no pipeline 'trainin'; did you mean 'training'?\n")
+    assert home("fly").code == 2
 
 
 def test_a_setting_that_is_none_is_named(home, monkeypatch):
@@ -312,25 +341,6 @@ def test_a_run_resumes_by_its_id_alone(home):
     assert (done.code, "was started with another end" in done.err) == (1, True)
     done = home("run", "training", "--run-id", "again")
     assert (done.code, done.err) == (1, "error: run 'again' is a run of feature, not of training\n")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "feature", "--set", "start=2024-01-03", "--set", "end=2024-01-01"], "is not before end"),
-        (["run", "feature", "--set", "start=2024-01-01T13:00:00Z", "--set", "end=2024-01-03"], "give midnights in UTC"),
-        (["run", "training", "--set", "as_of=someday"], "write a day or a moment, such as 2024-03-01"),
-        (["run", "training", "--set", "as_of=2024-02-25", "--set", "estimators=nope"], 'write a list, such as ["one'),
-        (["run", "training", "--set", "as_of=2024-03-20"], "there are no labelled requests in its periods"),
-        (["run", "training", "--run-id", "../evil"], "'../evil' is no run id"),
-        (["-e", "../evil", "status"], "--environment: String should match pattern"),
-        (["compare", "v1", "v99"], "there is no model 'v99'"),
-        (["release", "report"], "no release of this environment had a challenger"),
-    ],
-)
-def test_a_wrong_value_is_told_with_what_is_right(home, arguments, message):
-    done = home(*arguments)
-    assert (done.code, message in " ".join(done.err.split())) == (1, True), done.err
 
 
 def test_releases_are_listed_and_another_home_has_its_own_files(home):
