@@ -140,7 +140,9 @@ class Workplace:
         command += [text for name, value in inputs.items() for text in ("--input", f"{name}={value}")]
         command += replaced(clone)
         environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("RATCHET_", "COV_", "GITHUB_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RATCHET_", "COV_", "GITHUB_", "MAKE", "MFLAGS"))
         }
         return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
