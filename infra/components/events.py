@@ -1,6 +1,5 @@
 """Events: a bus of the environment, the queues that workflows poll, and a place for what nobody could read."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.alarm import Bound, alarm
+from infra.components.rule import RuleArgs, rule
 from infra.names import Names
 
 ATTEMPTS = 5
@@ -58,9 +58,9 @@ class Events(pulumi.ComponentResource):
         functions = (names.of("searched"), f"{names.prefix}/{names.of('dispatch')}")  # whose rules call them
         called = [names.arn("events", f"rule/{one}") for one in functions]
         queues: tuple[tuple[str, aws.sqs.Queue, list[pulumi.Input[str]]], ...] = (
-            ("events", self.queue, [rule.arn for rule in sent]),
-            ("operations", self.operations, [rule.arn for rule in seen]),
-            ("dead", self.dead, [*(rule.arn for rule in sent + seen), *called]),
+            ("events", self.queue, [one.arn for one in sent]),
+            ("operations", self.operations, [one.arn for one in seen]),
+            ("dead", self.dead, [*(one.arn for one in sent + seen), *called]),
         )
         for part, queue, rules in queues:
             policy = pulumi.Output.json_dumps(queue_policy(names, part, rules), sort_keys=True)
@@ -84,23 +84,8 @@ class Events(pulumi.ComponentResource):
     def _rule(
         self, part: str, names: Names, pattern: dict[str, Any], bus: pulumi.Input[str], queue: aws.sqs.Queue
     ) -> aws.cloudwatch.EventRule:
-        rule = aws.cloudwatch.EventRule(
-            part,
-            name=names.of(part),
-            event_bus_name=bus,
-            event_pattern=json.dumps({"source": [names.project], **pattern}, sort_keys=True),
-            opts=self._child,
-        )
-        aws.cloudwatch.EventTarget(
-            part,
-            rule=rule.name,
-            event_bus_name=bus,
-            target_id="queue",
-            arn=queue.arn,
-            dead_letter_config={"arn": self.dead.arn},
-            opts=self._child,
-        )
-        return rule
+        ours = {"source": [names.project], **pattern}
+        return rule(part, RuleArgs(names, ours, "queue", queue.arn, self.dead.arn, bus), self._child)
 
 
 def of_aws(names: Names) -> dict[str, dict[str, Any]]:

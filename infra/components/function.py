@@ -1,6 +1,5 @@
 """A Lambda function of the project's image, with its logs, and the rules that call it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.container import FUNCTION_ENTRY, variables
+from infra.components.rule import RuleArgs, rule
 from infra.names import Names
 
 
@@ -78,27 +78,12 @@ def on_event(
     bus: pulumi.Input[str] | None = None,
 ) -> None:
     """Declare a rule that calls a function on events of a pattern, from the account's bus unless another is named."""
-    rule = aws.cloudwatch.EventRule(
-        part,
-        name=args.names.of(part),
-        event_bus_name=bus,
-        event_pattern=json.dumps(pattern, sort_keys=True),
-        opts=opts,
-    )
+    stated = RuleArgs(args.names, pattern, "function", called.arn, args.dead, bus)
     aws.lambda_.Permission(
         part,
         action="lambda:InvokeFunction",
         function=called.name,
         principal="events.amazonaws.com",
-        source_arn=rule.arn,
-        opts=opts,
-    )
-    aws.cloudwatch.EventTarget(
-        part,
-        rule=rule.name,
-        event_bus_name=bus,
-        target_id="function",
-        arn=called.arn,
-        dead_letter_config={"arn": args.dead},
+        source_arn=rule(part, stated, opts).arn,
         opts=opts,
     )
