@@ -23,7 +23,7 @@ POINTS = {
 }
 
 
-SOME = {"feature": 7, "continuous_training": 16, "deployment": 7, "tick, which fails": 1}
+SOME = {"feature": 7, "continuous_training": 11, "deployment": 7, "tick, which fails": 1}
 
 
 @pytest.mark.parametrize(

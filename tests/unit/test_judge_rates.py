@@ -17,7 +17,7 @@ def recorded(request, tmp_path_factory, mlflow_database):
     return platform, record(platform, NOW, NOW + 20 * DAY)  # half of it after the world has changed
 
 
-@pytest.mark.parametrize("canaries", [100, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("canaries", [150, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_model_against_itself_is_failed_no_more_often_than_promised(recorded, canaries):
     """Each canary is looked at after every hundred requests, and one in a hundred may fail; of each task."""
     alarms = failed(*recorded, canaries)
