@@ -43,9 +43,9 @@ ENV PATH=/app/.venv/bin:${PATH} PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHON
     HOME=/tmp RATCHET_HOME=/tmp/home RATCHET_COMMIT=${REVISION}
 WORKDIR /app
 # The commands of pyproject.toml's [project.scripts], by which SageMaker and people start the image.
-RUN printf '#!/bin/sh\nexec python -m pipelines.cli "$@"\n' >/usr/local/bin/mlops \
+RUN printf '#!/bin/sh\nexec python -m pipelines.entrypoints.cli "$@"\n' >/usr/local/bin/mlops \
     && for name in serve train job; do \
-        printf '#!/bin/sh\nexec python -c "from pipelines.container import %s; %s()" "$@"\n' $name $name >/usr/local/bin/$name; \
+        printf '#!/bin/sh\nexec python -c "from pipelines.entrypoints.container import %s; %s()" "$@"\n' $name $name >/usr/local/bin/$name; \
     done && chmod 755 /usr/local/bin/mlops /usr/local/bin/serve /usr/local/bin/train /usr/local/bin/job
 # The user has no name of its own, whatever number it is given; what a person would be called in records is this.
 ENV USER=container

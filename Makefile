@@ -46,13 +46,13 @@ test-infra: $(ALL) ## Run the tests of the environments, without AWS and without
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
 infra-docs: $(STAMP) ## Write the diagrams and the cost table in the docs from what the programs register
-	@$(RUN) python -m infra.docs
+	@$(RUN) python -m infra.tools.docs
 
 local-up: $(ALL) ## Make the local environment: a Kubernetes cluster and an emulator of AWS (ARGS="--set context=kind-kind")
-	@$(RUN) python -m infra.local up $(ARGS)
+	@$(RUN) python -m infra.tools.local up $(ARGS)
 
 local-down: $(ALL) ## Remove the local environment, and look that nothing is left of it
-	@$(RUN) python -m infra.local down $(ARGS)
+	@$(RUN) python -m infra.tools.local down $(ARGS)
 
 test-cloud: $(ALL) ## Run what needs an emulator of AWS for minutes: faults, runs on SageMaker, the whole loop
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
@@ -151,25 +151,25 @@ pulumi-version: ## Say which Pulumi the locked SDK is of, for the workflows to i
 	@$(RUN) python -c 'from importlib.metadata import version; print("version=" + version("pulumi"))'
 
 infra-up: ## Bring a stack to the program: ENV=dev, IMAGE=sha256:… or IMAGE=release for what the release file pins
-	@$(RUN) python -m infra.stack up "$$ENV" --image "$$IMAGE"
+	@$(RUN) python -m infra.tools.stack up "$$ENV" --image "$$IMAGE"
 
 infra-preview: ## Show what infra-up would change; REPORT=FILE writes it for a comment
-	@$(RUN) python -m infra.stack preview "$$ENV" --report "$${REPORT:-/dev/null}"
+	@$(RUN) python -m infra.tools.stack preview "$$ENV" --report "$${REPORT:-/dev/null}"
 
 infra-drift: ## Fail where a stack differs from the program or from what is there; REPORT=FILE says how
-	@$(RUN) python -m infra.stack drift "$$ENV" --report "$${REPORT:-/dev/null}"
+	@$(RUN) python -m infra.tools.stack drift "$$ENV" --report "$${REPORT:-/dev/null}"
 
 infra-destroy: ## Take a stack down, never production, and prove that nothing is left: ENV=dev
-	@$(RUN) python -m infra.stack destroy "$$ENV"
-	@$(RUN) python -m infra.leftovers "$$ENV" --delete
+	@$(RUN) python -m infra.tools.stack destroy "$$ENV"
+	@$(RUN) python -m infra.tools.leftovers "$$ENV" --delete
 
 infra-drift-issue: ## infra-drift, and an issue that says how; closed again when nothing differs (fails with drift)
-	@if $(RUN) python -m infra.stack drift "$$ENV" --report drift.md; then close=--close; fi; \
+	@if $(RUN) python -m infra.tools.stack drift "$$ENV" --report drift.md; then close=--close; fi; \
 	$(RUN) mlops github issue --subject "drift-$$ENV" --title "$$ENV differs from main" --body drift.md --label drift $$close; \
 	test -n "$$close"
 
 infra-expired: ## List the environments to take down: CHOSEN, when AGAIN is the same, or those whose day has come
-	@listed=$$($(RUN) python -m infra.stack expired "$$CHOSEN" --again "$$AGAIN") && echo "environments=$$listed"
+	@listed=$$($(RUN) python -m infra.tools.stack expired "$$CHOSEN" --again "$$AGAIN") && echo "environments=$$listed"
 
 preview-comment: ## Put previews/*.md into one comment of the pull request PULL, or update it
 	@cat previews/*.md > preview.md
@@ -181,13 +181,13 @@ features-deploy: ## Start the feature pipeline on AWS for the views as committed
 		--set start="$$SINCE" --set end="$$($$changed --format=%cd)"
 
 image-push: ## Push the image of this commit to the registry of ENV, unless it is there, and say its digest
-	@$(RUN) python -m infra.images push "$$ENV"
+	@$(RUN) python -m infra.tools.images push "$$ENV"
 
 image-sign: sbom ## Sign the image DIGEST with the key of ENV in KMS, and attest what it is made of
-	@$(RUN) python -m infra.images sign "$$ENV" --digest "$$DIGEST"
+	@$(RUN) python -m infra.tools.images sign "$$ENV" --digest "$$DIGEST"
 
 image-verify: ## Verify the signature of the image DIGEST, and the attestation
-	@$(RUN) python -m infra.images verify "$$ENV" --digest "$$DIGEST"
+	@$(RUN) python -m infra.tools.images verify "$$ENV" --digest "$$DIGEST"
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade

@@ -20,7 +20,7 @@ PARTS = {
     "code": rf"(?!(?:{DOCS}|releases/.*)$).*",
     "training": rf"{ENGINE}|{LOCKED}",
     "image": rf"Dockerfile|\.dockerignore|{ENGINE}|{LOCKED}",
-    "infra": rf"infra/.*|pipelines/spec/.*|cloud\.toml|{LOCKED}",
+    "infra": rf"infra/.*|pipelines/config/.*|cloud\.toml|{LOCKED}",
 }
 """What each part's files match, as a whole."""
 EVERYTHING = re.compile(r"\.github/(workflows/ci\.yml|actions/.*|changes\.py)")

@@ -3,11 +3,11 @@
 import pulumi
 from pulumi.runtime.config import CONFIG
 
-from infra.environment import Environment
-from infra.live import configuration
+from infra.aws.environment import Environment
+from infra.aws.live import configuration
 from infra.local.environment import LocalEnvironment
 from infra.program import LOCAL, wanted, wanted_local
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 
 def main() -> None:

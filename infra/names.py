@@ -5,7 +5,7 @@ So any number of them share an account, and permissions can be written down befo
 
 from dataclasses import dataclass
 
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 LONGEST = 36  # of project and environment together: a bucket's name has 63 characters, 13 of them the account's

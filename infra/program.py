@@ -8,13 +8,15 @@ from typing import Any
 
 import yaml
 
-from infra.config import Config, parse
-from infra.environment import Wanted
+from infra.aws.config import Config, parse
+from infra.aws.environment import Wanted
 from infra.local import config as local
 from infra.local.environment import LocalWanted
 from infra.names import Names
-from pipelines.spec import Cloud, UserError, load_toml
-from pipelines.spec.rendered import Rendered
+from pipelines.config.errors import UserError
+from pipelines.config.strict import load_toml
+from pipelines.contracts import Cloud
+from pipelines.contracts.rendered import Rendered
 
 ROOT = Path(__file__).parent.parent
 NAMESPACE = "infra:"

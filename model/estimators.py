@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
+from pipelines.config import CATEGORICAL, NUMERIC, FeatureType
 from pipelines.neural import classifier
-from pipelines.spec import CATEGORICAL, NUMERIC, FeatureType
 
 
 def baseline(features: Mapping[str, FeatureType], seed: int) -> Pipeline:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from pipelines.spec import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
+from pipelines.config import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
 
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.spec import UserError
+from pipelines.config import UserError
 
 # Destinations that airports.csv lacks.
 _CARIBBEAN = {

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from pipelines.spec import Statement, Strict
+from pipelines.config import Statement, Strict
 
 
 class Alarm(Strict):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.spec import Column, RawTable
+from pipelines.config import Column, RawTable
 
 
 class Violation(NamedTuple):

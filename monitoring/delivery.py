@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from pipelines.spec import ReleaseEntry, Strict
+from pipelines.config import ReleaseEntry, Strict
 
 _WEEK = timedelta(days=7)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.spec import FeatureType, Strict
+from pipelines.config import FeatureType, Strict
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

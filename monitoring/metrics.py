@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.spec import Statement, Task
+from pipelines.config import Statement, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

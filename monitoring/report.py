@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from monitoring import plots
 from monitoring.metrics import calibration_curve, mean_loss, row_losses
 from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Reign
-from pipelines.spec import METRICS, Statement, Strict, Task
+from pipelines.config import METRICS, Statement, Strict, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

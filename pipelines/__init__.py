@@ -8,6 +8,6 @@ PIPELINES = {
     "deployment": "pipelines.deployment.pipeline",
     "monitor": "pipelines.monitor.pipeline",
     "continuous_training": "pipelines.continuous_training.pipeline",
-    "maintenance": "pipelines.feature.maintain",
+    "maintenance": "pipelines.feature.table_maintenance",
 }
 """Every pipeline and the module that defines it as ``PIPELINE``; imported when asked for, because steps are heavy."""

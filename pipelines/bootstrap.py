@@ -6,23 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
+from pipelines.config import Problem, UserError, nearest
+from pipelines.orchestration.pipeline import Pipeline
 from pipelines.settings import Settings, rank
-from pipelines.spec import Pipeline, Problem, UserError, nearest
 
 if TYPE_CHECKING:
     from pipelines.adapters.aws.profile import Aws
     from pipelines.adapters.local.profile import Local
+    from pipelines.config import Code, Source, Strict
     from pipelines.continuous_training import Launch
-    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
-    from pipelines.model_store import ModelStore
-    from pipelines.ports import Executions, Gauges, ObjectStore, OnlineStore, Queue, Signer
-    from pipelines.release_log import ReleaseLog
-    from pipelines.runner import Observer, Runner
-    from pipelines.serving.log import LogReader
-    from pipelines.spec import Code, Source, Strict
-    from pipelines.tables import Tables
-    from pipelines.tracking import NoTracking, Tracking
+    from pipelines.feature.table_maintenance import Upkeep
+    from pipelines.orchestration.executions import Executions
+    from pipelines.orchestration.runner import Observer, Runner
+    from pipelines.registry.model_store import ModelStore
+    from pipelines.registry.release_log import ReleaseLog
+    from pipelines.registry.tracking import NoTracking, Tracking
+    from pipelines.storage.ports import Gauges, ObjectStore, OnlineStore, Queue, Signer
+    from pipelines.storage.prediction_log import LogReader
+    from pipelines.storage.tables import Tables
     from pipelines.training.tuning import Tuner
 
 PROFILES = {
@@ -59,7 +61,7 @@ class Platform:
     @cached_property
     def source(self) -> "Source":
         """Where raw rows come from: the problem's own source, or what another environment lends."""
-        from pipelines.feature.lent import lent_source
+        from pipelines.feature.shared_tables import lent_source
 
         lender = self.profile.lender
         return lent_source(self.problem, lender) if lender else self.problem.read
@@ -67,7 +69,7 @@ class Platform:
     @cached_property
     def code(self) -> "Code":
         """The code that is running."""
-        from pipelines.provenance import code
+        from pipelines.registry.provenance import code
 
         return code(self.problem, self.root, self.settings.commit)
 
@@ -134,21 +136,21 @@ class Platform:
     @cached_property
     def models(self) -> "ModelStore":
         """The model store."""
-        from pipelines.model_store import ModelStore
+        from pipelines.registry.model_store import ModelStore
 
         return ModelStore(self.objects)
 
     @cached_property
     def releases(self) -> "ReleaseLog":
         """The release log of this environment."""
-        from pipelines.release_log import ReleaseLog
+        from pipelines.registry.release_log import ReleaseLog
 
         return ReleaseLog(self.objects, self.signer, self.settings.environment)
 
     @cached_property
     def predictions(self) -> "LogReader":
         """The prediction log of this environment."""
-        from pipelines.serving.log import LogReader
+        from pipelines.storage.prediction_log import LogReader
 
         return LogReader(self.objects, self.settings.environment)
 
@@ -165,7 +167,7 @@ class Platform:
     @cached_property
     def runner(self) -> "Runner":
         """The pipeline runner."""
-        from pipelines.runner import Runner
+        from pipelines.orchestration.runner import Runner
 
         return Runner(self.objects, self.resource, writes=not rank())
 

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pipelines.spec import Strict, UserError, nearest
-from pipelines.spec.strict import explain
+from pipelines.config import Strict, UserError, nearest
+from pipelines.config.strict import explain
 
 PREFIX = "RATCHET_"
 SAGEMAKER_JOB = Path("/opt/ml/input/config/resourceconfig.json")

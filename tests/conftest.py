@@ -10,12 +10,7 @@ import hypothesis
 import pytest
 
 from pipelines.bootstrap import Platform
-from pipelines.deployment import DeploymentParams
-from pipelines.deployment.proposal import propose_model
-from pipelines.deployment.transitions import Actor, approve, propose
-from pipelines.feature import FeatureParams
-from pipelines.settings import Settings
-from pipelines.spec import (
+from pipelines.config import (
     AllAtOnce,
     Code,
     Example,
@@ -27,6 +22,11 @@ from pipelines.spec import (
     Task,
     Variant,
 )
+from pipelines.deployment import DeploymentParams
+from pipelines.deployment.proposal import propose_model
+from pipelines.deployment.transitions import Actor, approve, propose
+from pipelines.feature import FeatureParams
+from pipelines.settings import Settings
 from pipelines.training import Candidate, TrainingParams
 from tests.cloud.emulator import VARIABLES, running_emulator
 

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.bootstrap import Platform
+from pipelines.config import CanaryStrategy, Phase, ReleaseFile, ReleaseState, Strategy, Variant
 from pipelines.deployment.judge import Outcome, judge
 from pipelines.deployment.traffic import Side, Traffic
 from pipelines.feature import FeatureParams
+from pipelines.feature.labels import known_labels
 from pipelines.feature.offline import with_features
-from pipelines.labels import known_labels
-from pipelines.scoring import Scorer, columns
+from pipelines.registry.scoring import Scorer, columns
 from pipelines.serving.routing import to_challenger
-from pipelines.spec import CanaryStrategy, Phase, ReleaseFile, ReleaseState, Strategy, Variant
 
 DAY = timedelta(days=1)
 CANARY = CanaryStrategy(steps=(0.5,), bake=DAY)

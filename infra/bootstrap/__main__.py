@@ -5,7 +5,7 @@ from pulumi.runtime.config import CONFIG
 
 from infra.bootstrap.program import bootstrap, read_home
 from infra.bootstrap.settings import Settings
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 try:
     settings = Settings.parse(CONFIG.get(), f"Pulumi.{pulumi.get_stack()}.yaml")

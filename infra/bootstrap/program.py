@@ -15,8 +15,10 @@ from infra.bootstrap.scope import Home, Scope
 from infra.bootstrap.settings import Settings
 from infra.bootstrap.state import State, StateArgs
 from infra.bootstrap.workflows import Workflows, WorkflowsArgs
-from pipelines.spec import Cloud, UserError, load_toml
-from pipelines.spec.setup import setup_parameter
+from pipelines.config.errors import UserError
+from pipelines.config.strict import load_toml
+from pipelines.contracts import Cloud
+from pipelines.contracts.setup import setup_parameter
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +75,7 @@ def read_home(settings: Settings, root: Path = ROOT) -> Home:
 def _publish(
     home: Home, scopes: tuple[Scope, ...], state: State, images: Images, workflows: Workflows, provider: aws.Provider
 ) -> None:
-    """Write :class:`pipelines.spec.setup.Setup` where stacks and the doctor look for it."""
+    """Write :class:`pipelines.contracts.setup.Setup` where stacks and the doctor look for it."""
     environments: Mapping[str, object] = {
         scope.environment: {
             "deploy": workflows.deploy[scope.environment],

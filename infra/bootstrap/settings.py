@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from pipelines.spec import Strict, UserError
-from pipelines.spec.strict import explain
+from pipelines.config.errors import UserError
+from pipelines.config.strict import Strict, explain
 
 NAMESPACE = "bootstrap:"
 Account = Annotated[

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from infra.config import decoded
-from pipelines.spec import Strict, UserError
-from pipelines.spec.strict import explain
+from infra.aws.config import decoded
+from pipelines.config.errors import UserError
+from pipelines.config.strict import Strict, explain
 
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 """With a tag or a digest: what is named without either may be another image tomorrow."""

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 HERE = "http://localhost:4566"
 

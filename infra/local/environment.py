@@ -7,12 +7,12 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 
-from infra.components.events import Events, EventsArgs
-from infra.components.keys import Keys, KeysArgs
-from infra.components.lake import Lake, LakeArgs
-from infra.components.notices import Notices, NoticesArgs
-from infra.components.online import Online, OnlineArgs
-from infra.document import named, write
+from infra.aws.components.events import Events, EventsArgs
+from infra.aws.components.keys import Keys, KeysArgs
+from infra.aws.components.lake import Lake, LakeArgs
+from infra.aws.components.notices import Notices, NoticesArgs
+from infra.aws.components.online import Online, OnlineArgs
+from infra.aws.document import named, write
 from infra.local.components.identity import ClusterIdentity, ClusterIdentityArgs
 from infra.local.components.jobs import Jobs, JobsArgs
 from infra.local.components.mlflow import Mlflow, MlflowArgs, address
@@ -23,7 +23,7 @@ from infra.local.components.settings import Settings, SettingsArgs
 from infra.local.components.watch import Watch, WatchArgs
 from infra.local.config import Local
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.contracts.rendered import Rendered
 
 RETENTION_DAYS = 30
 
@@ -77,7 +77,7 @@ class LocalEnvironment(pulumi.ComponentResource):
         Monitoring(MonitoringArgs(names, config, rendered), ready)
 
     def _told(self, keys: Keys, notices: Notices, events: Events) -> dict[str, Any]:
-        """Return the fields of the document, as :func:`infra.document.fields` does for an environment on AWS."""
+        """Return the fields of the document, as :func:`infra.aws.document.fields` does for an environment on AWS."""
         names, config = self._wanted.names, self._wanted.config
         return {
             **named(names, keys.data.arn),

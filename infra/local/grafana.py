@@ -6,7 +6,7 @@ import yaml
 
 from infra.local.rules import bounds, read
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.contracts.rendered import Rendered
 
 PORT = 3000
 DASHBOARDS = "/var/lib/dashboards"

@@ -8,7 +8,7 @@ from typing import Any
 from infra.local.cluster import PART_OF
 from infra.names import Names
 from infra.resource import Resource
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 _FIRST = ("Namespace", "PriorityClass", "ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim")
 _SHARED = "scheduling.k8s.io/v1"  # the one kind of ours that is in no namespace, besides the namespace itself

@@ -7,7 +7,7 @@ from infra.local.cluster import host
 from infra.local.components import serving, watch
 from infra.local.rules import rules
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.contracts.rendered import Rendered
 
 PORT = 9090
 SECONDS = 15

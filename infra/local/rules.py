@@ -1,16 +1,16 @@
 """The rules by which Prometheus raises alarms: those of the environments on AWS, bound by bound, on its own metrics.
 
-Name, bound, time and meaning of an alarm are stated once, in ``infra/components``, for CloudWatch; here stands only
+Name, bound, time and meaning of an alarm are stated once, in ``infra/aws/components``, for CloudWatch; here stands only
 how Prometheus reads what the bound is on. ``{minutes}`` is the period. Each metric has a selector in braces, by which
 a test finds it and looks whether something exposes it.
 """
 
 from typing import Any
 
-from infra.components import events, monitors, release_tick, serving
-from infra.components.alarm import Bound
+from infra.aws.components import events, monitors, release_tick, serving
+from infra.aws.components.alarm import Bound
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.contracts.rendered import Rendered
 
 _FAILED = 'sum(rate(refused_requests_total{{job="serving",status=~"5.."}}[{minutes}m]))'
 _REFUSED = 'sum(rate(refused_requests_total{{job="serving"}}[{minutes}m]))'

@@ -2,7 +2,7 @@
 
 import re
 
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) \*\)")

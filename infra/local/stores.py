@@ -11,7 +11,7 @@ import boto3
 
 from infra.names import Names
 from infra.resource import Resource
-from pipelines.spec import UserError
+from pipelines.config.errors import UserError
 
 LEFT_OUT = frozenset({
     "aws:cloudwatch/metricAlarm:MetricAlarm",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flights") / "demo"
-    command = [sys.executable, "-m", "pipelines.cli", "demo", "--fast", "--folder", str(folder)]
+    command = [sys.executable, "-m", "pipelines.entrypoints.cli", "demo", "--fast", "--folder", str(folder)]
     # The engine's own demo measures what is covered, for which this one would take a third longer.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)

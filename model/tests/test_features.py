@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from model import source
 from model.features import REQUEST_FEATURES, VIEWS
+from pipelines.config import Problem
 from pipelines.feature.engineer import compute
 from pipelines.feature.request import from_table
-from pipelines.spec import Problem
 
 START, END = datetime(2013, 2, 7, tzinfo=UTC), datetime(2013, 2, 10, tzinfo=UTC)  # the storm of 8 February
 SCHEMA = Problem.load("model").statement.request_columns

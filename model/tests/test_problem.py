@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from pipelines.spec import Problem
+from pipelines.config import Problem
 
 PROBLEM = Problem.load("model")
 

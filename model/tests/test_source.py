@@ -9,9 +9,9 @@ import pytest
 
 from model import source
 from monitoring.data_quality import violations
+from pipelines.config import Problem
 from pipelines.feature import FeatureParams
 from pipelines.feature.validate import validate
-from pipelines.spec import Problem
 
 YEAR = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 2, tzinfo=UTC)
 

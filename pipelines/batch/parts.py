@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.spec import UserError
+from pipelines.config import UserError
 
 
 class Parts:

@@ -11,11 +11,12 @@ from pydantic import AwareDatetime
 from pipelines.batch.parts import writer
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import SUFFIXES, of_day
-from pipelines.model_store import ModelStore
-from pipelines.release_log import ReleaseLog
-from pipelines.runner import Runner
-from pipelines.spec import Pipeline, Problem, Strict, UserError, Variant
-from pipelines.tables import Tables
+from pipelines.config import Problem, Strict, UserError, Variant
+from pipelines.orchestration.pipeline import Pipeline
+from pipelines.orchestration.runner import Runner
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.tables import Tables
 
 
 class BatchParams(Strict):

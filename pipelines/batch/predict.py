@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from pipelines.batch.parts import Parts, parts_of
 from pipelines.batch.requests import SUFFIXES, Requests, checked, chunks
+from pipelines.config import Problem, UserError, Variant
 from pipelines.feature.offline import with_features
-from pipelines.model_store import ModelStore
-from pipelines.scoring import Scorer, columns
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.scoring import Scorer, columns
 from pipelines.serving.model import changed_features
-from pipelines.spec import Problem, UserError, Variant
-from pipelines.sql import session
-from pipelines.tables import Tables
+from pipelines.storage.sql import session
+from pipelines.storage.tables import Tables
 
 CHUNK_ROWS = 50_000
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.data_quality import Violation, column_violations
-from pipelines.spec import Column, Problem, UserError
-from pipelines.tables import ARROW_TYPES, Tables
+from pipelines.config import Column, Problem, UserError
+from pipelines.storage.tables import ARROW_TYPES, Tables
 
 SUFFIXES = (".csv", ".parquet")
 

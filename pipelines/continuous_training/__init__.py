@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from pydantic import AwareDatetime
 
+from pipelines.config import Strict
 from pipelines.monitor import Trigger
-from pipelines.spec import Strict
 
 
 class Launch(Protocol):

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from pipelines.config import ContinuousTraining, Problem, format_duration
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Triggers
 from pipelines.monitor import Trigger
-from pipelines.ports import ObjectStore, Queue
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import ContinuousTraining, Problem, RunInfo, format_duration
+from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import ObjectStore, Queue
 
 _MONTH = timedelta(days=30)
 

@@ -2,9 +2,9 @@
 
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Launch, Retrained, Triggers
 from pipelines.continuous_training.decide import keep
-from pipelines.ports import ObjectStore, Queue
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import RunInfo
+from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import ObjectStore, Queue
 from pipelines.training import Candidate, TrainingParams
 
 

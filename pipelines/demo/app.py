@@ -23,7 +23,7 @@ def free_port() -> int:
 def running_app(settings: Settings, log: Path) -> Iterator[App]:
     """Start the serving app on a free port, and stop it at the end; it may take a while to be up."""
     port = free_port()
-    command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "pipelines.entrypoints.cli", "serve", "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         process = subprocess.Popen(command, env={**os.environ, **settings.variables()}, stdout=file, stderr=file)

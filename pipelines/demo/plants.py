@@ -6,10 +6,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from monitoring.drift import Reference
+from pipelines.config import Example, Manifest
 from pipelines.feature.request import as_input
-from pipelines.model_store import ONNX, REFERENCE, ModelStore
-from pipelines.scoring import Scorer
-from pipelines.spec import Example, Manifest
+from pipelines.registry.model_store import ONNX, REFERENCE, ModelStore
+from pipelines.registry.scoring import Scorer
 
 
 def plant_failing_model(models: ModelStore, champion: str, feature: str) -> tuple[str, int, float]:

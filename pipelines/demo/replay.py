@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import AllAtOnce, Refused, ReleaseFile, Strategy, UserError, Variant
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
 from pipelines.demo.plants import plant_failing_model
 from pipelines.demo.story import Advance, Story
@@ -20,9 +21,8 @@ from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import Checked, FeatureParams
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
-from pipelines.ports import OnlineRow
 from pipelines.serving.client import App
-from pipelines.spec import AllAtOnce, Refused, ReleaseFile, Strategy, UserError, Variant
+from pipelines.storage.ports import OnlineRow
 from pipelines.training import Candidate, TrainingParams
 
 _DAY = timedelta(days=1)
@@ -163,7 +163,7 @@ class Replay:
             run_id = f"feature-{start:%Y%m%d}"
             self._next = start, end, run_id, self.data.start("feature", params, run_id)
         else:
-            self.data.load("pipelines.report")
+            self.data.load("pipelines.reporting.report")
 
     def _finish_ingest(self) -> None:
         """Wait for the days that were started, and lay out what they bring: feature rows, and requests to send."""

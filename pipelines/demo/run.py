@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines.bootstrap import Platform
+from pipelines.config import UserError
 from pipelines.demo.app import running_app
 from pipelines.demo.replay import Replay
 from pipelines.demo.story import Story
 from pipelines.demo.worker import running_worker
-from pipelines.spec import UserError
 
 _MARK = ".demo"
 

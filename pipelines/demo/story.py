@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipelines.lineage import tree
-from pipelines.report import Summary
+from pipelines.config import GateResult, Statement
+from pipelines.reporting.lineage import tree
+from pipelines.reporting.report import Summary
 from pipelines.serving.client import App
-from pipelines.spec import GateResult, Statement
 
 _GOOD, _BAD, _NOTE = "[green]✔[/]", "[red]✘[/]", "[dim]·[/]"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bootstrap import Platform
+from pipelines.config import Strict
 from pipelines.settings import Settings
-from pipelines.spec import Strict
 
 _platform: Platform  # of the worker process
 
@@ -35,7 +35,7 @@ class Worker:
         return self._pool.submit(_run, name, params, run_id)
 
     def report(self, path: Path) -> Future[Any]:
-        """Start writing the report; the future gives its :class:`pipelines.report.Summary`."""
+        """Start writing the report; the future gives its :class:`pipelines.reporting.report.Summary`."""
         return self._pool.submit(_report, path)
 
 
@@ -63,7 +63,7 @@ def _prepare_training() -> None:
 
 
 def _report(path: Path) -> Any:
-    from pipelines.report import write_report
+    from pipelines.reporting.report import write_report
 
     return write_report(_platform, path)
 

@@ -5,7 +5,7 @@ pull → test → roll_out starts a release; ``judge`` decides how a canary ends
 
 from pydantic import AwareDatetime
 
-from pipelines.spec import ReleaseFile, Strict
+from pipelines.config import ReleaseFile, Strict
 
 
 class DeploymentParams(Strict):

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from pipelines.config import Problem, Refused, ReleaseFile, UserError, Variant
 from pipelines.deployment.roll_out import not_fresh
 from pipelines.deployment.transitions import champions, check_pins
-from pipelines.model_store import ModelStore
-from pipelines.ports import OnlineStore
-from pipelines.release_log import ReleaseLog
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Problem, Refused, ReleaseFile, UserError, Variant
+from pipelines.storage.ports import OnlineStore
 
 
 class Before(NamedTuple):

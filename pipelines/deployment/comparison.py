@@ -7,12 +7,12 @@ import numpy as np
 
 from monitoring.metrics import decision_threshold
 from monitoring.sequential import difference_interval
+from pipelines.config import Problem, ReleaseEntry, Statement, Strict, Task, UserError, Variant
 from pipelines.deployment.judge import losses
 from pipelines.deployment.traffic import Traffic, live_traffic
-from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogReader
-from pipelines.spec import Problem, ReleaseEntry, Statement, Strict, Task, UserError, Variant
-from pipelines.tables import Tables
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.prediction_log import LogReader
+from pipelines.storage.tables import Tables
 
 
 class Answers(Strict):

@@ -15,8 +15,8 @@ import numpy as np
 
 from monitoring.metrics import row_losses
 from monitoring.sequential import Mean, difference_interval, distance_bound, larger_evidence, mean, rate_evidence
+from pipelines.config import AbTest, BlueGreen, CanaryStrategy, ReleaseState, Shadow, Statement, Strict
 from pipelines.deployment.traffic import Side, Traffic
-from pipelines.spec import AbTest, BlueGreen, CanaryStrategy, ReleaseState, Shadow, Statement, Strict
 
 _TESTS = 4  # errors, latency, distribution, quality: each gets its part of the false alarms that are allowed
 _SLOWEST = 0.05  # of the champion's answers take longer than its 95th percentile

@@ -2,6 +2,6 @@
 
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.roll_out import pull, roll_out, test
-from pipelines.spec import Pipeline
+from pipelines.orchestration.pipeline import Pipeline
 
 PIPELINE = Pipeline("deployment", DeploymentParams, manifest=pull, tested=test, rolled_out=roll_out)

@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.model_store import ModelStore
-from pipelines.spec import (
+from pipelines.config import (
     AbTest,
     AllAtOnce,
     BlueGreen,
@@ -22,7 +21,8 @@ from pipelines.spec import (
     format_duration,
     nearest,
 )
-from pipelines.spec.strict import explain
+from pipelines.config.strict import explain
+from pipelines.registry.model_store import ModelStore
 
 _STRATEGIES: Mapping[str, type[Strict]] = {
     "all-at-once": AllAtOnce,

@@ -7,7 +7,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.items import Table
 
-from pipelines.spec import ReleaseFile, UserError, load_toml
+from pipelines.config import ReleaseFile, UserError, load_toml
 
 _HEADER = """\
 :schema ../docs/schemas/release.json

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from pipelines.config import Manifest, Phase, Problem, Refused, ReleaseFile, ReleaseState, UserError, format_duration
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
 from pipelines.deployment.transitions import Actor, check_pins, start
-from pipelines.model_store import ModelStore
-from pipelines.ports import OnlineStore
-from pipelines.release_log import ReleaseLog
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Manifest, Phase, Problem, Refused, ReleaseFile, ReleaseState, UserError, format_duration
+from pipelines.storage.ports import OnlineStore
 
 
 def pull(params: DeploymentParams, models: ModelStore, releases: ReleaseLog) -> Manifest:

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
+from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
 from pipelines.deployment.judge import Outcome, Verdict, judge
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
-from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogReader
-from pipelines.spec import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
-from pipelines.tables import Tables
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.prediction_log import LogReader
+from pipelines.storage.tables import Tables
 
 
 class Judged(NamedTuple):

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.labels import labelled_predictions
-from pipelines.serving.log import LogReader
-from pipelines.spec import Problem, ReleaseState, Routing
-from pipelines.tables import Tables
+from pipelines.config import Problem, ReleaseState, Routing
+from pipelines.feature.labels import labelled_predictions
+from pipelines.storage.prediction_log import LogReader
+from pipelines.storage.tables import Tables
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

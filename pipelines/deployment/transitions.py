@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pipelines.model_store import ModelStore
-from pipelines.release_log import Conflict, ReleaseLog
-from pipelines.spec import (
+from pipelines.config import (
     Action,
     AllAtOnce,
     BlueGreen,
@@ -23,6 +21,8 @@ from pipelines.spec import (
     ReleaseState,
     Variant,
 )
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import Conflict, ReleaseLog
 
 _LIVE = frozenset({Phase.ROLLING, Phase.BAKE})
 _ALLOWED: Mapping[Action, frozenset[Phase]] = {

@@ -4,10 +4,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.config import UserError, load_toml
+from pipelines.contracts import Cloud
 from pipelines.doctor.findings import Finding, State, note, todo
 from pipelines.doctor.maturity import maturity
 from pipelines.doctor.repository import examine_repository
-from pipelines.spec import Cloud, UserError, load_toml
 
 __all__ = ["Finding", "State", "examine"]
 

@@ -6,11 +6,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipelines.contracts import Cloud
+from pipelines.contracts.setup import Setup, setup_parameter
+from pipelines.contracts.stack import parameter_name
 from pipelines.doctor.findings import Finding, note, ok, todo
 from pipelines.doctor.quotas import quotas, wanted
-from pipelines.spec import Cloud
-from pipelines.spec.setup import Setup, setup_parameter
-from pipelines.spec.stack import parameter_name
 
 if TYPE_CHECKING:
     import boto3

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pipelines.config import UserError
 from pipelines.doctor.findings import Finding, ok, todo
 from pipelines.doctor.tools import Tool, tools
-from pipelines.ports import Unavailable
-from pipelines.spec import UserError
+from pipelines.storage.ports import Unavailable
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform

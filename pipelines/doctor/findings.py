@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pipelines.spec import Strict
+from pipelines.config import Strict
 
 
 class State(StrEnum):

@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipelines.config import UserError
+from pipelines.config.strict import explain
+from pipelines.contracts.quotas import quotas as needed_by
+from pipelines.contracts.stack import Training
 from pipelines.doctor.findings import Finding, ok, todo
-from pipelines.spec import UserError
-from pipelines.spec.quotas import quotas as needed_by
-from pipelines.spec.stack import Training
-from pipelines.spec.strict import explain
 
 
 def wanted(root: Path) -> dict[str, int]:

@@ -9,8 +9,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.config import Problem, Strict, UserError, load_toml
 from pipelines.doctor.findings import Finding, State
-from pipelines.spec import Problem, Strict, UserError, load_toml
 
 PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
 PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from pipelines.spec import Strict
+from pipelines.config import Strict
 
 
 class FeatureParams(Strict):

@@ -10,7 +10,7 @@ from flatbuffers.encode import Get
 from flatbuffers.number_types import UOffsetTFlags
 from flatbuffers.table import Table
 
-from pipelines.spec import UserError
+from pipelines.config import UserError
 
 _RECORD_BATCH_COMPRESSION = 10  # where the vtable has it: org.apache.arrow.flatbuf.RecordBatch, fourth field
 _MESSAGE_HEADER = 8  # Message, third field

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from pipelines.config import Column, UserError, nearest
 from pipelines.feature.request import Columns, from_values
-from pipelines.spec import Column, UserError, nearest
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
 FORMATS = (JSON, CSV, ARROW)

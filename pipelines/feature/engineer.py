@@ -6,11 +6,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import CATEGORICAL, FeatureView, Problem, UserError
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.point_in_time import last_effective
-from pipelines.spec import CATEGORICAL, FeatureView, Problem, UserError
-from pipelines.sql import session
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.sql import session
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 
 def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:

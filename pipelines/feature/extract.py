@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
+from pipelines.config import Problem, Source
 from pipelines.feature import FeatureParams
-from pipelines.spec import Problem, Source
 
 
 def extract(params: FeatureParams, problem: Problem, source: Source) -> dict[str, pa.Table]:

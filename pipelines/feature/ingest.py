@@ -4,10 +4,10 @@ import logging
 
 import pyarrow as pa
 
+from pipelines.config import Problem
 from pipelines.feature import Checked, FeatureParams, Snapshots
 from pipelines.feature.validate import typed
-from pipelines.spec import Problem
-from pipelines.tables import Tables
+from pipelines.storage.tables import Tables
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import FeatureView, Problem
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
-from pipelines.ports import OnlineRow, OnlineStore
-from pipelines.spec import FeatureView, Problem
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.ports import OnlineRow, OnlineStore
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 log = logging.getLogger(__name__)
 

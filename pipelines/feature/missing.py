@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import Default
 from pipelines.feature.request import Columns
-from pipelines.spec import Default
 
 
 def with_defaults(features: Columns, defaults: Mapping[str, Default]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:

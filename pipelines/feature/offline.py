@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import FeatureView, Problem
 from pipelines.feature import point_in_time
 from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
-from pipelines.spec import FeatureView, Problem
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table] | None
 """Joins the views' features to requests of the request table where the tables are; None joins them here."""

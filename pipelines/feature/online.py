@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pipelines.config import FeatureType, FeatureView, Problem
 from pipelines.feature.materialise import entity_key
 from pipelines.feature.missing import with_defaults
 from pipelines.feature.request import Columns, as_input, computed
-from pipelines.ports import OnlineRow, OnlineStore
-from pipelines.spec import FeatureType, FeatureView, Problem
+from pipelines.storage.ports import OnlineRow, OnlineStore
 
 
 class Absent(NamedTuple):

@@ -6,7 +6,7 @@ from pipelines.feature.extract import extract
 from pipelines.feature.ingest import ingest
 from pipelines.feature.materialise import materialise
 from pipelines.feature.validate import validate
-from pipelines.spec import Pipeline
+from pipelines.orchestration.pipeline import Pipeline
 
 PIPELINE = Pipeline(
     "feature",

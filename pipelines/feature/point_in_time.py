@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipelines.spec import FeatureView
-from pipelines.sql import session
+from pipelines.config import FeatureView
+from pipelines.storage.sql import session
 
 
 def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView, pa.Table]]) -> pa.Table:

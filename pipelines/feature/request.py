@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.spec import Column, FeatureType, RequestFeatures, UserError
+from pipelines.config import Column, FeatureType, RequestFeatures, UserError
 
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 

@@ -5,9 +5,9 @@ import logging
 import pyarrow as pa
 
 from monitoring.data_quality import Violation, missing_columns, violations
+from pipelines.config import Problem, RawTable, UserError
 from pipelines.feature import Checked, FeatureParams
-from pipelines.spec import Problem, RawTable, UserError
-from pipelines.tables import ARROW_TYPES
+from pipelines.storage.tables import ARROW_TYPES
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ request sees; so the work grows with the rows and not with their pairs.
 
 from collections.abc import Sequence
 
-from pipelines.spec import FeatureView
+from pipelines.config import FeatureView
 
 
 def window_join(requests: str, key: str, event_time: str, views: Sequence[tuple[FeatureView, str]]) -> str:

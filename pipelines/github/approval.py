@@ -8,8 +8,8 @@ import fnmatch
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipelines.config import Refused
 from pipelines.github.client import GitHub
-from pipelines.spec import Refused
 
 if TYPE_CHECKING:
     from github.PullRequest import PullRequest

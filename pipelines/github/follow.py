@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from pipelines.bootstrap import Platform
+from pipelines.config import Phase, Refused, ReleaseEntry, ReleaseFile, parse_toml
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
 from pipelines.deployment.roll_out import is_deployed
@@ -10,7 +11,6 @@ from pipelines.deployment.transitions import Actor, Moved, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval
 from pipelines.github.client import GitHub, Told
-from pipelines.spec import Phase, Refused, ReleaseEntry, ReleaseFile, parse_toml
 
 _ENDS = ("promote", "conclude", "roll back")
 

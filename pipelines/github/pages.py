@@ -8,7 +8,7 @@ from datetime import datetime
 
 from jinja2 import Environment, StrictUndefined
 
-from pipelines.spec import Manifest, ReleaseEntry, ReleaseFile, Statement
+from pipelines.config import Manifest, ReleaseEntry, ReleaseFile, Statement
 
 _PROMOTION = """\
 **v{{ version }}** would come into `{{ environment }}`. The merge of this pull request, reviewed by an owner of \

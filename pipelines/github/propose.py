@@ -7,13 +7,14 @@ serves in the environment before it.
 from typing import NamedTuple
 
 from pipelines.bootstrap import Platform
+from pipelines.config import Manifest, Refused, ReleaseFile, Variant, load_toml, parse_toml
+from pipelines.contracts import Cloud
 from pipelines.deployment.proposal import changes, propose_model, strategy
 from pipelines.deployment.release_file import changed
 from pipelines.deployment.transitions import champions, check_proposal
 from pipelines.github import pages
 from pipelines.github.client import GitHub, Told
-from pipelines.model_store import CARD
-from pipelines.spec import Cloud, Manifest, Refused, ReleaseFile, Variant, load_toml, parse_toml
+from pipelines.registry.model_store import CARD
 
 _SHOWN = 8  # versions in the plot
 

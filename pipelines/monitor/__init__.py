@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import AwareDatetime
 
 from monitoring.alarms import Alarm, Measurements
-from pipelines.spec import Strict, Variant
+from pipelines.config import Strict, Variant
 
 
 class MonitorParams(Strict):

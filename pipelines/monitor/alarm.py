@@ -4,10 +4,10 @@ import logging
 
 from monitoring.alarms import Measurements, alarms
 from monitoring.measures import measures
+from pipelines.config import Problem
 from pipelines.monitor import MonitorParams, MonitorReport, Trigger
-from pipelines.ports import Gauges, ObjectStore, Queue
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import Problem
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import Gauges, ObjectStore, Queue
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ import pyarrow.compute as pc
 from monitoring.alarms import Measurements
 from monitoring.drift import Reference, drift
 from monitoring.metrics import quality
-from pipelines.labels import labelled_predictions
-from pipelines.model_store import REFERENCE, ModelStore
+from pipelines.config import Problem, UserError
+from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import Labelled, MonitorParams
-from pipelines.release_log import ReleaseLog
-from pipelines.scoring import columns
-from pipelines.serving.log import LogReader
-from pipelines.spec import Problem, UserError
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.registry.model_store import REFERENCE, ModelStore
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.registry.scoring import columns
+from pipelines.storage.prediction_log import LogReader
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 
 def join_labels(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from pipelines.config import FeatureType, Scalar, Task, UserError
+from pipelines.config.strict import explain
 from pipelines.neural.settings import NetworkSettings
-from pipelines.spec import FeatureType, Scalar, Task, UserError
-from pipelines.spec.strict import explain
 
 if TYPE_CHECKING:
     from pipelines.neural.estimator import NetworkEstimator

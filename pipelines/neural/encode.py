@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.spec import FeatureType
+from pipelines.config import FeatureType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pipelines.config import FeatureType, Task, UserError
 from pipelines.neural.calibrate import temperature
 from pipelines.neural.checkpoint import Checkpoints
 from pipelines.neural.data import Batch, Batches, Resident
@@ -21,7 +22,6 @@ from pipelines.neural.network import TabularNetwork
 from pipelines.neural.profile import profiled
 from pipelines.neural.settings import NetworkSettings
 from pipelines.neural.stream import Stream, row_sample
-from pipelines.spec import FeatureType, Task, UserError
 
 log = logging.getLogger(__name__)
 

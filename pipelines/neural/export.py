@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pipelines.config import Task
 from pipelines.neural.encode import Encoding
 from pipelines.neural.network import LIMIT, TabularNetwork
-from pipelines.spec import Task
 
 _OPSETS = (("", 18), ("ai.onnx.ml", 3))
 _IR_VERSION = 9

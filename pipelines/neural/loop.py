@@ -19,12 +19,12 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from pipelines.config import Task
 from pipelines.neural.checkpoint import Checkpoints, State
 from pipelines.neural.data import Batch, Batches
 from pipelines.neural.group import Group
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.settings import NetworkSettings
-from pipelines.spec import Task
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import Task, UserError, nearest
 from pipelines.scaffold.profile import ColumnProfile
 from pipelines.scaffold.sample import Sample
-from pipelines.spec import Task, UserError, nearest
-from pipelines.sql import session
-from pipelines.tables import TIMESTAMP
+from pipelines.storage.sql import session
+from pipelines.storage.tables import TIMESTAMP
 
 
 class Answers(NamedTuple):

@@ -8,14 +8,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.config import Problem, Statement, UserError, nearest
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import compute
 from pipelines.feature.extract import extract
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import typed, validate
-from pipelines.spec import Problem, Statement, UserError, nearest
-from pipelines.sql import session
-from pipelines.tables import ARROW_TYPES
+from pipelines.storage.sql import session
+from pipelines.storage.tables import ARROW_TYPES
 
 
 def errors(package: str, day: datetime | None) -> list[str]:

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Prompt
 
+from pipelines.config import Task, UserError, nearest
+from pipelines.config.strict import parse_duration
 from pipelines.scaffold import answers as known
 from pipelines.scaffold.answers import Answers, resolve
 from pipelines.scaffold.names import snake
 from pipelines.scaffold.profile import ColumnProfile
 from pipelines.scaffold.sample import Sample
-from pipelines.spec import Task, UserError, nearest
-from pipelines.spec.strict import parse_duration
 
 COSTS: Mapping[Task, Mapping[str, str]] = {
     Task.BINARY: {"false_alarm": "Cost of a false alarm", "miss": "Cost of a missed event"},

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from pipelines.sql import session
+from pipelines.storage.sql import session
 
 # Names that the engine gives to columns of its own beside those of a request.
 _OWN = {"asked", "effective_time", "event_time", "key", "known_at", "label", "outcomes", "position", "prediction"}

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.config import Task, UserError, format_duration
 from pipelines.scaffold.answers import Answers
 from pipelines.scaffold.tables import KNOWN_AT, RawTables
-from pipelines.spec import Task, UserError, format_duration
-from pipelines.sql import session
+from pipelines.storage.sql import session
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 MIN_ROWS = 50

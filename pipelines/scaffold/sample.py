@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
+from pipelines.config import UserError
 from pipelines.scaffold.names import clean
-from pipelines.spec import UserError
-from pipelines.tables import TIMESTAMP
+from pipelines.storage.tables import TIMESTAMP
 
 SUFFIXES = (".csv", ".parquet")
 _MISSING = ["", "NA", "N/A", "NULL", "null", "NaN", "nan", "None"]

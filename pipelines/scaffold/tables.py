@@ -10,7 +10,7 @@ from pipelines.scaffold.answers import Answers, columns_of, known_at, labels
 from pipelines.scaffold.names import unlike
 from pipelines.scaffold.profile import ColumnProfile, profile
 from pipelines.scaffold.sample import Sample
-from pipelines.tables import TIMESTAMP
+from pipelines.storage.tables import TIMESTAMP
 
 REQUESTS, OUTCOMES, KNOWN_AT = "requests", "outcomes", "known_at"
 

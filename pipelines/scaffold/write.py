@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from pipelines.config import Task, UserError, parse_toml
+from pipelines.config.problem import Statement
 from pipelines.scaffold.answers import Answers, labels
 from pipelines.scaffold.contract import declared, toml
 from pipelines.scaffold.features import chosen
 from pipelines.scaffold.plan import Plan, plan
 from pipelines.scaffold.sample import Sample
 from pipelines.scaffold.tables import KNOWN_AT, RawTables, split
-from pipelines.spec import Task, UserError, parse_toml
-from pipelines.spec.problem import Statement
 
 FILES = (
     "__init__.py",

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import urllib3
 
-from pipelines.spec import UserError
+from pipelines.config import UserError
 
 _WAIT_SECONDS = 60
 

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
 from pipelines.serving.limits import Gate, Receive, in_time
+from pipelines.serving.micro_batcher import Together
 from pipelines.serving.problems import HTTPProblem, problem, response
 from pipelines.serving.service import Service
-from pipelines.serving.together import Together
 from pipelines.settings import Settings
 
 _INLINE_BYTES = 8192

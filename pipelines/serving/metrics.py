@@ -14,8 +14,8 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 
 from pipelines.feature.online import Absent
-from pipelines.serving.log import Predictions
 from pipelines.serving.server import METRICS_FOLDER
+from pipelines.storage.prediction_log import Predictions
 
 
 class Metrics:

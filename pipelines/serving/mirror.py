@@ -3,9 +3,9 @@
 import queue
 import threading
 
-from pipelines.serving.log import LogWriter, Predictions
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, apply, rows_of
+from pipelines.storage.prediction_log import LogWriter, Predictions
 
 _BACKLOG = 1000  # request bodies that wait to be mirrored; beyond it they are logged without
 

@@ -5,11 +5,11 @@ from functools import cached_property
 import numpy as np
 
 from monitoring.drift import Reference
+from pipelines.config import Manifest, Problem, UserError, Variant
 from pipelines.feature.request import Columns, as_input
-from pipelines.model_store import REFERENCE, ModelStore
-from pipelines.scoring import Scorer
+from pipelines.registry.model_store import REFERENCE, ModelStore
+from pipelines.registry.scoring import Scorer
 from pipelines.serving.explain import Contributions, baseline, explain
-from pipelines.spec import Manifest, Problem, UserError, Variant
 
 _WARM_UP_TOLERANCE = 1e-5
 

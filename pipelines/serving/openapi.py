@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipelines.config import Column, Statement, Task
 from pipelines.feature.decode import ARROW, CSV, JSON, limits
 from pipelines.serving.formats import COLUMNS
 from pipelines.serving.problems import MEDIA_TYPE
 from pipelines.settings import Settings
-from pipelines.spec import Column, Statement, Task
 
 Schema = dict[str, Any]
 

@@ -8,10 +8,10 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from pipelines.config import UserError
 from pipelines.feature.decode import TooManyRows, UnsupportedFormat
-from pipelines.ports import Unavailable
 from pipelines.serving.service import NoRelease, Rejected
-from pipelines.spec import UserError
+from pipelines.storage.ports import Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipelines.config import Problem, UserError
 from pipelines.serving.client import App
-from pipelines.spec import Problem, UserError
-from pipelines.tables import Tables
+from pipelines.storage.tables import Tables
 
 
 class Replayed(NamedTuple):

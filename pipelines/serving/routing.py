@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipelines.config import Routing
 from pipelines.feature.request import Columns
-from pipelines.serving.log import Predictions
 from pipelines.serving.model import ServedModel
-from pipelines.spec import Routing
+from pipelines.storage.prediction_log import Predictions
 
 
 class Release(NamedTuple):

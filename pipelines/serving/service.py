@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from pipelines.config import Problem, ReleaseEntry, Routing, UserError, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.online import Absent, OnlineFeatures
-from pipelines.model_store import ModelStore
-from pipelines.ports import OnlineStore
-from pipelines.release_log import ReleaseLog
-from pipelines.serving.log import LogWriter, Predictions, sampled
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, answer
 from pipelines.settings import Settings
-from pipelines.spec import Problem, ReleaseEntry, Routing, UserError, Variant
+from pipelines.storage.ports import OnlineStore
+from pipelines.storage.prediction_log import LogWriter, Predictions, sampled
 
 log = logging.getLogger(__name__)
 

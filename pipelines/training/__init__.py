@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import AwareDatetime, Field
 
-from pipelines.spec import GateResult, Scalar, Strict
+from pipelines.config import GateResult, Scalar, Strict
 
 
 class TrainingParams(Strict):

@@ -5,7 +5,7 @@ Follows the sections of Mitchell et al. (2019), Model Cards for Model Reporting,
 
 from jinja2 import Environment, StrictUndefined
 
-from pipelines.spec import METRICS, Manifest, Statement
+from pipelines.config import METRICS, Manifest, Statement
 
 _CARD = """\
 # {{ statement.title }}: {{ manifest.estimator.replace("_", " ") }}

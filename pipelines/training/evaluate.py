@@ -3,10 +3,10 @@
 import pyarrow as pa
 
 from monitoring.metrics import quality, slices
-from pipelines.model_store import ModelStore
-from pipelines.scoring import Scorer, columns
+from pipelines.config import Problem
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.scoring import Scorer, columns
 from pipelines.serving.model import changed_features
-from pipelines.spec import Problem
 from pipelines.training import Evaluated, Metrics, Pinned, Split, Trained
 from pipelines.training.prepare import part
 

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from pipelines.spec import Estimator, FeatureType, Task
+from pipelines.config import Estimator, FeatureType, Task
 
 _OPSET = 18
 
 
 def to_onnx(estimator: Estimator, features: Mapping[str, FeatureType], task: Task) -> bytes:
-    """Return the estimator as ONNX in the form that :class:`pipelines.scoring.Scorer` describes."""
+    """Return the estimator as ONNX in the form that :class:`pipelines.registry.scoring.Scorer` describes."""
     if hasattr(estimator, "to_onnx"):
         return estimator.to_onnx(features)  # type: ignore[no-any-return]
     from skl2onnx import to_onnx as convert

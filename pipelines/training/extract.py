@@ -4,12 +4,13 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from pipelines.config import Problem, UserError, nearest
+from pipelines.feature.labels import known_labels
 from pipelines.feature.offline import Lookup, with_features
-from pipelines.labels import known_labels
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import Problem, RunInfo, UserError, nearest
-from pipelines.sql import session
-from pipelines.tables import Tables
+from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.sql import session
+from pipelines.storage.tables import Tables
 from pipelines.training import Pinned, TrainingParams
 
 

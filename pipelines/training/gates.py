@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
+from pipelines.config import FeatureType, GateResult, Problem, Statement
 from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
 from pipelines.feature.request import Columns
-from pipelines.ports import OnlineStore
-from pipelines.scoring import Scorer, columns
-from pipelines.spec import FeatureType, GateResult, Problem, Statement
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.registry.scoring import Scorer, columns
+from pipelines.storage.ports import OnlineStore
+from pipelines.storage.tables import TIMESTAMP, Tables
 from pipelines.training import Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
 from pipelines.training.prepare import part
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from pipelines.model_store import CARD, INDEXED, ModelStore
-from pipelines.tracking import NoTracking, Tracking
+from pipelines.registry.model_store import CARD, INDEXED, ModelStore
+from pipelines.registry.tracking import NoTracking, Tracking
 
 log = logging.getLogger(__name__)
 

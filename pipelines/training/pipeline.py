@@ -1,6 +1,6 @@
 """The training pipeline, defined."""
 
-from pipelines.spec import Pipeline
+from pipelines.orchestration.pipeline import Pipeline
 from pipelines.training import TrainingParams
 from pipelines.training.evaluate import evaluate
 from pipelines.training.extract import extract, pin

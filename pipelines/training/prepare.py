@@ -5,8 +5,8 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.spec import Problem, Task, UserError
-from pipelines.tables import TIMESTAMP
+from pipelines.config import Problem, Task, UserError
+from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import Split, TrainingParams
 
 

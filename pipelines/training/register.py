@@ -7,11 +7,12 @@ from datetime import datetime
 import pyarrow as pa
 
 from monitoring.drift import Reference, describe
+from pipelines.config import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem
 from pipelines.feature.request import without_nan
-from pipelines.model_store import CARD, ONNX, REFERENCE, ModelStore
-from pipelines.scoring import Scorer, columns
-from pipelines.spec import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem, RunInfo
-from pipelines.tracking import NoTracking, Tracking
+from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
+from pipelines.registry.scoring import Scorer, columns
+from pipelines.registry.tracking import NoTracking, Tracking
 from pipelines.training import Candidate, Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
 from pipelines.training.card import card
 from pipelines.training.index import index

@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from monitoring.metrics import quality
-from pipelines.spec import Budget, Options, Problem, Scalar, Space, UserError, nearest
+from pipelines.config import Budget, Options, Problem, Scalar, Space, UserError, nearest
 from pipelines.training import Split
 from pipelines.training.prepare import part
 from pipelines.training.train import inputs, new_estimator, predict

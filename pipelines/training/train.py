@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from monitoring.metrics import quality
-from pipelines.spec import METRICS, Estimator, FeatureType, Problem, Resumable, RunInfo, Scalar, Task, UserError
+from pipelines.config import METRICS, Estimator, FeatureType, Problem, Resumable, Scalar, Task, UserError
+from pipelines.orchestration.pipeline import RunInfo
 from pipelines.training import Choice, Split, Trained, TrainingParams
 from pipelines.training.export import to_onnx
 from pipelines.training.prepare import part

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.ports import ObjectStore
-from pipelines.spec import Options, Problem, Resumable, Scalar, Space, Strict, UserError
+from pipelines.config import Options, Problem, Resumable, Scalar, Space, Strict, UserError
+from pipelines.storage.ports import ObjectStore
 from pipelines.training import Split
 from pipelines.training.prepare import part
 from pipelines.training.search import fitted_score, scorer, space_of

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from pydantic import Field
 
-from pipelines.spec import Pipeline, Problem, RunInfo, Statement, Strict, UserError
+from pipelines.config import Problem, Statement, Strict, UserError
+from pipelines.orchestration.pipeline import Pipeline, RunInfo
 from pipelines.training import TrainingParams
 from pipelines.training.extract import extract, pin
 from pipelines.training.prepare import prepare

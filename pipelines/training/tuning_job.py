@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperParameterTuni
 
 from typing import Any
 
-from pipelines.spec import Options, Range, Scalar, Space, Statement, UserError, nearest
+from pipelines.config import Options, Range, Scalar, Space, Statement, UserError, nearest
 
 _RUNTIME = (120, 15_768_000)  # seconds that SageMaker takes for MaxRuntimeInSeconds
 

@@ -25,6 +25,7 @@ from monitoring.drift import describe, psi
 from pipelines.adapters.local.online import SqliteOnline, select
 from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import NUMERIC, AllAtOnce, FeatureView, Variant
 from pipelines.demo.app import running_app
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
@@ -32,10 +33,9 @@ from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import effective_time
 from pipelines.feature.point_in_time import join, last_effective
-from pipelines.ports import OnlineRow
 from pipelines.settings import Settings
-from pipelines.spec import NUMERIC, AllAtOnce, FeatureView, Variant
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.ports import OnlineRow
+from pipelines.storage.tables import TIMESTAMP, Tables
 from pipelines.training import TrainingParams
 from tests.conftest import NOW, learn, make_platform, release
 
@@ -174,7 +174,7 @@ def measure_cli() -> Iterator[Row]:
     """What it takes the command line to answer, against Python doing nothing."""
     nothing = median(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
     for command in ("--help", "status"):
-        argv = [sys.executable, "-m", "pipelines.cli", command]
+        argv = [sys.executable, "-m", "pipelines.entrypoints.cli", command]
         ours = median(lambda argv=argv: subprocess.run(argv, check=True, capture_output=True))  # type: ignore[misc]
         baseline = f"python -c '' {nothing:.2f} s"
         yield Row(f"mlops {command}", f"{ours:.2f} s", baseline, f"{ours / nothing:.0f}", "≤ 0.5 s", ours <= 0.5)
@@ -189,7 +189,7 @@ def measure_rollback() -> Iterator[Row]:
         assert first, "it was released"
         model, version, _ = plant_failing_model(platform.models, first.model, "weight")
         environ = {**os.environ, **platform.settings.variables()}
-        argv = [sys.executable, "-m", "pipelines.cli", "rollback", "--reason", "bench", "--yes"]
+        argv = [sys.executable, "-m", "pipelines.entrypoints.cli", "rollback", "--reason", "bench", "--yes"]
         commands, served = [], []
         with running_app(platform.settings, Path(folder) / "serving.log") as app:
             app.wait_until_up()

@@ -17,9 +17,9 @@ import numpy as np
 
 from monitoring.metrics import paired_bootstrap, quality, row_losses
 from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import CATEGORICAL, Problem
 from pipelines.feature import FeatureParams
 from pipelines.settings import Settings
-from pipelines.spec import CATEGORICAL, Problem
 from pipelines.training import TrainingParams
 from pipelines.training.train import inputs, new_estimator, predict
 from tests.bench.benchmarks import Row

@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 
 from monitoring.plots import BLUE, GREY, MUTED, STYLE
 from pipelines.bootstrap import Platform
+from pipelines.config import AllAtOnce, FeatureType, Manifest, Variant
 from pipelines.demo.app import free_port, running_app
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
@@ -36,9 +37,8 @@ from pipelines.feature import FeatureParams
 from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.online import OnlineFeatures
 from pipelines.feature.request import without_nan
-from pipelines.portable import export
+from pipelines.reporting.export import export
 from pipelines.settings import Settings
-from pipelines.spec import AllAtOnce, FeatureType, Manifest, Variant
 from pipelines.training import Candidate, TrainingParams
 from tests.bench.benchmarks import Row
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import Problem
 from pipelines.settings import Settings
-from pipelines.spec import Problem
 from pipelines.training.search import in_processes, open_study, work
 from tests.bench.benchmarks import Row
 from tests.bench.models import REFERENCE, prepared

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.spec import CATEGORICAL, NUMERIC
+from pipelines.config import CATEGORICAL, NUMERIC
 from tests.bench.benchmarks import Row
 
 ROWS, NUMBERS, SMALL_BATCH = 120_000, 20, 256

@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 
 from pipelines.adapters.aws.online import EXPIRES, KEY
-from pipelines.spec import Stack
-from pipelines.spec.stack import Compute, Features, Store, parameter_name
+from pipelines.contracts import Stack
+from pipelines.contracts.stack import Compute, Features, Store, parameter_name
 
 PROJECT = "contract"
 

@@ -16,10 +16,10 @@ import trino
 from botocore.stub import Stubber
 
 from pipelines.adapters.aws.athena import Athena, maintenance
+from pipelines.config import UserError
 from pipelines.feature import FeatureParams, point_in_time
-from pipelines.ports import Unavailable
-from pipelines.spec import UserError
-from pipelines.tables import Tables
+from pipelines.storage.ports import Unavailable
+from pipelines.storage.tables import Tables
 from tests.cloud.emulator import VARIABLES
 from tests.cloud.provision import making
 from tests.conftest import HISTORY, NOW, make_platform

@@ -13,8 +13,8 @@ from pipelines.adapters.aws.objects import S3Objects
 from pipelines.adapters.aws.online import DynamoOnline
 from pipelines.adapters.aws.queue import EventQueue
 from pipelines.adapters.aws.signer import KmsSigner
-from pipelines.ports import OnlineRow, Unavailable
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.ports import OnlineRow, Unavailable
+from pipelines.storage.tables import TIMESTAMP, Tables
 from tests.cloud.emulator import Fault, misbehave, misbehaved
 
 pytestmark = pytest.mark.cloud

@@ -11,11 +11,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from pipelines import dispatch
 from pipelines.adapters.aws.github_app import GitHubApp
-from pipelines.ports import Unavailable
-from pipelines.spec import UserError
-from pipelines.spec.stack import Dispatch
+from pipelines.config import UserError
+from pipelines.contracts.stack import Dispatch
+from pipelines.entrypoints import dispatch
+from pipelines.storage.ports import Unavailable
 
 pytestmark = pytest.mark.cloud
 

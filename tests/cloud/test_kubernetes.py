@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from pipelines.adapters.aws.queue import EventQueue
 from pipelines.adapters.kubernetes.template import Work, filled
-from pipelines.cli.__main__ import app
-from pipelines.ports import OnlineRow
-from pipelines.spec import UserError
-from pipelines.tables import TIMESTAMP
+from pipelines.config import UserError
+from pipelines.entrypoints.cli.__main__ import app
+from pipelines.storage.ports import OnlineRow
+from pipelines.storage.tables import TIMESTAMP
 from tests.conftest import HISTORY
 
 pytestmark = pytest.mark.cloud

@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipelines.contracts.stack import Lent
 from pipelines.feature import FeatureParams
-from pipelines.ports import Unavailable
-from pipelines.spec.stack import Lent
+from pipelines.storage.ports import Unavailable
 from tests.cloud.emulator import Fault, misbehave
 from tests.conftest import HISTORY, NOW
 

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
+from pipelines.config import CanaryStrategy, UserError, Variant
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import FeatureParams
-from pipelines.model_store import ModelStore
 from pipelines.monitor import MonitorParams
-from pipelines.serving.log import LogWriter
+from pipelines.registry.model_store import ModelStore
 from pipelines.serving.service import Service
-from pipelines.spec import CanaryStrategy, UserError, Variant
-from pipelines.tables import TIMESTAMP
+from pipelines.storage.prediction_log import LogWriter
+from pipelines.storage.tables import TIMESTAMP
 from tests.conftest import HISTORY, NOW, learn, release
 from tests.problems import parcels
 

@@ -8,12 +8,12 @@ import pytest
 from monitoring.alarms import Alarm, Measurements
 from monitoring.measures import Measure, measures
 from pipelines.adapters.aws.metrics import CloudWatchGauges, CloudWatchMetrics
-from pipelines.ports import Unavailable
 from pipelines.serving.metrics import Metrics
+from pipelines.storage.ports import Unavailable
 from tests.cloud.emulator import Fault, misbehave
 from tests.conftest import NOW
 from tests.contract.conftest import connected
-from tests.unit.test_rendered import RENDERED
+from tests.unit.contracts.test_rendered import RENDERED
 
 pytestmark = pytest.mark.cloud
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 import urllib3
 
-from pipelines.model_store import ONNX
-from pipelines.tracking import Tracking
+from pipelines.registry.model_store import ONNX
+from pipelines.registry.tracking import Tracking
 from pipelines.training.index import index
 from tests.cloud.emulator import ROOT, free_port
 

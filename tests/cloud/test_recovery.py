@@ -7,10 +7,10 @@ import boto3
 import pytest
 
 from pipelines.feature.materialise import restore
-from pipelines.history import materialised_until
-from pipelines.serving.log import LogWriter
+from pipelines.registry.tracking import Tracking
+from pipelines.reporting.history import materialised_until
 from pipelines.serving.service import Service
-from pipelines.tracking import Tracking
+from pipelines.storage.prediction_log import LogWriter
 from pipelines.training.index import index
 from tests.conftest import NOW, learn, release
 from tests.problems import parcels

@@ -16,15 +16,15 @@ from pipelines import PIPELINES
 from pipelines.adapters.aws.endpoint import Endpoint, Health
 from pipelines.adapters.aws.executions import Executions
 from pipelines.bootstrap import pipeline
-from pipelines.cli.__main__ import app
+from pipelines.config import UserError
+from pipelines.contracts.rendered import filled
+from pipelines.entrypoints.cli.__main__ import app
+from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
-from pipelines.function import _platform, handler
-from pipelines.ports import Outcome
-from pipelines.spec import UserError
-from pipelines.spec.rendered import filled
+from pipelines.orchestration.executions import Outcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises
-from tests.unit.test_rendered import PLACES, RENDERED
+from tests.unit.contracts.test_rendered import PLACES, RENDERED
 
 pytestmark = pytest.mark.cloud
 

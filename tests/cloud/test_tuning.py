@@ -8,11 +8,12 @@ from typer.testing import CliRunner
 
 from pipelines.adapters.aws.tuning import job_name, request
 from pipelines.bootstrap import pipeline
-from pipelines.cli.__main__ import app
+from pipelines.config import Problem, UserError
+from pipelines.contracts import Stack
+from pipelines.contracts.stack import Training
+from pipelines.entrypoints.cli.__main__ import app
+from pipelines.entrypoints.lambda_handler import handler
 from pipelines.feature import FeatureParams
-from pipelines.function import handler
-from pipelines.spec import Problem, Stack, UserError
-from pipelines.spec.stack import Training
 from pipelines.training.trial import Trial, keep_trial
 from pipelines.training.tuning import SearchParams
 from tests.cloud.test_sagemaker import cloud, function  # noqa: F401  (fixtures)
@@ -102,7 +103,7 @@ def test_a_tuning_job_of_somebody_else_is_told(function):  # noqa: F811
 
 
 def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeypatch):
-    from pipelines.starting import start_on_aws
+    from pipelines.entrypoints.launch import start_on_aws
     from pipelines.training import TrainingParams
 
     stack = with_image(searching.profile.stack, training=Training(gpu_instance="ml.g5.xlarge", instances=2))

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from pipelines.adapters.kubernetes.executions import job_name
 from pipelines.bootstrap import pipeline
-from pipelines.cli.__main__ import app
+from pipelines.config import UserError
+from pipelines.entrypoints.cli.__main__ import app
 from pipelines.feature import FeatureParams
-from pipelines.spec import UserError
 from pipelines.training import TrainingParams
 from tests.cluster.cluster import TORCH, got, kubectl
 from tests.cluster.conftest import template

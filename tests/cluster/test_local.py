@@ -15,15 +15,15 @@ import msgspec
 import pytest
 import urllib3
 
-from infra.local import __main__ as local
+from infra.tools import local
 from pipelines.bootstrap import pipeline
+from pipelines.config import AllAtOnce, CanaryStrategy, Variant
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose, roll_back
 from pipelines.feature import FeatureParams
 from pipelines.monitor import MonitorParams
-from pipelines.spec import AllAtOnce, CanaryStrategy, Variant
 from pipelines.training import TrainingParams
 from tests.cloud.emulator import VARIABLES, free_port
 from tests.cluster.cluster import BASE, HOST, PREPARE, RESTART, ROOT, built, got, image, kubectl

@@ -20,7 +20,7 @@ from pipelines.adapters.local.online import SqliteOnline
 from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.adapters.local.queue import SqliteQueue
 from pipelines.adapters.local.signer import FileSigner
-from pipelines.tables import Tables
+from pipelines.storage.tables import Tables
 from tests.cloud.provision import making
 
 REAL = os.environ.get("RATCHET_REAL_AWS") == "1"

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from pipelines.bootstrap import pipeline
+from pipelines.config import UserError
 from pipelines.feature import FeatureParams
-from pipelines.spec import UserError
 from tests.conftest import HISTORY
 from tests.e2e.load import until
 

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.spec import UserError
+from pipelines.config import UserError
 from tests.contract.conftest import REAL
 
 

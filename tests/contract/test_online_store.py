@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.ports import OnlineRow
+from pipelines.storage.ports import OnlineRow
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

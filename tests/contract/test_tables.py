@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from pipelines.spec import UserError
-from pipelines.tables import TIMESTAMP
+from pipelines.config import UserError
+from pipelines.storage.tables import TIMESTAMP
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 DAY = timedelta(days=1)

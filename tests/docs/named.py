@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer.main
 
-from pipelines.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
-from pipelines.cli.app import app
+from pipelines.entrypoints.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
+from pipelines.entrypoints.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
 LISTED = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]

@@ -7,7 +7,7 @@ import yaml
 
 from infra.bootstrap.settings import Settings
 from monitoring.alarms import Measurements, alarms
-from pipelines.spec import Problem
+from pipelines.config import Problem
 from tests.conftest import NOW, PROBLEMS
 from tests.docs.named import ROOT
 

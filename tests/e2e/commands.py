@@ -9,7 +9,7 @@ import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 
-from pipelines.cli.__main__ import main
+from pipelines.entrypoints.cli.__main__ import main
 
 
 def ended(arguments: list[str]) -> tuple[int, str]:

@@ -22,6 +22,7 @@ import numpy as np
 from pipelines import PIPELINES
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
+from pipelines.config import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, Strict, Variant
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
@@ -29,8 +30,7 @@ from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
-from pipelines.serving.log import LogWriter, Predictions
-from pipelines.spec import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, Strict, Variant
+from pipelines.storage.prediction_log import LogWriter, Predictions
 from pipelines.training import TrainingParams
 from tests.conftest import HISTORY, NOW, make_platform
 from tests.problems import parcels

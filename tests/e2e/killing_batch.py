@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import of_file
-from pipelines.spec import Variant
+from pipelines.config import Variant
 from tests.conftest import make_platform
 
 CHUNK_ROWS, CHUNKS = 100, 5

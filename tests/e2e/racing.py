@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.adapters.local.signer import FileSigner
+from pipelines.config import Refused
 from pipelines.deployment.transitions import Actor, approve, roll_back
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import Refused
+from pipelines.registry.release_log import ReleaseLog
 
 PROCESSES = 50
 ENDS = {0: "won", 3: "lost"}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import AllAtOnce, BlueGreen, CanaryStrategy, Shadow, Variant
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, advance, approve, conclude, promote, propose, roll_back, start
-from pipelines.model_store import ONNX, REFERENCE
-from pipelines.spec import AllAtOnce, BlueGreen, CanaryStrategy, Shadow, Variant
+from pipelines.registry.model_store import ONNX, REFERENCE
 from tests.conftest import NOW, make_platform
 from tests.e2e.load import Clients, ask, logged, metric, one, several, until, workers
 

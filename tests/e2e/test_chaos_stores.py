@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
+from pipelines.config import AllAtOnce, Phase
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, advance, roll_back
-from pipelines.spec import AllAtOnce, Phase
 from tests.conftest import NOW, make_platform
 from tests.e2e.load import ask, metric, several, until, workers
 from tests.e2e.test_chaos import CANARY, DAY, POLL, releasing, twin

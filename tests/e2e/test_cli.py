@@ -21,8 +21,8 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from pipelines.bootstrap import pipeline
-from pipelines.cli.__main__ import app
-from pipelines.labels import labelled_predictions
+from pipelines.entrypoints.cli.__main__ import app
+from pipelines.feature.labels import labelled_predictions
 from tests.conftest import PROBLEMS, ROOT, make_platform
 from tests.e2e.conftest import Mlops
 from tests.problems import parcels

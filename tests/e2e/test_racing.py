@@ -10,11 +10,11 @@ import pytest
 
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.adapters.local.signer import FileSigner
+from pipelines.config import AllAtOnce, CanaryStrategy, Variant
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose, start
-from pipelines.model_store import ONNX, ModelStore
-from pipelines.release_log import ReleaseLog
-from pipelines.spec import AllAtOnce, CanaryStrategy, Variant
+from pipelines.registry.model_store import ONNX, ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from tests.conftest import NOW, ROOT, unmeasured
 from tests.e2e.racing import PROCESSES
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from pipelines.config import AllAtOnce, Variant
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose, start
-from pipelines.spec import AllAtOnce, Variant
 from tests.conftest import NOW, make_platform
 from tests.e2e.load import Clients, ask, logged_ids, metric, one, several, until, workers
 

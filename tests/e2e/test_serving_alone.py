@@ -34,7 +34,9 @@ def test_the_app_serves_without_what_only_training_needs(released, tmp_path):
     found = subprocess.run([python, "-c", ASK, *ABSENT], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
     environ = {**os.environ, **released.settings.variables(), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([python, "-m", "pipelines.cli", "serve", "--port", str(port)], cwd=ROOT, env=environ) as app:
+    with subprocess.Popen(
+        [python, "-m", "pipelines.entrypoints.cli", "serve", "--port", str(port)], cwd=ROOT, env=environ
+    ) as app:
         try:
             retries = urllib3.Retry(total=300, backoff_factor=0.1, backoff_max=0.5)
             urllib3.PoolManager().request("GET", f"http://127.0.0.1:{port}/ping", retries=retries)

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.config import CanaryStrategy, Variant
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature.decode import ARROW, CSV
-from pipelines.spec import CanaryStrategy, Variant
 from tests.conftest import NOW, make_platform
 from tests.e2e.load import ROWS, Ask, Clients, logged, metric, one, several, until, workers
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import urllib3
 
-from tests.unit.test_watch import alert, message
+from tests.unit.entrypoints.test_watch import alert, message
 
 TOKEN = "a-token-of-this-test"
 

@@ -46,10 +46,10 @@ class Copied(Mlops):
         self.environ |= {"RUFF_CACHE_DIR": str(root / ".ruff_cache")}
 
     def __call__(self, *arguments: str) -> Done:
-        return self.python("-m", "pipelines.cli", *arguments)
+        return self.python("-m", "pipelines.entrypoints.cli", *arguments)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        command = [sys.executable, "-m", "pipelines.entrypoints.cli", *arguments]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.root, env=self.environ, text=True, **piped)
 

@@ -5,9 +5,10 @@ import functools
 import json
 
 from infra.program import ROOT, stated, wanted
-from infra.recording import record
-from pipelines.spec import Cloud, load_toml
-from pipelines.spec.rendered import Rendered
+from infra.tools.recording import record
+from pipelines.config import load_toml
+from pipelines.contracts import Cloud
+from pipelines.contracts.rendered import Rendered
 
 ACCOUNT, REGION = "123456789012", load_toml(ROOT / "cloud.toml", Cloud).region
 ANOTHER = "eu-north-1" if REGION != "eu-north-1" else "eu-west-3"

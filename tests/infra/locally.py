@@ -5,7 +5,7 @@ import json
 
 from infra.local.manifests import manifests
 from infra.program import LOCAL, stated, wanted_local
-from infra.recording import record
+from infra.tools.recording import record
 
 SECRETS = {
     "access_key_id": "the-key-of-the-emulator",

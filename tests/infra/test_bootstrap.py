@@ -8,8 +8,8 @@ import pytest
 from infra.bootstrap.permissions.documents import MANAGED_POLICY_LIMIT
 from infra.bootstrap.scope import Home, shortened
 from infra.bootstrap.settings import Settings
-from pipelines.spec import UserError
-from pipelines.spec.setup import Setup
+from pipelines.config import UserError
+from pipelines.contracts.setup import Setup
 from tests.infra.bootstrap_mocks import ACCOUNT, ATTACHED, GITHUB, PEOPLE, POLICY, ROLE, program, settings, trust_of
 
 pytestmark = pytest.mark.infra

@@ -7,7 +7,8 @@ import tomllib
 import pytest
 
 from infra.bootstrap.github import not_enforced
-from pipelines.spec import Cloud, load_toml
+from pipelines.config import load_toml
+from pipelines.contracts import Cloud
 from tests.docs.named import ROOT
 from tests.infra.bootstrap_mocks import GITHUB, program, settings
 

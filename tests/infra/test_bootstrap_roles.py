@@ -341,7 +341,7 @@ def test_no_role_of_an_environment_gets_out_of_its_boundary(registered, simulato
 
 
 def test_every_role_of_an_environment_can_do_its_work_within_the_boundary(registered, simulator):
-    permissions = pytest.importorskip("infra.permissions", reason="the environments' own program is not here")
+    permissions = pytest.importorskip("infra.aws.permissions", reason="the environments' own program is not here")
     may = permissions.Permissions(Names("fleet", "dev", ACCOUNT, "eu-west-1"), KEY, KEY)
     within = document_of(registered, "fleet-boundary-dev")
     for role in ("jobs", "serving", "tick", "scheduler", "mlflow"):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from infra.config import Config, RealTime, Serverless, parse
+from infra.aws.config import Config, RealTime, Serverless, parse
 from infra.names import Names
 from infra.program import wanted
-from pipelines.spec import UserError
+from pipelines.config import UserError
 from tests.infra.environments import ACCOUNT, ANOTHER, REGION, STACKS, given, image, plan
 
 pytestmark = pytest.mark.infra

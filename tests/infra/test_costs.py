@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.docs import LOCAL_PAGE, PAGE, local_page, page, written
-from infra.estimate import Assumed, idle, million_predictions, training_run
+from infra.tools.docs import LOCAL_PAGE, PAGE, local_page, page, written
+from infra.tools.estimate import Assumed, idle, million_predictions, training_run
 from tests.infra.environments import STACKS, changed, environment, plan
 
 pytestmark = pytest.mark.infra

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.diagram import mermaid
 from infra.resource import Resource
+from infra.tools.diagram import mermaid
 from tests.infra.environments import environment
 
 pytestmark = pytest.mark.infra

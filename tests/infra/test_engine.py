@@ -18,9 +18,9 @@ import boto3
 import pytest
 import yaml
 
-from infra.leftovers import left
 from infra.names import Names
 from infra.program import ROOT, wanted
+from infra.tools.leftovers import left
 from tests.infra.environments import ACCOUNT, REGION
 
 pytestmark = [

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from infra.names import Names
-from infra.recording import record
-from pipelines.spec import Stack, UserError
-from pipelines.spec.rendered import filled
+from infra.tools.recording import record
+from pipelines.config import UserError
+from pipelines.contracts import Stack
+from pipelines.contracts.rendered import filled
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, image, of, one, plan
 
 pytestmark = pytest.mark.infra

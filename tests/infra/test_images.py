@@ -8,9 +8,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra import images
 from infra.names import Names
-from pipelines.spec import UserError
+from infra.tools import images
+from pipelines.config import UserError
 from tests.infra.environments import ACCOUNT, REGION
 
 pytestmark = pytest.mark.infra

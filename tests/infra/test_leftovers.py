@@ -4,9 +4,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.leftovers import delete_configurations, left
 from infra.names import Names
-from pipelines.spec import Refused
+from infra.tools.leftovers import delete_configurations, left
+from pipelines.config import Refused
 from tests.infra.environments import ACCOUNT, REGION
 
 pytestmark = pytest.mark.infra

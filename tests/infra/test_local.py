@@ -7,8 +7,9 @@ import pytest
 
 from infra.local.pod import Pod, Size, template
 from infra.local.schedule import cron
-from infra.recording import record
-from pipelines.spec import Stack, UserError
+from infra.tools.recording import record
+from pipelines.config import UserError
+from pipelines.contracts import Stack
 from tests.infra.locally import SECRETS, changed, local, objects, plan
 
 pytestmark = pytest.mark.infra

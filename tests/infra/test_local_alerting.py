@@ -66,7 +66,7 @@ def test_drift_becomes_one_event_for_continuous_training(tmp_path, start):
     command = [
         sys.executable,
         "-m",
-        "pipelines.cli",
+        "pipelines.entrypoints.cli",
         "watch",
         "--port",
         str(watch),

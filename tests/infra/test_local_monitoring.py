@@ -9,18 +9,18 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from infra.components.alarm import Bound
+from infra.aws.components.alarm import Bound
 from infra.local import alertmanager, grafana, prometheus
 from infra.local.rules import EXPRESSIONS, NOT_HERE, bounds, rule, rules
 from infra.program import ROOT
 from monitoring.alarms import Alarm, Measurements, alarms
 from monitoring.measures import ALARMS
 from pipelines import PIPELINES
+from pipelines.config import Problem
+from pipelines.contracts.rendered import Rendered
+from pipelines.entrypoints.watch.app import App
+from pipelines.entrypoints.watch.metrics import Stores
 from pipelines.monitor import MonitorReport
-from pipelines.spec import Problem
-from pipelines.spec.rendered import Rendered
-from pipelines.watch.app import App
-from pipelines.watch.metrics import Stores
 from tests.conftest import NOW, PROBLEMS, make_platform
 from tests.infra.environments import environment, of
 from tests.infra.locally import objects, plan

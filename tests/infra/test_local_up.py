@@ -8,19 +8,19 @@ import boto3
 import pytest
 import yaml
 
-from infra.local import __main__ as local_main
 from infra.local import emulator as emulators
 from infra.local import leftovers, stores
-from infra.local.engine import by_pulumi
 from infra.local.manifests import Cluster
-from infra.recording import record
 from infra.resource import Resource
+from infra.tools import local as local_main
+from infra.tools.local_engine import by_pulumi
+from infra.tools.recording import record
 from pipelines.adapters.aws.document import read_stack
 from pipelines.adapters.aws.objects import S3Objects
 from pipelines.adapters.aws.online import DynamoOnline
 from pipelines.adapters.aws.queue import EventQueue
 from pipelines.adapters.aws.signer import KmsSigner
-from pipelines.spec import UserError
+from pipelines.config import UserError
 from tests.cloud.emulator import free_port
 from tests.infra.locally import given, local, plan
 

@@ -6,9 +6,9 @@ import warnings
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from infra.components.cost import stop_policy
-from infra.permissions import trust
-from pipelines.spec import Stack
+from infra.aws.components.cost import stop_policy
+from infra.aws.permissions import trust
+from pipelines.contracts import Stack
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, document, environment, of, one
 
 pytestmark = pytest.mark.infra
@@ -174,7 +174,9 @@ def test_a_github_app_is_told_by_a_function_that_may_sign_with_its_key_and_littl
     (rule,) = [each for each in of(made, "EventRule") if each.name == "dispatch"]
     assert json.loads(rule.props["eventPattern"]) == {"source": ["thing"], "detail-type": ["trigger"]}
     function = one(made, "Function", "dispatch").props
-    assert function["imageConfig"]["commands"] == ["pipelines.dispatch.handler"] and not function.get("vpcConfig")
+    assert function["imageConfig"]["commands"] == ["pipelines.entrypoints.dispatch.handler"] and not function.get(
+        "vpcConfig"
+    )
     assert Stack.from_json(document(made)).dispatch.key == APP["key"]
     may = documents(made)["dispatch"]
     assert allowed([may], "kms:Sign", APP["key"]) and allowed([may], "s3:GetObject", f"{STORE}/stack.json")

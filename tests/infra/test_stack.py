@@ -9,9 +9,9 @@ from datetime import date
 import pytest
 import yaml
 
-from infra import stack
 from infra.program import ROOT
-from pipelines.spec import Refused, UserError
+from infra.tools import stack
+from pipelines.config import Refused, UserError
 from tests.infra.environments import ACCOUNT, REGION
 
 pytestmark = pytest.mark.infra

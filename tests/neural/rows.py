@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipelines.spec import CATEGORICAL, NUMERIC
+from pipelines.config import CATEGORICAL, NUMERIC
 
 FEATURES = {"depot": CATEGORICAL, "weight": NUMERIC, "kind": CATEGORICAL, "queue": NUMERIC, "flat": NUMERIC}
 SMALL = {"width": 16, "blocks": 1, "bins": 4, "batch_rows": 64, "epochs": 3, "dropout": 0.1}

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="the extra torch is not installed; m
 
 from pipelines.neural.checkpoint import Checkpoints
 from pipelines.settings import Place
-from pipelines.training.launch import meeting
+from pipelines.training.torchrun import meeting
 from tests.neural.test_loop import trained
 
 EVERY = 5

@@ -58,7 +58,7 @@ def test_the_step_of_a_run_in_two_processes_gives_one_candidate(new_platform):
     mlops = [
         sys.executable,
         "-m",
-        "pipelines.cli",
+        "pipelines.entrypoints.cli",
         "step",
         "training/train",
         "--run-id",

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
 from monitoring.metrics import calibration_curve
+from pipelines.config import CATEGORICAL, NUMERIC, Task, UserError
 from pipelines.feature.request import as_input
 from pipelines.neural import classifier, regressor
 from pipelines.neural.calibrate import temperature
-from pipelines.scoring import Scorer
-from pipelines.spec import CATEGORICAL, NUMERIC, Task, UserError
+from pipelines.registry.scoring import Scorer
 from pipelines.training import TrainingParams
 from pipelines.training.export import to_onnx
 from pipelines.training.train import predict
@@ -160,8 +160,8 @@ def test_nothing_imports_torch_before_a_network_is_made():
     program = """
 import sys
 from pipelines.bootstrap import Platform
-from pipelines.spec import Problem
-import pipelines.training.pipeline, pipelines.cli.__main__
+from pipelines.config import Problem
+import pipelines.training.pipeline, pipelines.entrypoints.cli.__main__
 assert "network" in Problem.load("tests.problems.late").estimators
 assert not {name for name in sys.modules if name.split(".")[0] == "torch"}
 """

@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
+from pipelines.config import Task
 from pipelines.neural.data import Resident
 from pipelines.neural.encode import Encoding
 from pipelines.neural.group import Group
 from pipelines.neural.loop import History, Watch, learning_rate, train
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.settings import NetworkSettings
-from pipelines.spec import Task
 from tests.neural.rows import FEATURES, SMALL, rows
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.neural import regressor, stream
 from pipelines.neural.encode import Encoding
 from pipelines.neural.stream import Stream, row_sample
-from pipelines.tables import TIMESTAMP, Tables
+from pipelines.storage.tables import TIMESTAMP, Tables
 from tests.conftest import HISTORY, NOW
 from tests.neural.rows import FEATURES, SMALL, rows
 

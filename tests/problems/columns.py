@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OrdinalEncoder
 
-from pipelines.spec import CATEGORICAL, NUMERIC, FeatureType
+from pipelines.config import CATEGORICAL, NUMERIC, FeatureType
 
 
 def encoded(features: Mapping[str, FeatureType]) -> ColumnTransformer:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.spec import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
+from pipelines.config import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
 
 DEPOTS = ("berlin", "lyon", "porto")
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -56,7 +56,7 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
     for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "ours"]):
         git(project, *arguments)
 
-    change(template / "pipelines/sql.py", '"""', '"""Newer. ')
+    change(template / "pipelines/storage/sql.py", '"""', '"""Newer. ')
     change(template / "model/problem.toml", "[business]", "# newer\n[business]")
     change(template / "README.md", "# Ratchet", "# Newer")
     change(template / "pyproject.toml", 'license = "Apache-2.0"', 'license = "MIT"')
@@ -66,13 +66,13 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
     assert done.returncode == 0, done.stderr + done.stdout
     assert "is ready" not in done.stdout, "what is next after a bake is not what is next after an update"
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
-    assert changed == {".cruft.json", "template.json", "pipelines/sql.py", "pyproject.toml"}
-    assert (project / "pipelines/sql.py").read_text().startswith('"""Newer. ')
+    assert changed == {".cruft.json", "template.json", "pipelines/storage/sql.py", "pyproject.toml"}
+    assert (project / "pipelines/storage/sql.py").read_text().startswith('"""Newer. ')
     pyproject = (project / "pyproject.toml").read_text()
     assert ('license = "MIT"' in pyproject, f'name = "{OTHER["project_slug"]}"' in pyproject) == (True, True)
     assert (project / "model/problem.toml").read_text() == "# ours\n"
 
-    examined = [sys.executable, "-m", "pipelines.cli", "doctor", "--json"]
+    examined = [sys.executable, "-m", "pipelines.entrypoints.cli", "doctor", "--json"]
     found = json.loads(subprocess.run(examined, cwd=project, capture_output=True, text=True, check=False).stdout)
     assert [one["says"] for one in found if one["check"] == "engine"] == [
         "monitoring/alarms.py was changed; an update that changes it asks you to merge"

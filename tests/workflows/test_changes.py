@@ -63,7 +63,7 @@ def parts(found):
         (["tests/x.py"], {"code"}),
         (["model/x.py"], {"code", "training", "image"}),
         (["infra/x.py"], {"code", "infra"}),
-        (["pipelines/spec/x.py"], EVERYTHING - {"docs"}),
+        (["pipelines/config/x.py"], EVERYTHING - {"docs"}),
         (["Dockerfile"], {"code", "image"}),
         (["uv.lock"], EVERYTHING - {"docs"}),
         ([".github/workflows/infra.yml"], {"code"}),

@@ -14,7 +14,7 @@ from tests.workflows.workplace import Workplace
 pytestmark = pytest.mark.workflows
 
 PAGE = "docs/workflows.md"
-QUICK = {"ARGS": "tests/unit/test_strict.py -k strict -p no:cacheprovider -n 0 --no-cov -q"}
+QUICK = {"ARGS": "tests/unit/config/test_strict.py -k strict -p no:cacheprovider -n 0 --no-cov -q"}
 """What stands for all tests, where it is not the tests that are shown to run."""
 RELEASE = {"make changes", "uv run --no-sync mlops release check", "make audit", "make required-checks"}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipelines.config import Refused, UserError
 from pipelines.github.approval import Approval, approval, owners
 from pipelines.settings import workflow
-from pipelines.spec import Refused, UserError
 from tests.workflows.github import BOT, MAIN
 from tests.workflows.workplace import OWNER
 

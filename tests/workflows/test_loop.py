@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pipelines.config import AllAtOnce, CanaryStrategy, Phase, Variant
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.release_file import changed
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
 from pipelines.serving.client import App
-from pipelines.spec import AllAtOnce, CanaryStrategy, Phase, Variant
 from tests.conftest import HISTORY, NOW
 from tests.e2e.conftest import running
 from tests.problems import parcels

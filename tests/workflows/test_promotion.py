@@ -2,12 +2,12 @@
 
 import pytest
 
+from pipelines.config import GateResult, Phase, Refused
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed, read_release
 from pipelines.deployment.transitions import Actor, promote, propose, roll_back, start
 from pipelines.github import propose as proposing
 from pipelines.github.follow import follow, record_approval
-from pipelines.spec import GateResult, Phase, Refused
 from tests.conftest import NOW, make_platform
 from tests.workflows.workplace import OWNER
 

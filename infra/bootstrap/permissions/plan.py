@@ -4,7 +4,7 @@ from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
 from infra.bootstrap.permissions.state import read_state
 from infra.bootstrap.scope import Scope
-from pipelines.spec.stack import parameter_name
+from pipelines.contracts.stack import parameter_name
 
 COMPLETE = "complete*"
 """What the keys begin with under which the online store says how far a view is materialised."""

@@ -14,9 +14,9 @@ from infra.local.config import Gpu, Storage
 from infra.local.pod import Pod, Size, scratch, template
 from infra.local.schedule import cron
 from infra.names import Names
-from pipelines.spec.rendered import RenderedPipeline
+from pipelines.contracts.rendered import RenderedPipeline
 
-MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/launch.py has it
+MEETING_PORT = 29_500  # of processes that train together, as pipelines/training/torchrun.py has it
 DRAINED = {"continuous_training": "rate(1 hour)"}  # the queue of triggers, which elsewhere a workflow drains
 ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not have
 _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}

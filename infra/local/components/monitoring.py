@@ -14,7 +14,7 @@ from infra.local.components.watch import TOKEN, TOKEN_FOLDER
 from infra.local.config import Local
 from infra.local.pod import GRAFANA, NOBODY, Pod, Size, probe, scratch, template
 from infra.names import Names
-from pipelines.spec.rendered import Rendered
+from pipelines.contracts.rendered import Rendered
 
 PORTS = {"prometheus": prometheus.PORT, "alertmanager": alertmanager.PORT, "grafana": grafana.PORT}
 

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.adapters.aws.clients import asking
+from pipelines.config import Problem, UserError
 from pipelines.feature.window import window_join
-from pipelines.ports import Unavailable
-from pipelines.spec import Problem, UserError
-from pipelines.sql import session
-from pipelines.tables import Tables
+from pipelines.storage.ports import Unavailable
+from pipelines.storage.sql import session
+from pipelines.storage.tables import Tables
 
 _RUNNING = {"QUEUED", "RUNNING"}
 _POLL_SECONDS = 2.0

@@ -18,7 +18,7 @@ def glue_catalog(glue: Any, glue_once: Any, warehouse: str, s3: dict[str, str]) 
 
     A commit that is sent again after its answer was lost is refused as a conflict with itself, and pyiceberg then
     deletes the files that the table now consists of. So commits are sent once, and what is not known to have failed
-    is told as unknown; :meth:`pipelines.tables.Tables.overwrite` then looks at what is there.
+    is told as unknown; :meth:`pipelines.storage.tables.Tables.overwrite` then looks at what is there.
     """
     return GlueCatalog("default", client=_CommitsOnce(glue, glue_once), warehouse=warehouse, **s3)
 

@@ -15,7 +15,7 @@ from botocore.exceptions import (
     SSOError,
 )
 
-from pipelines.ports import Unavailable
+from pipelines.storage.ports import Unavailable
 
 _CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAccessKeyId", "InvalidClientTokenId"}
 _CREDENTIALS |= {"UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch"}

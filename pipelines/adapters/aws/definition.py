@@ -1,6 +1,6 @@
 """A pipeline as a SageMaker Pipelines definition: the same steps and order, each a job that runs ``mlops step``.
 
-What differs between environments is left open in the way that :mod:`pipelines.spec.rendered` describes; what differs
+What differs between environments is left open as :mod:`pipelines.contracts.rendered` describes; what differs
 between runs is a parameter: ``RunId``, and what a training job runs on. Steps take their inputs from the object store,
 as anywhere, and are done when their record is there.
 """
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.adapters.aws.jobs import processing_job, training_job
-from pipelines.spec import Pipeline
+from pipelines.orchestration.pipeline import Pipeline
 
 RUN_ID, INSTANCE, INSTANCES = "RunId", "TrainingInstance", "TrainingInstances"
-SCHEDULED = "scheduled"  # as pipelines.starting has it, which this layer does not see
+SCHEDULED = "scheduled"  # as pipelines.entrypoints.launch has it, which this layer does not see
 
 TRAINING_JOBS = {("training", "train")}
 """The steps that are training jobs: with checkpoints, and instances that a run may choose."""

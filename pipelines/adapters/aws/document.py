@@ -6,9 +6,10 @@ import boto3
 from pydantic import ValidationError
 
 from pipelines.adapters.aws.clients import asking, client
-from pipelines.spec import Stack, UserError
-from pipelines.spec.stack import parameter_name
-from pipelines.spec.strict import explain
+from pipelines.config import UserError
+from pipelines.config.strict import explain
+from pipelines.contracts import Stack
+from pipelines.contracts.stack import parameter_name
 
 
 def read_stack(session: boto3.Session, project: str, environment: str) -> Stack:

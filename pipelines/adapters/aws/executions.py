@@ -7,10 +7,11 @@ from typing import Any
 
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.definition import RUN_ID
-from pipelines.adapters.outcomes import TAIL, checked
-from pipelines.ports import ObjectStore, Outcome
-from pipelines.runner import Runner
-from pipelines.spec import Pipeline, UserError
+from pipelines.config import UserError
+from pipelines.orchestration.executions import TAIL, Outcome, checked
+from pipelines.orchestration.pipeline import Pipeline
+from pipelines.orchestration.runner import Runner
+from pipelines.storage.ports import ObjectStore
 
 
 class Executions:

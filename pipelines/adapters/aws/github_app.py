@@ -12,9 +12,9 @@ from typing import Any
 import urllib3
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.ports import Unavailable
-from pipelines.spec import UserError
-from pipelines.spec.stack import Dispatch
+from pipelines.config import UserError
+from pipelines.contracts.stack import Dispatch
+from pipelines.storage.ports import Unavailable
 
 _SECONDS = 10.0  # for each answer
 _VALID = (-60, 540)  # seconds before and after now, within GitHub's ten minutes: clocks differ

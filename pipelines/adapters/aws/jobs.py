@@ -1,15 +1,15 @@
 """Requests of SageMaker's jobs, each of which runs the image; what differs between environments is a place to fill.
 
-A pipeline's definition leaves the places to the stack (:mod:`pipelines.spec.rendered`); a job that is started by itself
+A pipeline's definition leaves the places to the stack (:mod:`pipelines.contracts.rendered`); a job started by itself
 fills them from the stack's document.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.contracts import Stack
+from pipelines.contracts.rendered import training_places
 from pipelines.settings import PREFIX
-from pipelines.spec import Stack
-from pipelines.spec.rendered import training_places
 
 CHECKPOINTS = "/opt/ml/checkpoints"  # what SageMaker keeps in the store, and brings back when a job goes on
 

@@ -21,7 +21,7 @@ _TOTALS = ("_total", "_count", "_sum")
 
 
 class CloudWatchGauges:
-    """Implements :class:`pipelines.ports.Gauges`."""
+    """Implements :class:`pipelines.storage.ports.Gauges`."""
 
     def __init__(self, client: Any, namespace: str) -> None:
         self._client, self._namespace = client, namespace

@@ -7,13 +7,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.adapters.keys import checked
+from pipelines.storage.keys import checked
 
 _READS = 3  # the client tries a request again, but not the body of an answer that breaks off
 
 
 class S3Objects:
-    """Implements :class:`pipelines.ports.ObjectStore`; each object is encrypted with the bucket's KMS key.
+    """Implements :class:`pipelines.storage.ports.ObjectStore`; each object is encrypted with the bucket's KMS key.
 
     The SHA-256 travels with each write, and S3 refuses what arrives otherwise; boto3 checks what is read.
     """

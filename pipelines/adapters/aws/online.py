@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.ports import OnlineRow, Unavailable
+from pipelines.storage.ports import OnlineRow, Unavailable
 
 KEY, EXPIRES = "key", "expires"
 
@@ -25,7 +25,7 @@ _NOT_OLDER = "attribute_not_exists(#time) OR #time <= :time"
 
 
 class DynamoOnline:
-    """Implements :class:`pipelines.ports.OnlineStore`.
+    """Implements :class:`pipelines.storage.ports.OnlineStore`.
 
     Rows are written one by one, each on the condition that what is there is not newer, and the moments after them.
     A row that is not written again for ``keep`` is deleted by DynamoDB: it must be longer than any view's ttl.

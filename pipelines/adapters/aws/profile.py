@@ -12,8 +12,9 @@ import boto3
 from pipelines.adapters.aws.clients import asking, client
 from pipelines.adapters.aws.document import read_stack
 from pipelines.adapters.aws.objects import S3Objects
+from pipelines.config import Problem, UserError, load_toml
+from pipelines.contracts import Cloud, Stack
 from pipelines.settings import Settings
-from pipelines.spec import Cloud, Problem, Stack, UserError, load_toml
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.queue import EventQueue
     from pipelines.adapters.aws.signer import KmsSigner
     from pipelines.adapters.aws.tuning import TuningJobs
-    from pipelines.feature.maintain import Upkeep
     from pipelines.feature.offline import Lookup
-    from pipelines.tables import Tables
-    from pipelines.tracking import NoTracking, Tracking
+    from pipelines.feature.table_maintenance import Upkeep
+    from pipelines.registry.tracking import NoTracking, Tracking
+    from pipelines.storage.tables import Tables
 
 _ONLINE_SECONDS = 0.5  # of one attempt to read features for a request that somebody waits for
 
@@ -161,7 +162,7 @@ class Aws:
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":
         """The stack's MLflow, if it has one; a managed one is named by its ARN and keeps artifacts where it is told."""
-        from pipelines.tracking import NoTracking, Tracking
+        from pipelines.registry.tracking import NoTracking, Tracking
 
         uri = self.stack.mlflow
         return Tracking(uri, f"s3://{self.stack.store.bucket}/mlflow") if uri else NoTracking()
@@ -196,7 +197,7 @@ class Aws:
 def _tables(stack: Stack, glue: Any, glue_once: Any, credentials: dict[str, str]) -> "Tables":
     """Return an environment's tables; without credentials their files are read by those of this process."""
     from pipelines.adapters.aws.catalog import glue_catalog
-    from pipelines.tables import Tables
+    from pipelines.storage.tables import Tables
 
     s3 = {"s3.region": stack.region, **credentials}
     if stack.endpoint_url:

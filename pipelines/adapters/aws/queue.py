@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.ports import Depth, Message, Unavailable
+from pipelines.storage.ports import Depth, Message, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _WAIT_SECONDS = 1  # with none, SQS asks only some of its servers, and may find 
 
 
 class EventQueue:
-    """Implements :class:`pipelines.ports.Queue`."""
+    """Implements :class:`pipelines.storage.ports.Queue`."""
 
     def __init__(
         self, events: Any, sqs: Any, bus: str, source: str, url: str, hidden_seconds: int = _HIDDEN_SECONDS

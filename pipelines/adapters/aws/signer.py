@@ -13,7 +13,7 @@ from pipelines.adapters.aws.clients import asking
 
 
 class KmsSigner:
-    """Implements :class:`pipelines.ports.Signer` with a key of ECC_NIST_P256; signatures are checked here."""
+    """Implements :class:`pipelines.storage.ports.Signer` with a key of ECC_NIST_P256; signatures are checked here."""
 
     def __init__(self, client: Any, key: str) -> None:
         self._client, self._key = client, key

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.jobs import machines, places, training_job
-from pipelines.ports import ObjectStore
-from pipelines.spec import Stack, Statement, UserError
-from pipelines.spec.rendered import filled
+from pipelines.config import Statement, UserError
+from pipelines.contracts import Stack
+from pipelines.contracts.rendered import filled
+from pipelines.storage.ports import ObjectStore
 from pipelines.training.tuning_job import tuning_job
 
 _NAME = 32  # characters that SageMaker takes

@@ -9,8 +9,8 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from pipelines.ports import Unavailable
-from pipelines.spec import UserError
+from pipelines.config import UserError
+from pipelines.storage.ports import Unavailable
 
 
 def connect() -> tuple[client.BatchV1Api, client.CoreV1Api]:

@@ -13,10 +13,11 @@ from kubernetes.client.exceptions import ApiException
 
 from pipelines.adapters.kubernetes.cluster import asking
 from pipelines.adapters.kubernetes.template import Work, filled
-from pipelines.adapters.outcomes import TAIL, checked
-from pipelines.ports import ObjectStore, Outcome
-from pipelines.runner import Runner
-from pipelines.spec import Pipeline, UserError
+from pipelines.config import UserError
+from pipelines.orchestration.executions import TAIL, Outcome, checked
+from pipelines.orchestration.pipeline import Pipeline
+from pipelines.orchestration.runner import Runner
+from pipelines.storage.ports import ObjectStore
 
 if TYPE_CHECKING:
     from kubernetes.client import BatchV1Api, CoreV1Api, V1Job, V1Pod

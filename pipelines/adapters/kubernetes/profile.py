@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.aws.profile import Aws
-from pipelines.spec import Stack, UserError
+from pipelines.config import UserError
+from pipelines.contracts import Stack
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

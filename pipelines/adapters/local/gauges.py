@@ -7,7 +7,7 @@ from monitoring.measures import Measure, gauges
 
 
 class TextGauges:
-    """Implements :class:`pipelines.ports.Gauges` with one file for each kind of work."""
+    """Implements :class:`pipelines.storage.ports.Gauges` with one file for each kind of work."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

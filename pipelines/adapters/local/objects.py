@@ -4,11 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipelines.adapters.keys import checked
+from pipelines.storage.keys import checked
 
 
 class FileObjects:
-    """Implements :class:`pipelines.ports.ObjectStore`; a key is a path below ``root``."""
+    """Implements :class:`pipelines.storage.ports.ObjectStore`; a key is a path below ``root``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.ports import OnlineRow, Unavailable
+from pipelines.storage.ports import OnlineRow, Unavailable
 
 _AT_ONCE = 10_000  # pairs of parameters, of which SQLite takes 32,766
 _READ_SECONDS = 1  # readers wait for no writer, only while a lock is exclusive, and the app must go on meanwhile
@@ -39,7 +39,7 @@ def select(count: int) -> str:
 
 
 class SqliteOnline:
-    """Implements :class:`pipelines.ports.OnlineStore`; readers and one writer at a time, from any thread or process."""
+    """Implements :class:`~pipelines.storage.ports.OnlineStore`: many readers, one writer at a time."""
 
     remote = False
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pipelines.adapters.local.online import SqliteOnline
     from pipelines.adapters.local.queue import SqliteQueue
     from pipelines.adapters.local.signer import FileSigner
-    from pipelines.tables import Tables
-    from pipelines.tracking import Tracking
+    from pipelines.registry.tracking import Tracking
+    from pipelines.storage.tables import Tables
     from pipelines.training.tuning import NoTuner
 
 
@@ -34,7 +34,7 @@ class Local:
     @cached_property
     def tables(self) -> "Tables":
         """Iceberg tables in files, their catalog in SQLite."""
-        from pipelines.tables import Tables
+        from pipelines.storage.tables import Tables
 
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
 
@@ -92,7 +92,7 @@ class Local:
     @cached_property
     def tracking(self) -> "Tracking":
         """MLflow on SQLite."""
-        from pipelines.tracking import Tracking
+        from pipelines.registry.tracking import Tracking
 
         (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
         return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pipelines.ports import Depth, Message
+from pipelines.storage.ports import Depth, Message
 
 
 class SqliteQueue:
-    """Implements :class:`pipelines.ports.Queue`."""
+    """Implements :class:`pipelines.storage.ports.Queue`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 
 class FileSigner:
-    """Implements :class:`pipelines.ports.Signer`; the first signature makes the key; checking needs ``audit.pub``."""
+    """Implements :class:`~pipelines.storage.ports.Signer`; signing makes the key, checking needs ``audit.pub``."""
 
     def __init__(self, folder: Path) -> None:
         self._private_path, self._public_path = folder / "audit.key", folder / "audit.pub"

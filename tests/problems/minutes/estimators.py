@@ -8,8 +8,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from pipelines.config import FeatureType
 from pipelines.neural import regressor
-from pipelines.spec import FeatureType
 from tests.problems.columns import encoded
 
 

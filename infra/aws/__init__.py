@@ -1,0 +1,1 @@
+"""An environment on AWS: its components, permissions, configuration, and the document that pipelines read."""

@@ -1,0 +1,206 @@
+"""The endpoint: there before any model, and changed only with the image or the instances.
+
+The app in it follows the release log by itself. When SageMaker rolls an update back, the provider still records the
+new configuration and may delete the one that serves (hashicorp/terraform-provider-aws 48997, 46663). So each
+configuration is named by its content, none is ever deleted, and after each update the endpoint is asked which one it
+has.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.container import variables
+from infra.aws.config import RealTime, Serverless
+from infra.names import Names
+
+VARIANT = "app"
+_LOCAL_DISK = ("d.", "dn.", "g4dn", "g5", "g6", "p4d", "p5")  # instances whose own disks are encrypted by hardware
+
+
+@dataclass(frozen=True)
+class ServingArgs:
+    """What the endpoint is asked for.
+
+    Attributes:
+        names: the environment.
+        image: by digest.
+        serving: serverless, or real time on instances.
+        role: ARN of the endpoint's role.
+        key: ARN of the KMS key.
+        subnets, security_groups: empty outside of a VPC.
+        actions: ARNs of what alarms call: the topic first.
+        retention_days: of logs.
+        live: returns the name of the configuration that an endpoint of a region has now; None to ask nobody.
+    """
+
+    names: Names
+    image: str
+    serving: Serverless | RealTime
+    role: pulumi.Input[str]
+    key: pulumi.Input[str]
+    subnets: list[pulumi.Input[str]]
+    security_groups: list[pulumi.Input[str]]
+    actions: list[pulumi.Input[str]]
+    retention_days: int
+    live: Callable[[str, str], str] | None
+
+
+class Serving(pulumi.ComponentResource):
+    """The endpoint, its scaling and its alarms.
+
+    Attributes:
+        endpoint: its name.
+        configuration: the name of the configuration that it was seen to have.
+    """
+
+    def __init__(self, args: ServingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlops:infra:Serving", "serving", None, opts)
+        names, self._child = args.names, pulumi.ResourceOptions(parent=self)
+        logs = aws.cloudwatch.LogGroup(
+            "endpoint",
+            name=f"/aws/sagemaker/Endpoints/{names.prefix}",
+            retention_in_days=args.retention_days,
+            kms_key_id=args.key,
+            opts=self._child,
+        )
+        alarms = [alarm(bound, names, args.actions, self._child) for bound in bounds(names)]
+        configuration = self._configuration(args)
+        endpoint = aws.sagemaker.Endpoint(
+            "endpoint",
+            name=names.prefix,
+            endpoint_config_name=configuration.name,
+            deployment_config=_deployment(args.serving, [one.name for one in alarms]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs]),
+        )
+        if isinstance(args.serving, RealTime):
+            self._scale(args.serving, endpoint)
+        self.endpoint = endpoint.name
+        self.configuration = pulumi.Output.all(endpoint.arn, endpoint.name, configuration.name).apply(
+            lambda seen: checked(args.live and partial(args.live, names.region), *seen)
+        )
+        self.register_outputs({"endpoint": self.endpoint, "configuration": self.configuration})
+
+    def _configuration(self, args: ServingArgs) -> aws.sagemaker.EndpointConfiguration:
+        names = args.names
+        kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+        container = {"image": args.image, "environment": {**variables(names), "AWS_DEFAULT_REGION": names.region}}
+        model_name = names.of(_digest([container, bool(args.subnets), names.account]))
+        model = aws.sagemaker.Model(
+            "app",
+            name=model_name,
+            execution_role_arn=args.role,
+            primary_container=container,
+            vpc_config={"subnets": args.subnets, "security_group_ids": args.security_groups} if args.subnets else None,
+            opts=kept,
+        )
+        variant = _variant(args.serving)
+        encrypted = isinstance(args.serving, RealTime) and not any(
+            part in args.serving.instance for part in _LOCAL_DISK
+        )
+        return aws.sagemaker.EndpointConfiguration(
+            "endpoint",
+            name=names.of(_digest([model_name, variant])),
+            kms_key_arn=args.key if encrypted else None,
+            production_variants=[{**variant, "model_name": model.name}],
+            opts=kept,
+        )
+
+    def _scale(self, serving: RealTime, endpoint: aws.sagemaker.Endpoint) -> None:
+        target = aws.appautoscaling.Target(
+            "endpoint",
+            min_capacity=serving.min_instances,
+            max_capacity=serving.max_instances,
+            resource_id=pulumi.Output.concat("endpoint/", endpoint.name, f"/variant/{VARIANT}"),
+            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            service_namespace="sagemaker",
+            opts=self._child,
+        )
+        aws.appautoscaling.Policy(
+            "endpoint",
+            name="requests-per-instance",
+            policy_type="TargetTrackingScaling",
+            resource_id=target.resource_id,
+            scalable_dimension=target.scalable_dimension,
+            service_namespace=target.service_namespace,
+            target_tracking_scaling_policy_configuration={
+                "target_value": serving.requests_per_minute,
+                "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
+                "scale_in_cooldown": 600,
+                "scale_out_cooldown": 60,
+            },
+            opts=self._child,
+        )
+
+
+def checked(live: Callable[[str], str] | None, arn: str, endpoint: str, wanted: str) -> str:
+    """Return the configuration that the endpoint has.
+
+    Raises:
+        RuntimeError: when it is another than was asked for: SageMaker rolled the update back.
+    """
+    if live is None or pulumi.runtime.is_dry_run() or not arn.startswith("arn:"):  # there is no endpoint to ask yet
+        return wanted
+    found = live(endpoint)
+    if found != wanted:
+        raise RuntimeError(
+            f"endpoint {endpoint} serves with {found}, not with {wanted}: SageMaker rolled the update back. Its alarms"
+            " and its log say why. Nothing was deleted; 'pulumi refresh' records what serves, then mend the image"
+        )
+    return found
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _variant(serving: Serverless | RealTime) -> dict[str, Any]:
+    if isinstance(serving, Serverless):
+        size = {"max_concurrency": serving.max_concurrency, "memory_size_in_mb": serving.memory_mb}
+        return {"variant_name": VARIANT, "serverless_config": size}
+    return {
+        "variant_name": VARIANT,
+        "instance_type": serving.instance,
+        "initial_instance_count": serving.min_instances,
+        "initial_variant_weight": 1,
+        "container_startup_health_check_timeout_in_seconds": 300,
+    }
+
+
+def _deployment(serving: Serverless | RealTime, alarms: list[pulumi.Output[str]]) -> dict[str, Any] | None:
+    """Return how an update goes: new instances beside the old, part of the traffic, all of it unless an alarm rings."""
+    if isinstance(serving, Serverless):
+        return None  # SageMaker replaces a serverless endpoint's workers by itself, and takes no alarms
+    routing: dict[str, Any] = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 600}
+    if serving.min_instances > 1:  # of a single instance there is no part
+        routing |= {"type": "CANARY", "canary_size": {"type": "CAPACITY_PERCENT", "value": 50}}
+    return {
+        "blue_green_update_policy": {
+            "traffic_routing_configuration": routing,
+            "termination_wait_in_seconds": 300,
+            "maximum_execution_timeout_in_seconds": 3600,
+        },
+        "auto_rollback_configuration": {"alarms": [{"alarm_name": name} for name in alarms]},
+    }
+
+
+def bounds(names: Names) -> list[Bound]:
+    """Return what takes an update of the endpoint back, and calls people and the release tick at any time."""
+    at = {"EndpointName": names.prefix, "VariantName": VARIANT}
+    return [
+        Bound(
+            "endpoint-errors", "AWS/SageMaker", "Invocation5XXErrors", at, "Average", ">", 0.01, 1,
+            "More than 1 % of requests failed for 3 minutes.", periods=3,
+        ),
+        Bound(
+            "endpoint-latency", "AWS/SageMaker", "ModelLatency", at, "p99", ">", 1_000_000, 1,
+            "One request in a hundred took longer than a second, for 3 minutes.", periods=3,
+        ),
+    ]  # fmt: skip

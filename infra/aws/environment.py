@@ -1,0 +1,186 @@
+"""An environment: its components in the order in which they need each other, and the document that tells of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.components.backup import Backup, BackupArgs
+from infra.aws.components.cost import Cost, CostArgs
+from infra.aws.components.dispatch import Dispatch, DispatchArgs
+from infra.aws.components.events import Events, EventsArgs
+from infra.aws.components.identity import Identity, IdentityArgs
+from infra.aws.components.keys import Keys, KeysArgs
+from infra.aws.components.lake import Lake, LakeArgs
+from infra.aws.components.monitors import Monitors, MonitorsArgs
+from infra.aws.components.network import Network, NetworkArgs
+from infra.aws.components.notices import Notices, NoticesArgs
+from infra.aws.components.online import Online, OnlineArgs
+from infra.aws.components.pipelines import Pipelines, PipelinesArgs
+from infra.aws.components.registry import Registry, RegistryArgs
+from infra.aws.components.release_tick import ReleaseTick, ReleaseTickArgs
+from infra.aws.components.serving import Serving, ServingArgs
+from infra.aws.config import Config
+from infra.aws.document import Found, fields, write
+from infra.names import Names
+from pipelines.contracts.rendered import Rendered, training_places
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an environment is made from.
+
+    Attributes:
+        names: where it is and what its parts are called.
+        config: what a person decided.
+        rendered: pipelines and alarms of the project.
+        max_monthly_usd: the environment's part of the budget.
+        contacts: e-mail addresses that alarms go to.
+        live: returns the name of the configuration that an endpoint of a region has now; None to ask nobody.
+    """
+
+    names: Names
+    config: Config
+    rendered: Rendered
+    max_monthly_usd: float
+    contacts: tuple[str, ...]
+    live: Callable[[str, str], str] | None
+
+
+class Environment(pulumi.ComponentResource):
+    """Everything that the pipelines use in an environment.
+
+    Attributes:
+        document: where the document lies that tells of it.
+        serving: the endpoint; None until there is an image.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        names, config = wanted.names, wanted.config
+        super().__init__(
+            "mlops:infra:Environment", names.prefix, None, pulumi.ResourceOptions(providers=[_aws(wanted)])
+        )
+        self._wanted, self._child = wanted, pulumi.ResourceOptions(parent=self)
+        self.keys = Keys(KeysArgs(names, config.production), self._child)
+        key = self.keys.data.arn
+        self.lake = Lake(LakeArgs(names, key, config.production, config.retention_days), self._child)
+        self.online = Online(OnlineArgs(names, key, config.production), self._child)
+        network = Network(NetworkArgs(names, config.adopt.vpc), self._child) if config.in_vpc else None
+        self._subnets = network.subnets if network else []
+        self._groups = network.security_groups if network else []
+        app_key = config.dispatch.key if config.dispatch else None
+        lender = config.adopt.data.role if config.adopt.data else None
+        self.identity = Identity(
+            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender, app_key), self._child
+        )
+        self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
+        self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
+        mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready
+        self.registry = Registry(RegistryArgs(names, config.mlflow, config.adopt.mlflow, mlflow, ready), self._child)
+        self.serving = self._run(config.image) if config.image else None
+        Monitors(MonitorsArgs(names, wanted.rendered, self.notices.topic), self._child)
+        self._guard()
+        self.document = write(names, key, fields(self._found()), ready, self._child)
+        self.register_outputs({"document": self.document})
+
+    def _run(self, image: str) -> Serving:
+        """Make what runs the image: pipelines, the release tick, the endpoint."""
+        names, key, config, identity = self._wanted.names, self.keys.data.arn, self._wanted.config, self.identity
+        schedules, dead = self.events.schedules.name, self.events.dead.arn
+        Pipelines(
+            PipelinesArgs(
+                names, self._wanted.rendered.pipelines, self._places(image), identity.ready("jobs"),
+                identity.ready("scheduler"), schedules, dead, key,
+            ),
+            self._child,
+        )  # fmt: skip
+        tick = ReleaseTick(
+            ReleaseTickArgs(
+                names, image, identity.ready("tick"), identity.ready("scheduler"), key, self._subnets, self._groups,
+                dead, self.notices.topic, schedules, config.retention_days,
+            ),
+            self._child,
+        )  # fmt: skip
+        if config.dispatch:
+            told = identity.ready("dispatch")
+            Dispatch(
+                DispatchArgs(
+                    names, image, told, key, self.events.bus.name, dead, self.notices.topic, config.retention_days
+                ),
+                self._child,
+            )
+        return Serving(
+            ServingArgs(
+                names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,
+                [self.notices.topic, tick.function], config.retention_days, self._wanted.live,
+            ),
+            self._child,
+        )  # fmt: skip
+
+    def _places(self, image: str) -> dict[str, Any]:
+        """Return what rendered pipelines leave open."""
+        names = self._wanted.names
+        return {
+            "project": names.project,
+            "environment": names.environment,
+            "account": names.account,
+            "region": names.region,
+            "image": image,
+            "role": names.role_arn("jobs"),
+            "bucket": names.bucket("store"),
+            "lake": names.bucket("lake"),
+            "key": self.keys.data.arn,
+            **training_places(self._wanted.config.training),
+            "subnets": self._subnets,
+            "security_groups": self._groups,
+        }
+
+    def _guard(self) -> None:
+        """Make what keeps cost within bounds and data recoverable."""
+        names, config = self._wanted.names, self._wanted.config
+        Cost(
+            CostArgs(
+                names, self._wanted.max_monthly_usd, self.notices.topic, self.identity, self.events.bus.arn,
+                self.events.schedules.name, config.adopt.budget, config.expires,
+            ),
+            self._child,
+        )  # fmt: skip
+        if config.backup_days:
+            kept = [self.lake.store.bucket.arn, self.lake.tables.bucket.arn, self.online.table.arn]
+            backup = BackupArgs(names, config.backup_days, self.keys.data.arn, self.identity, kept, config.production)
+            Backup(backup, self._child)
+
+    def _found(self) -> Found:
+        return Found(
+            names=self._wanted.names,
+            config=self._wanted.config,
+            key=self.keys.data.arn,
+            signer=self.keys.signer.arn,
+            jobs=self.identity.jobs.arn,
+            subnets=self._subnets,
+            security_groups=self._groups,
+            queue=self.events.queue.url,
+            operations=self.events.operations.url,
+            topic=self.notices.topic,
+            mlflow=self.registry.address,
+            endpoint=self.serving.endpoint if self.serving else None,
+        )
+
+
+def _aws(wanted: Wanted) -> aws.Provider:
+    """Return the provider of the environment's account and region, which tags all that it makes."""
+    names, config = wanted.names, wanted.config
+    tags = {**names.tags, "owner": config.owner, "production": str(config.production).lower()}
+    if config.expires:
+        tags["expires"] = str(config.expires)
+    if config.adopt.budget:
+        tags["budget"] = config.adopt.budget
+    return aws.Provider(
+        "aws",
+        region=names.region,
+        allowed_account_ids=[names.account],
+        default_tags={"tags": tags},
+        s3_use_path_style=True if config.emulator else None,  # its buckets have no names in the DNS
+    )

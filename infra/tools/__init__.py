@@ -1,0 +1,1 @@
+"""Commands beside ``pulumi up``: stacks, images, leftovers, cost and diagrams."""

@@ -1,0 +1,99 @@
+"""What an environment costs: from what the program registers, list prices, and a stated amount of use."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.aws.components.release_tick import MEMORY_MB
+from infra.aws.config import Config, Serverless
+from infra.resource import Resource
+
+HOURS = 730  # of a month
+MINUTES = HOURS * 60
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """The use that a figure is for.
+
+    Attributes:
+        tick_seconds: that the release tick takes while nothing is released.
+        data_gb: in the store and the lake.
+        training_hours: of one training run.
+        request_seconds: that a serverless endpoint takes for a request.
+        features: rows of the online store that a prediction reads, of up to 4 KB.
+        requests_per_second: of an instance of an endpoint; the tests of the serving app reach more on two cores.
+    """
+
+    tick_seconds: float = 2.0
+    data_gb: float = 10.0
+    training_hours: float = 0.5
+    request_seconds: float = 0.05
+    features: int = 3
+    requests_per_second: float = 100.0
+
+
+def prices() -> dict[str, Any]:
+    """Return the list prices."""
+    return tomllib.loads((Path(__file__).parent / "prices.toml").read_text(encoding="utf-8"))
+
+
+def idle(resources: Sequence[Resource], config: Config, assumed: Assumed | None = None) -> dict[str, float]:
+    """Return USD a month by what costs it, while nobody asks and nothing trains."""
+    assumed, price = assumed or Assumed(), prices()
+    month, hour, use = price["month"], price["hour"], price["use"]
+
+    def count(token: str) -> int:
+        return sum(one.type.endswith(f":{token}") for one in resources)
+
+    doors = [one for one in resources if one.props.get("vpcEndpointType") == "Interface"]
+    zones = sum(len(one.props["subnetIds"]) for one in doors)
+    ticks = count("Function") * MINUTES
+    tick = use["million_lambda_requests"] / 1e6 + MEMORY_MB / 1024 * assumed.tick_seconds * use["gb_second_lambda"]
+    backed_up = bool(config.backup_days) * assumed.data_gb * use["gb_month_backup"]
+    return {
+        "keys": count("Key") * month["key"],
+        "alarms and dashboard": count("MetricAlarm") * month["alarm"] + count("Dashboard") * month["dashboard"],
+        "release tick": ticks * (tick + use["million_schedules"] / 1e6),
+        "endpoint": _instances(resources, hour) * HOURS,
+        "interface endpoints": zones * hour["interface_endpoint"] * HOURS,
+        f"{assumed.data_gb:g} GB of data": assumed.data_gb * use["gb_month_s3"] + backed_up,
+        "stop action of the budget": count("BudgetAction") * month["budget_action_day"] * 30,
+    }
+
+
+def training_run(config: Config, assumed: Assumed | None = None) -> float:
+    """Return USD for one training run without a network, which one instance makes."""
+    assumed, price = assumed or Assumed(), prices()
+    share = price["use"]["spot_share"] if config.training.spot else 1.0
+    hourly: float = price["hour"][config.training.instance]
+    return hourly * share * assumed.training_hours
+
+
+def million_predictions(config: Config, assumed: Assumed | None = None) -> float:
+    """Return USD for a million predictions, one a request, beyond what the idle endpoint costs.
+
+    On instances that is what reading features costs and the share of an instance's time that they take.
+    """
+    assumed, price = assumed or Assumed(), prices()
+    use = price["use"]
+    features: float = assumed.features * use["million_dynamo_reads"]
+    if isinstance(config.serving, Serverless):
+        seconds = 1e6 * assumed.request_seconds * config.serving.memory_mb / 1024
+        return features + seconds * float(use["gb_second_serverless"])
+    return features + 1e6 / assumed.requests_per_second / 3600 * float(price["hour"][config.serving.instance])
+
+
+def _instances(resources: Sequence[Resource], hour: dict[str, float]) -> float:
+    """Return USD an hour for the instances of endpoints."""
+    variants = [
+        variant
+        for one in resources
+        if one.type.endswith(":EndpointConfiguration")
+        for variant in one.props["productionVariants"]
+        if "instanceType" in variant
+    ]
+    total: float = sum(hour[one["instanceType"]] * one["initialInstanceCount"] for one in variants)
+    return total

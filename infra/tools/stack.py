@@ -1,0 +1,149 @@
+"""Moves a stack as the workflows do: ``python -m infra.tools.stack up dev``, and preview, drift, destroy, expired.
+
+Pulumi does the work, and its lock on the state keeps two moves apart. Said here: which image the environment runs, that
+the policies hold, and what a report for people looks like.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from infra.program import ROOT, stated, wanted
+from pipelines.config.errors import Refused, UserError
+from pipelines.config.release import ReleaseFile
+from pipelines.config.strict import load_toml
+
+POLICIES = ("--policy-pack", "policies")
+RELEASE = "release"
+"""Stands for the image that the environment's release file pins."""
+_LONGEST = 55_000  # characters of a report: GitHub takes 65,536 in a comment or an issue
+
+
+def pulumi(environment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Pulumi on a stack, its output passed on and kept; progress of resources goes to the same place."""
+    command = ["pulumi", *arguments, "--stack", environment, "--non-interactive", "--color", "never"]
+    try:
+        process = subprocess.Popen(
+            command, cwd=ROOT / "infra", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    except FileNotFoundError as error:
+        raise UserError("pulumi is not on the path: https://www.pulumi.com/docs/install") from error
+    lines = []
+    with process:
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            lines.append(line)
+    return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
+
+
+def image(environment: str, wish: str) -> str | None:
+    """Return the full name of the image that an environment is to run.
+
+    Args:
+        environment: the stack.
+        wish: a digest; ``release`` for the one of the release file; empty for the one that the stack has.
+    """
+    if wish == RELEASE:
+        wish = load_toml(ROOT / f"releases/{environment}.toml", ReleaseFile).image or ""
+    if not wish:
+        return _present(environment)
+    names = wanted(environment, stated(environment)).names
+    return f"{names.registry}/{names.project}@{wish}"
+
+
+def _present(environment: str) -> str | None:
+    done = subprocess.run(
+        ["pulumi", "stack", "output", "--json", "--stack", environment, "--non-interactive"],
+        cwd=ROOT / "infra",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"pulumi does not say what {environment} has: {done.stderr.strip()}")
+    found: str | None = json.loads(done.stdout).get("image")
+    return found
+
+
+def configured(environment: str, wish: str) -> list[str]:
+    """Return the arguments that have Pulumi take the image."""
+    found = image(environment, wish)
+    return ["--config", f"infra:image={found}"] if found else []
+
+
+def move(verb: str, environment: str, wish: str) -> subprocess.CompletedProcess[str]:
+    """Carry out a verb of the command line on a stack.
+
+    Raises:
+        Refused: for the destruction of production.
+    """
+    if verb == "destroy":
+        if wanted(environment, stated(environment)).config.production:
+            raise Refused(f"{environment} is production, which no workflow destroys")
+        return pulumi(environment, "destroy", "--yes", "--refresh", *configured(environment, wish))
+    arguments = {
+        "up": ["up", "--yes"],
+        "preview": ["preview", "--diff"],
+        "drift": ["preview", "--diff", "--refresh", "--expect-no-changes"],
+    }[verb]
+    return pulumi(environment, *arguments, *POLICIES, *configured(environment, wish))
+
+
+def report(verb: str, environment: str, done: subprocess.CompletedProcess[str]) -> str:
+    """Return what Pulumi said, in Markdown: the end of it where it is long, as the summary is there."""
+    told = done.stdout if len(done.stdout) <= _LONGEST else f"…\n{done.stdout[-_LONGEST:]}"
+    outcome = "succeeded" if done.returncode == 0 else f"failed with {done.returncode}"
+    fence = "~" * (3 + max(map(len, re.findall("~+", told)), default=0))  # which nothing in the output ends
+    return (
+        f"### `{verb}` of {environment} {outcome}\n\n<details><summary>Output</summary>\n\n"
+        f"{fence}diff\n{told}\n{fence}\n\n</details>\n"
+    )
+
+
+def expired(today: date) -> list[str]:
+    """Return the environments whose files state a day of expiry that has come."""
+    found = sorted(path.name.split(".")[1] for path in (ROOT / "infra").glob("Pulumi.*.yaml"))
+    days = {name: stated(name).get("infra:expires") for name in found}
+    return [name for name, day in days.items() if day and date.fromisoformat(day.strip('"')) <= today]
+
+
+def chosen(name: str, again: str) -> list[str]:
+    """Return the environment that a person chose to destroy.
+
+    Raises:
+        UserError: when the name that they gave once more is another.
+    """
+    if name != again:
+        raise UserError(f"{again!r} is not {name!r}: give the environment's name once more to destroy it")
+    return [name]
+
+
+def main() -> int:
+    """Move the stack that the arguments name; the exit code is Pulumi's."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=["up", "preview", "drift", "destroy", "expired"])
+    parser.add_argument("environment", nargs="?", default="")
+    parser.add_argument("--image", default="", help="a digest, or 'release'; default: the one that the stack has")
+    parser.add_argument("--again", default="", help="the name once more, of the environment to destroy")
+    parser.add_argument("--report", type=Path, help="where to write what Pulumi said, in Markdown")
+    arguments = parser.parse_args()
+    name = arguments.environment
+    try:
+        if arguments.verb == "expired":
+            going = chosen(name, arguments.again) if name else expired(datetime.now(UTC).date())
+            print(json.dumps(going))  # noqa: T201
+            return 0
+        done = move(arguments.verb, name, arguments.image)
+    except UserError as error:
+        parser.exit(1, f"error: {error}\n")
+    if arguments.report:
+        arguments.report.write_text(report(arguments.verb, name, done), encoding="utf-8")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

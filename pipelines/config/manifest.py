@@ -1,0 +1,98 @@
+"""The manifest of a candidate model: everything needed to trust it, to serve it and to make it again."""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.config.features import FeatureType
+from pipelines.config.problem import Column, Task
+from pipelines.config.serving import Default
+from pipelines.config.strict import Strict
+
+
+class GateResult(Strict):
+    """One gate's verdict on a candidate, with the numbers behind it."""
+
+    gate: str
+    passed: bool
+    reason: str
+    values: dict[str, float] = Field(default_factory=dict)
+
+
+class Code(Strict):
+    """The code that made the candidate: the commit, whether the work tree differed from it, and the locked packages."""
+
+    commit: str
+    modified: bool
+    lock_sha256: str
+    statement_sha256: str
+
+
+class FeatureVersions(Strict):
+    """The definitions behind the features: each view's version, the request features', defaults of missing values."""
+
+    views: dict[str, str]
+    request: str
+    defaults: dict[str, Default] = Field(default_factory=dict)
+
+
+class Period(Strict):
+    """A time span, its end excluded, and how many rows of it were used."""
+
+    start: datetime
+    end: datetime
+    rows: int
+
+
+class Example(Strict):
+    """One row of features and the prediction it must give: the warm-up check before a model takes traffic."""
+
+    features: dict[str, float | str | None]
+    prediction: float
+
+
+class Manifest(Strict):
+    """A candidate, identified by the SHA-256 of this document's canonical JSON.
+
+    ``files`` holds the SHA-256 of each file beside the manifest, so that one digest vouches for all of them.
+    ``data`` maps each table to the Iceberg snapshot that was read.
+    """
+
+    schema_version: Literal[1] = 1
+    problem: str
+    task: Task
+    run_id: str
+    created: datetime
+    reason: str
+    estimator: str
+    settings: dict[str, str | int | float | bool]
+    code: Code
+    data: dict[str, int]
+    feature_versions: FeatureVersions
+    features: dict[str, FeatureType]
+    request_schema: dict[str, Column]
+    periods: dict[str, Period]
+    metrics: dict[str, dict[str, float]]
+    champion: str | None
+    gates: tuple[GateResult, ...]
+    example: Example
+    files: dict[str, str]
+
+    @property
+    def feature_pins(self) -> dict[str, str]:
+        """The version of each feature view, and of the ``request`` features."""
+        return {**self.feature_versions.views, "request": self.feature_versions.request}
+
+    @property
+    def request_schema_sha256(self) -> str:
+        """The SHA-256 of the request schema's canonical JSON."""
+        schema = {name: column.model_dump(mode="json") for name, column in self.request_schema.items()}
+        return hashlib.sha256(json.dumps(schema, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the candidate was judged and passed every gate."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)

@@ -1,0 +1,439 @@
+"""The problem: what ``model/`` states in ``problem.toml`` and in Python, and how the engine reads it.
+
+A problem is a package with ``problem.toml`` (this schema), ``source.py`` (``read``), ``features.py`` (``VIEWS``,
+``REQUEST_FEATURES``) and ``estimators.py`` (``ESTIMATORS``). The engine knows a problem through :class:`Problem`
+alone, so that another ``model/`` is another problem and nothing else changes.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
+
+from pydantic import Field, model_validator
+
+from pipelines.config.errors import UserError, nearest
+from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.config.search import Budget, Space
+from pipelines.config.serving import Serving
+from pipelines.config.strict import Duration, Strict, load_toml
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0)]
+Scalar = str | int | float | bool
+
+
+class Task(StrEnum):
+    """What is predicted: the probability of an event, or a quantity."""
+
+    BINARY = "binary_classification"
+    REGRESSION = "regression"
+
+
+METRICS: Mapping[Task, Mapping[str, Literal["lower", "higher"]]] = {
+    Task.BINARY: {
+        "log_loss": "lower",
+        "brier": "lower",
+        "expected_cost": "lower",
+        "calibration_error": "lower",
+        "roc_auc": "higher",
+        "average_precision": "higher",
+    },
+    Task.REGRESSION: {
+        "rmse": "lower",
+        "mae": "lower",
+        "expected_cost": "lower",
+        "r2": "higher",
+    },
+}
+"""The metrics of each task, and in which direction each is better; ``monitoring.metrics`` computes them."""
+
+ROW_LOSSES: Mapping[Task, tuple[str, ...]] = {
+    Task.BINARY: ("log_loss", "brier", "expected_cost"),
+    Task.REGRESSION: ("rmse", "mae", "expected_cost"),
+}
+"""The metrics that are a mean over rows (the rmse: its square), and so can be compared row by row."""
+
+
+class Column(Strict):
+    """A column of a raw table, and what is expected of every value in it."""
+
+    type: Literal["string", "float", "integer", "boolean", "timestamp"]
+    description: str = ""
+    example: Scalar | datetime | None = None
+    nullable: bool = False
+    unique: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str, ...] | None = None
+    personal: bool = False
+
+
+class RawTable(Strict):
+    """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``."""
+
+    description: str
+    event_time: str
+    columns: dict[Name, Column]
+    min_rows_per_day: int = Field(default=0, ge=0)
+
+
+class Business(Strict):
+    """Why the model exists, who answers for it, and what its errors cost in money.
+
+    A classifier states the cost of a false alarm and of a miss; a regression the cost of one unit predicted too
+    much (``over``) and too little (``under``).
+    """
+
+    goal: str
+    owner: str
+    currency: str = "USD"
+    false_alarm: Positive | None = None
+    miss: Positive | None = None
+    over: Positive | None = None
+    under: Positive | None = None
+
+
+class Request(Strict):
+    """One request is one row of this raw table; ``key`` names it and joins its label to it later."""
+
+    table: str
+    key: str
+
+
+class Label(Strict):
+    """The truth about a request: an SQL expression over a raw table, known at that table's event time.
+
+    ``delay`` is how long after the request a label is due. One that comes later still counts when it comes; the
+    monitors tell how many of those that were due are there.
+    """
+
+    description: str
+    table: str
+    sql: str
+    delay: Duration
+
+
+class Training(Strict):
+    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
+
+    ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``. ``networks`` are the estimators
+    that train on a GPU where the environment has one, and on several machines together.
+    """
+
+    estimators: tuple[str, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = ()
+    settings: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    search: dict[str, Space] = Field(default_factory=dict)
+    budget: Budget = Budget()
+    history: Duration | None = None
+    validation: Duration
+    test: Duration
+    seed: int = 0
+
+
+class Bound(Strict):
+    """A metric's limit; one side or both."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a bound needs 'min', 'max' or both")
+        return self
+
+
+class ChampionComparison(Strict):
+    """The candidate must beat the champion's ``metric`` with this confidence, by a paired bootstrap over ``block``s."""
+
+    metric: str
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    resamples: int = Field(default=2000, ge=100)
+    block: Duration
+    min_rows: int = Field(default=500, ge=1)
+
+
+class OnnxParity(Strict):
+    """The largest difference allowed between the trained estimator and the ONNX file made from it."""
+
+    tolerance: Positive = 1e-4
+
+
+class Skew(Strict):
+    """How many of ``rows`` requests may see another feature value online than offline."""
+
+    rows: int = Field(default=200, ge=1)
+    max_share: Share = 0.0
+    tolerance: Positive = 1e-5
+
+
+class Gates(Strict):
+    """What a candidate must pass before anyone can propose it."""
+
+    absolute_quality: dict[str, Bound] = Field(min_length=1)
+    champion_comparison: ChampionComparison
+    onnx_parity: OnnxParity = OnnxParity()
+    training_serving_skew: Skew = Skew()
+
+
+class Monitoring(Strict):
+    """When the monitors raise an alarm about the champion, over the last ``window`` of requests.
+
+    ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction less the mean label.
+    ``psi`` is the population stability index above which a feature has drifted, ``drifted_share`` the share of the
+    features that may. On fewer than ``min_predictions`` chance alone moves the index, so drift is not judged.
+    """
+
+    window: Duration
+    min_labels: int = Field(ge=1)
+    performance: dict[str, Bound] = Field(default_factory=dict)
+    min_predictions: int = Field(default=1000, gt=0)
+    psi: Positive = 0.25
+    drifted_share: Share = 0.5
+    min_label_coverage: Share = 0.8
+
+
+class ContinuousTraining(Strict):
+    """How long after one automatic training the next may start, and how many of them 30 days may have at most."""
+
+    cooldown: Duration
+    monthly: int | None = Field(default=None, ge=1)
+
+
+class Canary(Strict):
+    """The strategy of a release that says nothing else: growing shares of the traffic, each for ``bake``."""
+
+    steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.2,)
+    bake: Duration
+
+
+class Judge(Strict):
+    """What ends a live release early, and what it needs to go on.
+
+    A challenger fails when it is shown to fail more than ``max_error_rate`` of its requests; to be slower than
+    ``slower`` times the champion's 95th percentile and than ``latency_ms`` in more than 5 % of them; to predict
+    otherwise by more than ``max_shift``, the Kolmogorov-Smirnov distance of the predictions; or to have the worse
+    metric, that of the champion comparison. All that with ``confidence``: how likely a challenger that is like its
+    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed.
+    """
+
+    min_predictions: int = Field(default=200, ge=2)
+    max_error_rate: Share = 0.01
+    slower: Positive = 2.0
+    latency_ms: Positive = 50.0
+    max_shift: Share = 0.5
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+
+
+class Replay(Strict):
+    """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
+
+    On the day ``bad_release`` a release goes out that no gate has seen and that fails where the numeric feature
+    ``bad_release_feature`` is high, so that the rollback can be watched. ``judge_every``: how many requests pass
+    between two looks at a canary.
+    """
+
+    history: date
+    start: date
+    end: date
+    fast_end: date
+    bad_release: date
+    bad_release_feature: str
+    request_every: Duration
+    ingest_every: Duration
+    monitor_every: Duration
+    judge_every: int = Field(default=6, ge=1)
+
+
+class Statement(Strict):
+    """The problem as ``problem.toml`` states it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    title: str
+    task: Task
+    business: Business
+    tables: dict[Name, RawTable]
+    request: Request
+    label: Label
+    slices: tuple[str, ...] = ()
+    training: Training
+    gates: Gates
+    monitoring: Monitoring
+    continuous_training: ContinuousTraining
+    canary: Canary
+    judge: Judge = Judge()
+    serving: Serving = Serving()
+    replay: Replay | None = None
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, table in self.tables.items():
+            if table.event_time not in table.columns:
+                raise ValueError(f"tables.{name}.event_time: {nearest(table.event_time, table.columns)}")
+        for where, name in (("request.table", self.request.table), ("label.table", self.label.table)):
+            if name not in self.tables:
+                raise ValueError(f"{where}: no table {name!r}; {nearest(name, self.tables)}")
+        for where, name in (("request", self.request.table), ("label", self.label.table)):
+            if self.request.key not in self.tables[name].columns:
+                raise ValueError(f"{where}: table {name!r} has no column {self.request.key!r} to join on")
+            key = self.tables[name].columns[self.request.key]
+            if key.type != "string" or key.personal:
+                raise ValueError(f"{where}: the key {self.request.key!r} is logged, so a string that is not personal")
+        return self
+
+    @model_validator(mode="after")
+    def _task_fits(self) -> Self:
+        money = self.business.model_dump(include={"false_alarm", "miss", "over", "under"}, exclude_none=True)
+        wanted = {"false_alarm", "miss"} if self.task is Task.BINARY else {"over", "under"}
+        if set(money) != wanted:
+            raise ValueError(f"business: a {self.task.value} problem states exactly {' and '.join(sorted(wanted))}")
+        known = {**METRICS[self.task], "bias": ""}
+        for where, names in (
+            ("gates.absolute_quality", self.gates.absolute_quality),
+            ("monitoring.performance", self.monitoring.performance),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{where}: no metric {name!r} for {self.task.value}; {nearest(name, known)}")
+        metric = self.gates.champion_comparison.metric
+        if metric not in ROW_LOSSES[self.task]:
+            raise ValueError(f"gates.champion_comparison.metric: {metric!r}; {nearest(metric, ROW_LOSSES[self.task])}")
+        return self
+
+    @property
+    def request_columns(self) -> Mapping[str, Column]:
+        """The fields that a request carries."""
+        return self.tables[self.request.table].columns
+
+    @property
+    def event_time(self) -> str:
+        """The request field that says when the prediction is asked for."""
+        return self.tables[self.request.table].event_time
+
+    @property
+    def key(self) -> str:
+        """The request field that names the request and joins its label to it."""
+        return self.request.key
+
+
+class Source(Protocol):
+    """Where raw rows come from."""
+
+    def __call__(self, table: str, start: datetime, end: datetime) -> "pa.Table":
+        """Return the rows of ``table`` whose event time lies in ``[start, end)``, with the declared columns."""
+
+
+class Estimator(Protocol):
+    """A model that learns: scikit-learn's interface; classifiers also have ``predict_proba``.
+
+    It is exported with skl2onnx unless it brings its own ``to_onnx(features) -> bytes``, which must return a graph
+    with one input of shape [rows, 1] for each feature and one output ``prediction`` of shape [rows].
+    """
+
+    def fit(self, X: "pd.DataFrame", y: "np.ndarray[Any, Any]") -> Any:
+        """Learn from one row of features for each label."""
+
+    def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
+        """Return one prediction for each row."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An estimator that learns for so long that an interruption must not cost all of it."""
+
+    def work_in(self, checkpoints: Path, profile: Path | None) -> None:
+        """Keep checkpoints in a folder, and resume from there; write a profile into the other when one is given."""
+
+
+EstimatorFactory = Callable[..., Estimator]
+"""``factory(features, seed, **settings)``: a new estimator for these features."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem package: its statement, read at once, and its Python, imported when first used."""
+
+    package: str
+    statement: Statement
+
+    @classmethod
+    def load(cls, package: str) -> Self:
+        """Read the ``problem.toml`` of an importable package.
+
+        Raises:
+            UserError: when the package or the file is missing or the file is not a valid statement.
+        """
+        try:
+            spec = find_spec(package)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(f"there is no problem package {package!r}; run from the repository's root")
+        return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", Statement))
+
+    @cached_property
+    def read(self) -> Source:
+        """The source of raw rows."""
+        return self._part("source", "read")  # type: ignore[no-any-return]
+
+    @cached_property
+    def views(self) -> tuple[FeatureView, ...]:
+        """The feature views, checked against the statement."""
+        views: tuple[FeatureView, ...] = tuple(self._part("features", "VIEWS"))
+        for view in views:
+            if view.table not in self.statement.tables:
+                raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
+            for column in view.entity:
+                if column not in self.statement.request_columns:
+                    raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
+                if self.statement.request_columns[column].personal:
+                    raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
+        self.statement.serving.check(views)
+        return views
+
+    @cached_property
+    def request_features(self) -> RequestFeatures:
+        """The features that need nothing but the request."""
+        return self._part("features", "REQUEST_FEATURES")  # type: ignore[no-any-return]
+
+    @cached_property
+    def features(self) -> Mapping[str, FeatureType]:
+        """Every feature of the model and its type, in the order of the model's inputs."""
+        features: dict[str, FeatureType] = dict(self.request_features.features)
+        for name, column in self.statement.request_columns.items():
+            if column.personal and name in features:
+                raise UserError(f"{name!r} is personal in problem.toml and so cannot be a feature")
+        for view in self.views:
+            for name, kind in view.features.items():
+                if name in features:
+                    raise UserError(f"two feature views, or one and the request, both define the feature {name!r}")
+                features[name] = kind
+        return features
+
+    @cached_property
+    def estimators(self) -> Mapping[str, EstimatorFactory]:
+        """The estimators a training may use, by name."""
+        estimators: Mapping[str, EstimatorFactory] = self._part("estimators", "ESTIMATORS")
+        for name in self.statement.training.networks:
+            if name not in estimators:
+                raise UserError(f"training.networks: there is no estimator {name!r}; {nearest(name, estimators)}")
+        return estimators
+
+    def _part(self, module: str, name: str) -> Any:
+        try:
+            return getattr(importlib.import_module(f"{self.package}.{module}"), name)
+        except AttributeError as error:
+            raise UserError(f"{self.package}/{module}.py must define {name}") from error

@@ -1,0 +1,186 @@
+"""Releases: the wish in ``releases/<environment>.toml``, and the fact that the release log holds.
+
+The file names the models that an environment should serve and how traffic gets to them; people review it. The log
+records what happened; the serving app follows its latest state.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.config.strict import Duration, Strict
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class AllAtOnce(Strict):
+    """The champion takes all traffic at once, unjudged: a first release, or the return to an earlier champion."""
+
+    kind: Literal["all-at-once"] = "all-at-once"
+
+
+class BlueGreen(Strict):
+    """The challenger takes all traffic at once; the champion stays loaded and is asked beside it for ``bake``."""
+
+    kind: Literal["blue-green"] = "blue-green"
+    bake: Duration
+
+
+class CanaryStrategy(Strict):
+    """The challenger takes a growing share of the traffic, each of ``steps`` for ``bake``; then it is promoted."""
+
+    kind: Literal["canary"] = "canary"
+    steps: tuple[Fraction, ...] = Field(min_length=1)
+    bake: Duration
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if list(self.steps) != sorted(set(self.steps)):
+            raise ValueError("steps: each must be a larger share than the one before")
+        return self
+
+
+class Shadow(Strict):
+    """The challenger is asked beside the champion for ``duration`` and never answers; then a report tells."""
+
+    kind: Literal["shadow"] = "shadow"
+    duration: Duration
+
+
+class AbTest(Strict):
+    """The challenger takes ``share`` of the traffic until one variant is shown to cost less, or for ``horizon``.
+
+    ``sticky_by`` is the request field whose values stay with one variant; by default the request's key.
+    """
+
+    kind: Literal["ab"] = "ab"
+    share: Fraction = 0.5
+    sticky_by: str | None = None
+    horizon: Duration
+
+
+Strategy = Annotated[AllAtOnce | BlueGreen | CanaryStrategy | Shadow | AbTest, Field(discriminator="kind")]
+
+
+class Variant(Strict):
+    """A model as it is served: the digest of its manifest, which vouches for all its files, and its version number."""
+
+    model: Digest
+    version: int
+
+
+class ReleaseFile(Strict):
+    """``releases/<environment>.toml``.
+
+    ``champion`` answers now, or from now on where there is no ``challenger``; the challenger is what the strategy
+    brings. ``feature_views`` (each view's version, and ``request``) and ``request_schema`` (a SHA-256) pin what the
+    released model takes; ``image`` the container image that serves it, where images do. ``override`` is the reason
+    for releasing a model that did not pass its gates.
+    """
+
+    champion: Variant
+    challenger: Variant | None = None
+    feature_views: dict[str, str]
+    request_schema: Digest
+    image: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    override: str | None = None
+    strategy: Strategy
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> Self:
+        if isinstance(self.strategy, AllAtOnce) == (self.challenger is not None):
+            raise ValueError("a challenger goes with every strategy but all-at-once, which names the new champion")
+        if self.challenger and self.challenger.model == self.champion.model:
+            raise ValueError("the challenger is the champion")
+        return self
+
+    @property
+    def released(self) -> Variant:
+        """The model that this release brings."""
+        return self.challenger or self.champion
+
+
+class Phase(StrEnum):
+    """Where the latest release stands."""
+
+    NONE = "none"
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    ROLLING = "rolling"
+    BAKE = "bake"
+    PROMOTED = "promoted"
+    CONCLUDED = "concluded"
+    ROLLED_BACK = "rolled back"
+
+
+class Routing(NamedTuple):
+    """How requests reach the variants: the challenger answers ``share`` of them, all with the same ``sticky_by``.
+
+    ``mirror``: the variant that does not answer is asked too, after the answer, and only logged.
+    """
+
+    share: float = 0.0
+    mirror: bool = False
+    sticky_by: str | None = None
+
+
+class ReleaseState(Strict):
+    """What an environment serves, and where its latest release stands.
+
+    ``proposal`` is the release file as it was proposed; only that is approved and started. ``step`` counts the
+    strategy's steps and ``since`` is when this one began. ``quarantined`` maps a model that was rolled back to the
+    reason; it stays out until proposed anew.
+    """
+
+    phase: Phase = Phase.NONE
+    champion: Variant | None = None
+    challenger: Variant | None = None
+    proposal: ReleaseFile | None = None
+    step: int = 0
+    since: datetime | None = None
+    quarantined: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether a challenger is in service or beside it, to be judged."""
+        return self.phase in (Phase.ROLLING, Phase.BAKE)
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy of the live release."""
+        assert self.live and self.proposal, "only a live release has a strategy at work"
+        return self.proposal.strategy
+
+    @property
+    def routing(self) -> Routing:
+        """How the app splits requests."""
+        if not self.live:
+            return Routing()
+        match self.strategy:
+            case CanaryStrategy(steps=steps):
+                return Routing(share=steps[self.step])
+            case BlueGreen():
+                return Routing(share=1.0, mirror=True)
+            case Shadow():
+                return Routing(mirror=True)
+            case AbTest(share=share, sticky_by=sticky_by):
+                return Routing(share, sticky_by=sticky_by)
+        raise AssertionError("all-at-once is never live")
+
+
+Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back"]
+
+
+class ReleaseEntry(Strict):
+    """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object."""
+
+    number: int
+    at: datetime
+    who: str
+    action: Action
+    reason: str
+    state: ReleaseState
+    previous_sha256: str | None = None

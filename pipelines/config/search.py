@@ -1,0 +1,69 @@
+"""A search for settings, as ``problem.toml`` states it: what may vary, and what the search may cost."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.config.strict import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Range(Strict):
+    """Numbers from ``low`` to ``high``, both included; whole ones when both are written so.
+
+    ``log``: a step from 1 to 2 counts as much as one from 10 to 20, as suits rates and sizes.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range starts above 0, not at {self.low}")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether the numbers are whole."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Options(Strict):
+    """One of some values."""
+
+    values: tuple[str | int | float | bool, ...] = Field(min_length=2)
+
+
+class Budget(Strict):
+    """What a search may cost; it ends with whichever limit is reached first.
+
+    ``minutes`` of wall time, each time it is started or resumed; ``money`` in the currency of ``[business]``, for the
+    hours of all trials of all workers at ``price_per_hour``.
+    """
+
+    trials: int = Field(default=30, ge=1)
+    minutes: Positive = 60.0
+    money: Positive | None = None
+    price_per_hour: Positive | None = None
+
+    @model_validator(mode="after")
+    def _price_is_known(self) -> Self:
+        if self.money is not None and self.price_per_hour is None:
+            raise ValueError("a budget of money needs the price_per_hour of a worker")
+        return self
+
+    @property
+    def worker_seconds(self) -> float | None:
+        """How long all workers together may compute for the money, or None where it is no limit."""
+        if self.money is None or self.price_per_hour is None:
+            return None
+        return self.money / self.price_per_hour * 3600
+
+
+Space = dict[str, Range | Options]
+"""What may vary of an estimator's settings, by name."""

@@ -1,0 +1,155 @@
+"""What an environment's stack provisioned: the one document by which pipelines find it, written by ``infra``.
+
+The stack writes it as JSON into its store bucket, and the name of that object into the SSM parameter
+:func:`parameter_name`, so that a project and an environment are all that a command needs to know.
+"""
+
+from pydantic import Field
+
+from pipelines.config.strict import Strict
+
+
+def parameter_name(project: str, environment: str) -> str:
+    """Return the SSM parameter that holds the ``s3://`` address of the environment's document."""
+    return f"/{project}/{environment}/stack"
+
+
+class Store(Strict):
+    """Where objects lie.
+
+    Attributes:
+        bucket: runs, models, release log, decisions, reports, predictions; object lock where it is production.
+        lake: Iceberg tables, below ``s3://<lake>/tables``.
+        key: ARN of the KMS key that encrypts both.
+        locked_days: for how long nobody can delete what is written with an object lock; 0 where there is none.
+    """
+
+    bucket: str
+    lake: str
+    key: str
+    locked_days: int = 0
+
+
+class Features(Strict):
+    """The feature store.
+
+    Attributes:
+        catalog: what the names of the environment's Glue databases begin with; ``raw`` is ``<catalog>_raw``.
+        workgroup: the Athena workgroup; its results lie in the lake.
+        online: the DynamoDB table of the online store.
+    """
+
+    catalog: str
+    workgroup: str
+    online: str
+
+
+class Lent(Strict):
+    """What another environment lends: its raw tables, to read.
+
+    Attributes:
+        environment: its name.
+        role: ARN of the role there that may read them, and that this environment's jobs may take.
+    """
+
+    environment: str
+    role: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/\S+-reader$")
+
+
+class Dispatch(Strict):
+    """A GitHub App that is told of triggers at once.
+
+    Attributes:
+        app: its client ID.
+        installation: on the repository.
+        repository: owner and name.
+        key: ARN of the KMS key that holds the App's private key (RSA_2048, SIGN_VERIFY).
+        api: of GitHub, or of a GitHub Enterprise Server.
+    """
+
+    app: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    installation: int = Field(gt=0)
+    repository: str = Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")
+    key: str = Field(pattern=r"^arn:aws:kms:\S+:key/\S+$")
+    api: str = Field(default="https://api.github.com", pattern=r"^https?://\S+[^/]$")
+
+
+class Training(Strict):
+    """What training jobs are started with.
+
+    Attributes:
+        instance: the type without a GPU.
+        gpu_instance: the type with one, for networks; None where none is needed, so that no quota is.
+        instances: of one job of a network, which they train together.
+        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
+        max_hours: after which a job is stopped.
+        warm_minutes: how long instances stay for the next job, at the price of running ones.
+    """
+
+    instance: str = "ml.m5.xlarge"
+    gpu_instance: str | None = None
+    instances: int = 1
+    spot: bool = True
+    max_hours: int = 4
+    warm_minutes: int = 0
+
+
+class Compute(Strict):
+    """Where steps run.
+
+    Attributes:
+        image: the container image, by digest; None until the first was delivered.
+        role: ARN of the role of training, processing and pipelines.
+        subnets: of jobs; empty outside of a VPC.
+        security_groups: of jobs.
+        training: what training jobs are started with.
+        quotas: instances that the account must allow, by the name of the quota in Service Quotas.
+    """
+
+    image: str | None
+    role: str
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    training: Training = Training()
+    quotas: dict[str, int] = Field(default_factory=dict)
+
+
+class Stack(Strict):
+    """An environment on AWS, or on an emulator of it.
+
+    Attributes:
+        project: the name that every resource begins with.
+        environment: dev, staging, prod, …
+        region: the code of the AWS region.
+        account: twelve digits.
+        endpoint_url: of an emulator; None for AWS itself.
+        signer: ARN of the KMS key that signs the release log (ECC_NIST_P256).
+        queue: URL of the queue of events.
+        operations: URL of the queue of what happened: runs that ended, changes of the endpoint, alarms, an expiry.
+        bus: name of the event bus that feeds it.
+        metrics: the CloudWatch namespace.
+        alarms: ARN of the SNS topic that people subscribe to.
+        mlflow: ARN of the managed MLflow, a URL, or None where there is none.
+        endpoint: name of the serving endpoint; None where Kubernetes serves.
+        dispatch: the GitHub App that is told of triggers; None where workflows poll alone.
+        lent: the environment whose raw rows this one learns from; None where the problem's own source is read.
+    """
+
+    project: str
+    environment: str
+    region: str
+    account: str = Field(pattern=r"^\d{12}$")
+    endpoint_url: str | None = None
+    store: Store
+    features: Features
+    compute: Compute
+    signer: str
+    queue: str
+    operations: str | None = None
+    bus: str
+    metrics: str
+    alarms: str
+    mlflow: str | None = None
+    endpoint: str | None = None
+    dispatch: Dispatch | None = None
+    lent: Lent | None = None

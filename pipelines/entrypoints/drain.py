@@ -1,0 +1,92 @@
+"""What a clock does about the triggers that wait: goes on with a training that is under way, or decides on a new one.
+
+Nothing waits here for a training on SageMaker or on a cluster: it is started, and the next call finds out how it ended.
+"""
+
+from datetime import datetime
+
+from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import Strict, UserError
+from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
+from pipelines.continuous_training.decide import decisions
+from pipelines.entrypoints.launch import start_elsewhere
+from pipelines.training import TrainingParams
+
+
+class Drained(Strict):
+    """What one look at the queue came to; ``version`` is the candidate's, and ``refused`` why its gates said no."""
+
+    says: str
+    run_id: str = ""
+    version: int | None = None
+    accepted: bool = False
+    refused: tuple[str, ...] = ()
+
+
+def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
+    """Decide on the waiting triggers and start the training; any number of calls at once make one candidate.
+
+    On the embedded profile the training runs here, to its end. A run that was killed is gone on with, and one that
+    failed leaves its triggers to be decided on anew.
+    """
+    chosen = pipeline("continuous_training")
+    under_way, status = _under_way(platform)
+    if status == "executing":
+        return Drained(run_id=under_way, says="its training is under way")
+    if not under_way and not manual and not platform.events.depth().waiting:
+        return Drained(says="nothing asks for a new model")
+    run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
+    if not platform.runner.exists(chosen, run_id):
+        platform.runner.start(chosen, ContinuousTrainingParams(as_of=as_of, manual=manual), run_id)
+    if platform.settings.profile != "embedded":
+        platform.runner.run(chosen, run_id, before="retrain")
+        decision: Decision = platform.runner.output(chosen, "decide", run_id)
+        if decision.train and status != "succeeded":
+            return _started(platform, run_id, decision)
+    return _told(platform, run_id, platform.runner.run(chosen, run_id))
+
+
+def _under_way(platform: Platform) -> tuple[str, str | None]:
+    """Return the run of the latest decision to train and where its training stands; "" when that ended or failed."""
+    folder = f"decisions/{platform.settings.environment}/"
+    train = [one for one in decisions(platform.objects, folder) if one.train and one.run_id]
+    if not train or train[-1].model or _failed_step(platform, f"{train[-1].run_id}-training"):
+        return "", None
+    status = _status(platform, f"{train[-1].run_id}-training")
+    return ("", None) if status == "failed" else (train[-1].run_id, status)
+
+
+def _failed_step(platform: Platform, run_id: str) -> bool:
+    records = [platform.runner.record(run_id, step) for step in pipeline("training").steps]
+    return any(record and record.status == "failed" for record in records)
+
+
+def _status(platform: Platform, run_id: str) -> str | None:
+    """Return where a training elsewhere stands, or None for one that runs here or was not started yet."""
+    if platform.settings.profile == "embedded":
+        return None
+    try:
+        return platform.executions.outcome(platform.runner, pipeline("training"), run_id).status
+    except UserError:
+        return None
+
+
+def _count(platform: Platform) -> int:
+    return len(platform.objects.keys(f"decisions/{platform.settings.environment}/"))
+
+
+def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:
+    """Start the training that was decided on, under the run id by which ``retrain`` finds it done later."""
+    training, own = pipeline("training"), f"{run_id}-training"
+    platform.runner.start(training, TrainingParams(as_of=decision.at, reason=decision.reason), own)
+    name = start_elsewhere(platform, training, own)
+    return Drained(run_id=run_id, says=f"training started as {name}: {decision.reason}")
+
+
+def _told(platform: Platform, run_id: str, done: Retrained) -> Drained:
+    if done.model is None:
+        return Drained(run_id=run_id, says=f"no training: {done.decision.reason}")
+    gates = platform.models.manifest(done.model).gates
+    refused = tuple(f"{gate.gate}: {gate.reason}" for gate in gates if not gate.passed)
+    says = f"v{done.version} {'passed its gates' if done.accepted else 'was refused'}: {done.decision.reason}"
+    return Drained(run_id=run_id, says=says, version=done.version, accepted=done.accepted, refused=refused)

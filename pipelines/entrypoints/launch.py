@@ -1,0 +1,112 @@
+"""How a run gets its parameters: from texts, from the clock, or from the place that starts it."""
+
+import getpass
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.bootstrap import Platform, pipeline
+from pipelines.config import Strict, UserError, nearest
+from pipelines.config.strict import explain
+from pipelines.orchestration.pipeline import Pipeline
+
+SCHEDULED = "scheduled"
+"""The run id that stands for one of its own: that of the execution, which the clock started."""
+
+
+def parameters(kind: type[Strict], settings: list[str], now: datetime) -> Strict:
+    """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
+        values[name] = _value(value)
+    if "as_of" in kind.model_fields and "as_of" not in values:
+        values["as_of"] = now.isoformat()
+    if "reason" in kind.model_fields and "reason" not in values:
+        values["reason"] = f"started by {getpass.getuser()}"
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
+
+
+def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str | None) -> str:
+    """Return the run that a step belongs to; where the clock started the execution, one of its own, made if need be.
+
+    Such a run is of this moment, and of yesterday where its pipeline takes days.
+    """
+    if run_id != SCHEDULED or not execution:
+        return run_id
+    own = f"{chosen.name}-{execution}"
+    if not platform.runner.exists(chosen, own):
+        now = platform.settings.now()
+        today = now.date()
+        days = [f"start={today - timedelta(days=1)}", f"end={today}"] if "start" in chosen.params.model_fields else []
+        because = ["reason=the schedule"] if "reason" in chosen.params.model_fields else []
+        platform.runner.start(chosen, parameters(chosen.params, days + because, now), own)
+    return own
+
+
+def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
+    if platform.settings.profile == "aws":
+        return start_on_aws(platform, chosen, run_id)
+    return platform.executions.start(chosen, run_id)
+
+
+def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
+    """Start a recorded run on SageMaker and return its execution's ARN; a network gets the instances meant for it."""
+    from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, TRAINING_JOBS
+    from pipelines.adapters.aws.jobs import machines
+    from pipelines.training import TrainingParams
+
+    params, given = platform.runner.params(chosen, run_id), {}
+    if any(pipeline == chosen.name for pipeline, _ in TRAINING_JOBS) and isinstance(params, TrainingParams):
+        training = platform.problem.statement.training
+        networks = bool({*(params.estimators or training.estimators)} & {*training.networks})
+        instance, count = machines(platform.aws.stack, networks)
+        given = {INSTANCE: instance, INSTANCES: str(count)}
+    return platform.aws.executions.start(chosen, run_id, given)
+
+
+def train_the_best(platform: Platform, job: str) -> str:
+    """Start the training pipeline with the best settings that a tuning job found; again, it is the same run.
+
+    Raises:
+        UserError: for a job that no run started, and when none of its trials was finished.
+    """
+    from pipelines.training import TrainingParams
+    from pipelines.training.trial import best_trial
+
+    training, searched = pipeline("training"), platform.aws.tuner.run_of(job)
+    given = platform.runner.params(pipeline("search"), searched)
+    assert isinstance(given, TrainingParams)
+    params = TrainingParams(
+        as_of=given.as_of,
+        reason=f"the best of {searched}",
+        estimators=given.estimators,
+        settings={given.estimators[0]: best_trial(platform.objects, searched).settings},
+    )
+    run_id = platform.runner.start(training, params, f"{searched}-best")
+    start_elsewhere(platform, training, run_id)
+    return run_id
+
+
+def step_of(which: str) -> tuple[Pipeline, str]:
+    """Return the pipeline and the step that ``PIPELINE/STEP`` names; an unknown one is a UserError."""
+    name, _, step = which.partition("/")
+    chosen = pipeline(name)
+    return chosen, chosen[step].name
+
+
+def _value(text: str) -> Any:
+    if len(text) == 10 and text[4] == text[7] == "-":
+        return f"{text}T00:00:00Z"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,42 @@
+"""A sample of an environment's raw rows in other tables: whole requests with their labels, the same ones every time."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import Problem
+from pipelines.feature.shared_tables import without_personal
+from pipelines.storage.sql import session
+from pipelines.storage.tables import Tables
+
+
+def pull_sample(
+    problem: Problem, source: Tables, target: Tables, start: datetime, end: datetime, share: float
+) -> dict[str, int]:
+    """Copy the rows of ``[start, end)`` and return how many of each table.
+
+    Of tables that hold the request's key, such as labels, the rows of the same share of keys; of others, from which
+    feature views are made, all rows, because an aggregate of a part is another feature. Personal columns that may be
+    empty are brought empty.
+    """
+    statement, counts = problem.statement, {}
+    start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    views = {view.table for view in problem.views}
+    for name, contract in statement.tables.items():
+        if source.snapshot(f"raw.{name}") is None:
+            continue
+        rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end)
+        if statement.key in contract.columns and name not in views:
+            rows = _share_of(rows, statement.key, share)
+        rows = without_personal(rows, contract)
+        target.overwrite(f"raw.{name}", rows, contract.event_time, start, end)
+        counts[name] = rows.num_rows
+    return counts
+
+
+def _share_of(rows: pa.Table, key: str, share: float) -> pa.Table:
+    with session(rows=rows) as connection:
+        query = f"""SELECT md5_number_lower(CAST("{key}" AS VARCHAR)) % 1000000 < {int(share * 1_000_000)} FROM rows"""
+        chosen = connection.sql(query).to_arrow_table().column(0)
+    return rows.filter(pc.equal(chosen, True))

@@ -1,0 +1,28 @@
+"""Raw rows from another environment's tables in place of the source: what training may read of production."""
+
+from datetime import datetime
+
+import pyarrow as pa
+
+from pipelines.config import Problem, RawTable, Source
+from pipelines.storage.tables import Tables
+
+
+def lent_source(problem: Problem, lender: Tables) -> Source:
+    """Return a source that reads what the lender ingested; personal values that may be empty come empty."""
+
+    def read(table: str, start: datetime, end: datetime) -> pa.Table:
+        contract = problem.statement.tables[table]
+        rows = lender.read(f"raw.{table}", time=contract.event_time, start=start, end=end)
+        return without_personal(rows, contract)
+
+    return read
+
+
+def without_personal(rows: pa.Table, contract: RawTable) -> pa.Table:
+    """Return a raw table's rows without the personal values that may be empty."""
+    for column, declared in contract.columns.items():
+        if declared.personal and declared.nullable:
+            place = rows.column_names.index(column)
+            rows = rows.set_column(place, column, pa.nulls(rows.num_rows, rows.schema.field(column).type))
+    return rows

@@ -1,0 +1,47 @@
+"""Runs that are started elsewhere and left to themselves: on SageMaker, or as Jobs of a Kubernetes cluster."""
+
+from typing import Literal, NamedTuple, Protocol
+
+from pipelines.config import UserError
+from pipelines.orchestration.pipeline import Pipeline
+from pipelines.orchestration.runner import Runner
+
+Status = Literal["executing", "succeeded", "failed"]
+
+
+class Outcome(NamedTuple):
+    """Where a run stands; also why, and the last lines of its log, where they say more than the status."""
+
+    status: Status
+    reason: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Executions(Protocol):
+    """Runs that are started elsewhere and left to themselves, and believed by what they made."""
+
+    def start(self, pipeline: Pipeline, run_id: str) -> str:
+        """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
+
+    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+        """Return where a run stands; a run that was not started there is a UserError."""
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run; what it has done stays. A run that was not started there is a UserError."""
+
+
+TAIL = 20
+"""Lines of a log that are told."""
+
+
+def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> Outcome:
+    """Believe a success when every step left its record and its output is what the record says.
+
+    ``said`` is who calls it a success, such as "SageMaker says Succeeded".
+    """
+    try:
+        for name in pipeline.steps:
+            runner.output(pipeline, name, run_id)
+    except UserError as error:
+        return Outcome("failed", f"{said}, but {error}")
+    return Outcome("succeeded")

@@ -1,0 +1,146 @@
+"""What happened: pipeline runs as they stand, and each release of an environment as it ended."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitoring.delivery import Delivery, delivery, deployments
+from pipelines.config import Phase, ReleaseEntry, Strict
+from pipelines.orchestration.pipeline import StepRecord
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.provenance import committed
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import ObjectStore
+
+
+class RunSummary(Strict):
+    """A run: how many of its steps are done, and how the one failed that did."""
+
+    run_id: str
+    pipeline: str
+    created: datetime
+    done: int
+    failed: str | None
+
+
+class ReleaseSummary(Strict):
+    """One release from its proposal on: ``phase`` is where it stands, quarantined and superseded among that."""
+
+    number: int
+    version: int
+    strategy: str
+    phase: str
+    proposed: datetime
+    by: str
+    ended: datetime | None
+    reason: str
+
+
+def delivered(log: ReleaseLog, models: ModelStore, root: Path, start: datetime, end: datetime) -> Delivery:
+    """Return the delivery metrics of an environment; commits are looked up in the checkout at ``root``."""
+    entries = list(log.entries())
+    times = {
+        model: committed(root, models.manifest(model).code.commit)
+        for model in {one.model for one in deployments(entries)}
+    }
+    return delivery(entries, {model: at for model, at in times.items() if at}, start, end)
+
+
+def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
+    """Return the runs that were started last, the latest last."""
+    folders = [f"runs/{name}" for name in objects.folders("runs/")]
+    documents = {folder: json.loads(data) for folder in folders if (data := objects.read(f"{folder}/run.json"))}
+    latest = sorted(documents, key=lambda folder: str(documents[folder]["created"]))[-limit:]
+    return [run_summary(objects, documents[folder], folder) for folder in latest]
+
+
+def materialised_until(objects: ObjectStore) -> datetime | None:
+    """Return how far the online store was brought by the runs of the feature pipeline; None before the first."""
+    found = []
+    for name in objects.folders("runs/"):
+        record = objects.read(f"runs/{name}/materialise/record.json")
+        if record and StepRecord.from_json(record).status == "succeeded":
+            given = json.loads(objects.read(f"runs/{name}/run.json") or b"{}")["params"]
+            found.append(datetime.fromisoformat(given["online_as_of"] or given["end"]))
+    return max(found, default=None)
+
+
+def run_summary(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
+    """Return where the run of a folder stands, whose ``run.json`` is given."""
+    keys = [key for key in objects.keys(f"{folder}/") if key.endswith("/record.json")]
+    records = [StepRecord.from_json(objects.read(key) or b"") for key in keys]
+    failed = [f"{record.step}: {record.error}" for record in records if record.status == "failed"]
+    return RunSummary(
+        run_id=folder.removeprefix("runs/"),
+        pipeline=document["pipeline"],
+        created=datetime.fromisoformat(document["created"]),
+        done=len(records) - len(failed),
+        failed=failed[0] if failed else None,
+    )
+
+
+def releases(log: ReleaseLog) -> list[ReleaseSummary]:
+    """Return every release of an environment, oldest first, and where each stands now."""
+    found: list[ReleaseSummary] = []
+    models: list[str] = []
+    quarantined: Mapping[str, str] = {}
+    for entry in log.entries():
+        if entry.action == "propose":
+            _mark(found, (Phase.PROPOSED, Phase.APPROVED), _SUPERSEDED)
+            found.append(_proposed(entry))
+            models.append(_model(entry))
+        elif entry.action == "roll back":
+            (out,) = entry.state.quarantined.keys() - quarantined.keys()
+            _move(found, _latest(models, out), entry)
+            assert entry.state.champion, "a rollback leaves a champion"
+            back = _latest(models, entry.state.champion.model)
+            found[back] = found[back].model_copy(update={"phase": Phase.PROMOTED.value})
+        else:
+            if entry.action == "promote":
+                _mark(found, (Phase.PROMOTED,), _SUPERSEDED)
+            _move(found, len(found) - 1, entry)
+        quarantined = entry.state.quarantined
+    for model in quarantined:
+        place = _latest(models, model)
+        found[place] = found[place].model_copy(update={"phase": _QUARANTINED})
+    return found
+
+
+_SUPERSEDED, _QUARANTINED = "superseded", "quarantined"
+
+
+def _proposed(entry: ReleaseEntry) -> ReleaseSummary:
+    assert entry.state.proposal, "a proposal is in its own state"
+    return ReleaseSummary(
+        number=entry.number,
+        version=entry.state.proposal.released.version,
+        strategy=entry.state.proposal.strategy.kind,
+        phase=entry.state.phase.value,
+        proposed=entry.at,
+        by=entry.who,
+        ended=None,
+        reason=entry.reason,
+    )
+
+
+def _model(entry: ReleaseEntry) -> str:
+    assert entry.state.proposal, "a proposal is in its own state"
+    return entry.state.proposal.released.model
+
+
+def _latest(models: list[str], model: str) -> int:
+    return len(models) - 1 - models[::-1].index(model)
+
+
+def _move(found: list[ReleaseSummary], place: int, entry: ReleaseEntry) -> None:
+    over = entry.action in ("promote", "conclude", "roll back")
+    change = {"phase": entry.state.phase.value, "reason": entry.reason, "ended": entry.at if over else None}
+    found[place] = found[place].model_copy(update=change)
+
+
+def _mark(found: list[ReleaseSummary], phases: tuple[Phase, ...], phase: str) -> None:
+    for place, one in enumerate(found):
+        if one.phase in phases:
+            found[place] = one.model_copy(update={"phase": phase})

@@ -1,0 +1,264 @@
+"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
+
+What waits in memory is written every ``flush_seconds``. So a process that is killed loses no prediction that it
+answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
+1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
+
+When the store is slow, requests wait for it rather than memory growing without bound; when it fails, predictions are
+kept and written later, and once too many wait, requests are refused rather than going unlogged.
+"""
+
+import io
+import logging
+import secrets
+import threading
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.storage.ports import ObjectStore, Unavailable
+from pipelines.storage.tables import TIMESTAMP
+
+log = logging.getLogger(__name__)
+
+Strings = list[str | None]
+
+_TOGETHER = 16  # files that are read at once
+
+
+class Predictions(NamedTuple):
+    """The answers to one request body of one or more rows; each field has one value for each row.
+
+    ``release`` is the transition of the release log that was served. ``unit`` is what the row was routed by: its key,
+    or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent to, ``variant`` the
+    one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*`` is what the variant
+    said that was asked beside the one that answered; null where none was.
+    """
+
+    prediction_id: Strings
+    event_time: np.ndarray[Any, np.dtype[np.datetime64]]
+    key: Sequence[str]
+    unit: Sequence[str]
+    release: list[int]
+    routed: Strings
+    variant: Strings
+    model: Strings
+    version: list[int]
+    prediction: np.ndarray[Any, np.dtype[np.float32]]
+    latency_ms: list[float]
+    error: Strings
+    features: Mapping[str, npt.NDArray[Any]]
+    mirror_prediction: Sequence[float | None]
+    mirror_latency_ms: Sequence[float | None]
+    mirror_error: Strings
+
+
+def sampled(predictions: Predictions, share: float) -> Predictions:
+    """Return the share of predictions that is chosen by a hash of their ids, so that anyone can tell which are."""
+    if share >= 1:
+        return predictions
+    limit = share * 2**32
+    chosen = [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit]
+
+    def take(values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {name: take(column) for name, column in values.items()}
+        return values[chosen] if isinstance(values, np.ndarray) else [values[row] for row in chosen]
+
+    return Predictions._make(map(take, predictions))
+
+
+class _File(NamedTuple):
+    key: str
+    data: bytes
+    rows: int
+
+
+class LogWriter:
+    """Collects predictions and writes them from a thread of its own."""
+
+    def __init__(self, objects: ObjectStore, environment: str, flush_seconds: float, flush_rows: int) -> None:
+        self._objects, self._environment = objects, environment
+        self._name = secrets.token_hex(8)  # clocks go back, and containers give their processes the same ids
+        self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
+        self._waiting: list[Predictions] = []
+        self._files: list[_File] = []
+        self._rows = self._written = 0
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """How many predictions are not written yet."""
+        return self._rows
+
+    @property
+    def full(self) -> bool:
+        """Whether so many are pending that to make room for more is to wait for the store."""
+        return self._rows >= 10 * self._flush_rows
+
+    def make_room(self) -> None:
+        """Wait for the store while ten times ``flush_rows`` predictions are pending; call it before there are more.
+
+        Raises:
+            Unavailable: when they cannot be written.
+        """
+        if self.full:
+            try:
+                self.flush()
+            except (OSError, Unavailable) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                told = f"The prediction log cannot be written ({reason}) and {self._rows:,} predictions wait"
+                raise Unavailable(f"{told}; ask again later.") from error
+
+    def append(self, predictions: Predictions) -> None:
+        """Add predictions; what was answered is kept, however many are pending."""
+        if not predictions.prediction_id:
+            return
+        with self._changed:
+            self._waiting.append(predictions)
+            self._rows += len(predictions.prediction_id)
+            if self._rows >= self._flush_rows:
+                self._changed.notify()
+
+    def flush(self) -> None:
+        """Write what is pending now."""
+        with self._writing:
+            with self._changed:
+                batch = self._waiting.copy()
+            if batch:
+                self._files += self._encoded(batch)
+                with self._changed:
+                    del self._waiting[: len(batch)]
+            while self._files:
+                file = self._files[0]
+                self._objects.write(file.key, file.data)
+                del self._files[0]
+                with self._changed:
+                    self._rows -= file.rows
+
+    def close(self) -> None:
+        """Write what is pending and stop."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while True:
+            due = time.monotonic() + self._flush_seconds
+            self._try_to_flush()
+            with self._changed:
+                if not self._open:
+                    return
+                self._changed.wait(max(0.0, due - time.monotonic()))
+
+    def _try_to_flush(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # the log outlives whatever the store does
+            log.error("prediction log not written pending=%d reason=%s", self._rows, error)
+
+    def _encoded(self, batch: list[Predictions]) -> "list[_File]":
+        """Return the batch as one file for each day; a file keeps its name however often it is written."""
+        table = _table(batch)
+        days = table["event_time"].cast(pa.date32())
+        files = []
+        for day in pc.unique(days).to_pylist():
+            rows, sink = table.filter(pc.equal(days, pa.scalar(day))), io.BytesIO()
+            pq.write_table(rows, sink, compression="zstd")
+            self._written += 1
+            name = f"{time.time_ns():020d}-{self._name}-{self._written}"
+            key = f"{_folder(self._environment, day)}{name}.parquet"
+            files.append(_File(key, sink.getvalue(), rows.num_rows))
+        return files
+
+
+class LogReader:
+    """Reads an environment's prediction log as a table."""
+
+    def __init__(self, objects: ObjectStore, environment: str) -> None:
+        self._objects, self._environment = objects, environment
+
+    def read(self, start: datetime, end: datetime, columns: list[str] | None = None) -> pa.Table | None:
+        """Return the predictions for requests of ``[start, end)``, or None when there is none."""
+        days = (start.date() + timedelta(days=offset) for offset in range((end - start).days + 2))
+        keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
+        if not keys:
+            return None
+        with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
+            contents = list(pool.map(self._objects.read, keys))
+        table = pa.concat_tables([_parquet(data, columns) for data in contents], promote_options="default")
+        asked = table["event_time"]
+        inside = pc.and_(
+            pc.greater_equal(asked, pa.scalar(start, TIMESTAMP)), pc.less(asked, pa.scalar(end, TIMESTAMP))
+        )
+        return table.filter(inside)
+
+    def days(self) -> tuple[datetime, datetime] | None:
+        """Return the first midnight and the one after the last day that the log covers, or None when it is empty."""
+        folders = self._objects.folders(f"predictions/{self._environment}/")
+        found = [date.fromisoformat(name.removeprefix("day=")) for name in folders]
+        if not found:
+            return None
+        first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (found[0], found[-1]))
+        return first, last + timedelta(days=1)
+
+    def find(self, prediction_id: str) -> dict[str, Any] | None:
+        """Return the row of one prediction, looking at the latest days first, or None."""
+        for folder in reversed(self._objects.folders(f"predictions/{self._environment}/")):
+            for key in reversed(self._objects.keys(f"predictions/{self._environment}/{folder}/")):
+                data = self._objects.read(key)
+                row = pc.index(_parquet(data, ["prediction_id"])["prediction_id"], prediction_id).as_py()
+                if row >= 0:
+                    return _parquet(data).slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
+        return None
+
+
+def _parquet(data: bytes | None, columns: list[str] | None = None) -> pa.Table:
+    # In this thread: a command that ends while Arrow's pool still winds up is aborted by the C++ runtime.
+    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    return file.read(columns=columns, use_threads=False)
+
+
+def _folder(environment: str, day: date) -> str:
+    return f"predictions/{environment}/day={day}/"
+
+
+def _table(batch: list[Predictions]) -> pa.Table:
+    def joined(name: str) -> list[Any]:
+        return [value for predictions in batch for value in getattr(predictions, name)]
+
+    columns: dict[str, Any] = {
+        "prediction_id": pa.array(joined("prediction_id"), pa.string()),
+        "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
+        "key": pa.array(joined("key"), pa.string()),
+        "unit": pa.array(joined("unit"), pa.string()),
+        "release": pa.array(joined("release"), pa.int32()),
+        "routed": pa.array(joined("routed"), pa.string()),
+        "variant": pa.array(joined("variant"), pa.string()),
+        "model": pa.array(joined("model"), pa.string()),
+        "version": pa.array(joined("version"), pa.int32()),
+        "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32()),
+        "latency_ms": pa.array(joined("latency_ms"), pa.float32()),
+        "error": pa.array(joined("error"), pa.string()),
+        "mirror_prediction": pa.array(joined("mirror_prediction"), pa.float32()),
+        "mirror_latency_ms": pa.array(joined("mirror_latency_ms"), pa.float32()),
+        "mirror_error": pa.array(joined("mirror_error"), pa.string()),
+    }
+    for name in batch[0].features:
+        columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))
+    return pa.table(columns)

@@ -1,0 +1,63 @@
+"""Several processes that train together: the command by which torchrun starts ``mlops step`` in each of them.
+
+The same on one machine, in SageMaker training jobs and in Kubernetes Indexed Jobs; ``pipelines.settings.place`` knows
+how each of them tells a machine its number.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pipelines.config import UserError
+from pipelines.settings import Place, Settings
+
+PORT = 29_500
+
+
+def meeting(place: Place) -> dict[str, str]:
+    """Return the variables by which processes meet: on the loopback of one machine, or where the job says.
+
+    Gloo would look the machine's own name up, which takes minutes where no name server answers.
+    """
+    if place.machines == 1:
+        return {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), place.interface) if place.interface else {}
+
+
+def environ(place: Place, settings: Settings) -> dict[str, str]:
+    """Return the variables of the processes: what this one was given goes before how they would meet else."""
+    return {**meeting(place), **os.environ, **settings.variables()}
+
+
+def processes_here() -> int:
+    """Return how many processes train on this machine: one for each GPU, or one where there is none."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return 1
+    from pipelines.neural.group import gpus
+
+    return max(1, gpus())
+
+
+def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:
+    """Return the command that runs ``mlops COMMAND`` in so many processes of this machine, as part of all machines.
+
+    Raises:
+        UserError: when the extra is not installed, or a machine's number is not below their count.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise UserError("several processes train by torch: install it with 'uv sync --extra torch'")
+    if not 0 <= place.machine < place.machines:
+        raise UserError(f"machine {place.machine} of {place.machines}: numbers go from 0, and are below the count")
+    together = [
+        f"--nnodes={place.machines}",
+        f"--node-rank={place.machine}",
+        f"--master-addr={place.first}",
+        f"--master-port={PORT}",
+    ]
+    how = ["--standalone"] if place.machines == 1 else together
+    launcher = [sys.executable, "-m", "torch.distributed.run", *how, f"--nproc-per-node={processes}"]
+    return [*launcher, "-m", "pipelines.entrypoints.cli", *command]

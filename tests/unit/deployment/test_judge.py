@@ -1,0 +1,160 @@
+"""The judge of a live release: passes, fails for each reason it has, and waits."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from monitoring.sequential import larger_evidence, mean
+from pipelines.config import AbTest, BlueGreen, Problem, Shadow
+from pipelines.deployment.judge import Outcome, judge
+from pipelines.deployment.traffic import Side, Traffic
+from tests.conftest import PROBLEMS
+from tests.judging import CANARY, DAY, live_state
+
+STATEMENT = Problem.load(PROBLEMS[0]).statement  # the judge there needs 20 labels, which come in 6 hours
+SLOW_LABELS = STATEMENT.model_copy(update={"label": STATEMENT.label.model_copy(update={"delay": timedelta(days=9)})})
+FEW = "{0} of the champion's and {0} of the challenger's labelled predictions, 20 of each are needed; send more traffic"
+
+
+def side(rows, random, predict=lambda truth: truth, errors=0, latency=1.0, labelled=True):
+    """A variant that predicts some function of the truth."""
+    truth = random.uniform(0.05, 0.95, rows)
+    failed = np.arange(rows) < errors
+    return Side(
+        prediction=np.where(failed, np.nan, predict(truth)),
+        latency_ms=np.full(rows, latency),
+        failed=failed,
+        label=(random.random(rows) < truth).astype(float) if labelled else np.full(rows, np.nan),
+        unit=np.arange(rows),
+    )
+
+
+def traffic(rows=400, champion_rows=None, seed=1, labelled=True, **challenger):
+    random = np.random.default_rng(seed)
+    return Traffic(
+        side(champion_rows or rows, random, labelled=labelled), side(rows, random, labelled=labelled, **challenger)
+    )
+
+
+def verdict(given, elapsed=2 * DAY, statement=STATEMENT, strategy=CANARY):
+    return judge(statement, live_state(strategy), given, elapsed)
+
+
+@pytest.mark.parametrize("strategy", [CANARY, BlueGreen(bake=DAY), Shadow(duration=DAY)])
+def test_a_challenger_like_the_champion_passes(strategy):
+    assert verdict(traffic(), strategy=strategy).outcome is Outcome.PASS
+    assert verdict(traffic(labelled=False), statement=SLOW_LABELS, strategy=strategy).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (traffic(errors=20), "it failed 20 of 400 requests (5.0%), which the champion answered"),
+        (traffic(rows=10, errors=4), "it failed 4 of 10 requests"),
+        (traffic(latency=80.0), "95 % of its answers take up to 80.0 ms, the champion's 1.0 ms"),
+        (traffic(predict=lambda truth: 1 - truth), "its log_loss is"),
+        (traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1)), "its log_loss is"),
+        (traffic(labelled=False, predict=lambda truth: truth / 10), "its predictions are distributed otherwise"),
+    ],
+)
+@pytest.mark.parametrize("elapsed", [timedelta(minutes=5), 2 * DAY])
+def test_a_challenger_that_errs_slows_degrades_or_shifts_fails_at_once(given, reason, elapsed):
+    judged = verdict(given, elapsed)
+    assert judged.outcome is Outcome.FAIL
+    assert judged.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (traffic(errors=6), "it failed 1.5% of its requests, which may be chance; send more traffic"),
+        (traffic(rows=40, errors=1), "it failed 2.5% of its requests, which may be chance; send more traffic"),
+    ],
+)
+def test_errors_that_may_be_chance_neither_pass_nor_fail(given, reason):
+    assert verdict(given) == (verdict(given).model_copy(update={"reason": reason, "outcome": Outcome.INSUFFICIENT}))
+
+
+def test_one_error_is_an_accident():
+    assert verdict(traffic(rows=400, errors=1)).outcome is Outcome.PASS
+
+
+def test_slow_is_not_too_slow_within_the_limit():
+    assert verdict(traffic(latency=20.0)).outcome is Outcome.PASS
+
+
+def test_predictions_may_differ_within_the_limit_where_they_are_no_worse():
+    better = traffic(predict=lambda truth: truth**1.1)
+    assert verdict(better).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("given", "elapsed", "reason"),
+    [
+        (None, 2 * DAY, "no traffic yet"),
+        (traffic(rows=19), 2 * DAY, FEW.format(19)),
+        (traffic(labelled=False), 2 * DAY, FEW.format(0)),
+        (traffic(), timedelta(hours=23), "baking, 23:00:00 of 1 day, 0:00:00"),
+    ],
+)
+def test_too_little_to_judge_is_said_to_be(given, elapsed, reason):
+    judged = verdict(given, elapsed)
+    assert (judged.outcome, judged.reason) == (Outcome.INSUFFICIENT, reason)
+
+
+def test_the_rows_of_one_unit_count_as_one():
+    """One customer's many bad predictions are one piece of evidence, not many."""
+    bad = traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1))
+    assert verdict(bad).outcome is Outcome.FAIL
+    few = bad._replace(challenger=bad.challenger._replace(unit=np.arange(400) % 2))
+    assert verdict(few).outcome is Outcome.PASS
+
+
+# ---- A/B tests ------------------------------------------------------------------------------------------------------
+
+AB = AbTest(horizon=9 * DAY)
+
+
+def blind(truth):
+    return np.full_like(truth, 0.01)  # never acts, which costs every miss
+
+
+def test_an_ab_test_is_won_when_the_challenger_is_shown_to_cost_less():
+    random = np.random.default_rng(5)
+    given = Traffic(side(2000, random, blind), side(2000, random))
+    judged = verdict(given, DAY, strategy=AB, statement=_shift_allowed())
+    assert judged.outcome is Outcome.PASS
+    assert judged.reason.startswith("it costs less: -")
+
+
+def test_an_ab_test_is_lost_when_the_challenger_is_shown_to_cost_more():
+    random = np.random.default_rng(5)
+    given = Traffic(side(2000, random), side(2000, random, blind))
+    judged = verdict(given, DAY, strategy=AB, statement=_shift_allowed())
+    assert (judged.outcome, judged.reason.startswith("its expected_cost is")) == (Outcome.FAIL, True)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "outcome", "reason"),
+    [(DAY, Outcome.INSUFFICIENT, "no difference is shown yet"), (9 * DAY, Outcome.UNDECIDED, "no difference is shown")],
+)
+def test_an_ab_test_goes_on_until_its_horizon(elapsed, outcome, reason):
+    judged = verdict(traffic(), elapsed, strategy=AB)
+    assert (judged.outcome, judged.reason.startswith(reason)) == (outcome, True)
+
+
+def test_an_ab_test_without_labels_ends_undecided():
+    given = traffic(labelled=False)
+    assert verdict(given, DAY, strategy=AB).outcome is Outcome.INSUFFICIENT
+    assert verdict(given, 9 * DAY, strategy=AB).outcome is Outcome.UNDECIDED
+
+
+def _shift_allowed():
+    return STATEMENT.model_copy(update={"judge": STATEMENT.judge.model_copy(update={"max_shift": 1.0})})
+
+
+def test_losses_that_differ_by_rounding_alone_are_no_evidence():
+    same = [mean(np.full(rows, np.log(2)), np.arange(rows)) for rows in range(2, 200)]
+    assert len({one.value for one in same}) > 1, "sums of the same number round"
+    assert max(larger_evidence(now, usual) for now in same for usual in same[::10]) <= 0

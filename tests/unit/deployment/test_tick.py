@@ -1,0 +1,145 @@
+"""A live release from its start to its end: real models, a service, labels, and the judge's looks."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from pipelines.config import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, UserError, Variant
+from pipelines.demo.plants import plant_failing_model
+from pipelines.deployment.comparison import compare_live, lines
+from pipelines.deployment.judge import Outcome
+from pipelines.deployment.proposal import propose_model
+from pipelines.deployment.tick import tick
+from pipelines.deployment.transitions import Actor, approve, propose, start
+from pipelines.feature import FeatureParams
+from pipelines.registry.model_store import CARD
+from pipelines.serving.service import Service
+from pipelines.storage.prediction_log import LogWriter
+from tests.conftest import NOW
+from tests.problems import parcels
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def platform(released):
+    released.run("feature", FeatureParams(start=NOW, end=NOW + 9 * DAY, online_as_of=NOW))
+    return released
+
+
+def copied(platform):
+    """Register the champion's bytes once more, under another manifest."""
+    digest = platform.models.versions()[1]
+    manifest = platform.models.manifest(digest)
+    files = {name: platform.models.file(digest, name) for name in manifest.files}
+    model, version = platform.models.put(manifest.model_copy(update={"reason": "a copy"}), files)
+    platform.models.attach(model, CARD, b"")
+    return Variant(model=model, version=version)
+
+
+def failing(platform):
+    model, version, _ = plant_failing_model(platform.models, platform.models.versions()[1], "weight")
+    return Variant(model=model, version=version)
+
+
+def started(platform, variant, strategy):
+    actor = Actor("tester", NOW)
+    file = propose_model(platform.models, platform.releases.state(), variant, strategy, override="a test")
+    propose(platform.releases, platform.models, actor, file)
+    approve(platform.releases, actor, file)
+    start(platform.releases, actor, file)
+
+
+def serve(platform, day):
+    """Answer a day's requests with what is released."""
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service.refresh()
+    rows = parcels.read("parcels", NOW + day * DAY, NOW + (day + 1) * DAY).to_pylist()
+    service.predict(msgspec.json.encode({"instances": rows}))
+    service.close()
+
+
+def look(platform, days):
+    return tick(
+        platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW + days * DAY)
+    )
+
+
+def test_without_a_live_release_there_is_nothing_to_judge(platform):
+    assert look(platform, 1) is None
+
+
+def test_a_canary_advances_step_by_step_and_is_promoted(platform):
+    started(platform, copied(platform), CanaryStrategy(steps=(0.3, 0.6), bake=DAY))
+    seen = []
+    for day in range(5):
+        serve(platform, day)
+        judged = look(platform, day + 1.5)
+        seen.append((judged.verdict.outcome, judged.entry.action))
+        if judged.entry.state.phase is Phase.PROMOTED:
+            break
+    assert seen[-1] == (Outcome.PASS, "promote")
+    assert (Outcome.PASS, "advance") in seen
+    assert platform.releases.state().champion.version == 2
+    assert look(platform, 9) is None
+
+
+def test_a_step_is_judged_on_its_own_traffic(platform):
+    started(platform, copied(platform), CanaryStrategy(steps=(0.5, 0.6), bake=DAY))
+    serve(platform, 0)
+    assert look(platform, 1.5).entry.action == "advance"
+    judged = look(platform, 3)
+    assert (judged.verdict.outcome, judged.verdict.reason) == (Outcome.INSUFFICIENT, "no traffic yet")
+
+
+@pytest.mark.parametrize(
+    "strategy", [CanaryStrategy(steps=(0.5,), bake=DAY), BlueGreen(bake=DAY), Shadow(duration=DAY), AbTest(horizon=DAY)]
+)
+def test_a_challenger_that_fails_is_rolled_back_whatever_the_strategy(platform, strategy):
+    started(platform, failing(platform), strategy)
+    serve(platform, 0)
+    serve(platform, 1)
+    judged = look(platform, 2)
+    assert (judged.verdict.outcome, judged.entry.state.phase) == (Outcome.FAIL, Phase.ROLLED_BACK)
+    assert "it failed" in judged.verdict.reason
+    assert judged.entry.state.champion.version == 1
+
+
+def test_a_shadow_is_concluded_with_what_it_said(platform):
+    started(platform, copied(platform), Shadow(duration=DAY))
+    serve(platform, 0)
+    assert look(platform, 1.5).entry.action == "conclude"
+    found = compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, NOW + 9 * DAY)
+    assert (found.strategy, found.disagreement) == ("shadow", 0.0), "a copy never disagrees"
+    assert found.champion.predictions == found.challenger.predictions > 80
+    assert (found.effect.per_prediction, found.until) == (0.0, NOW + 1.5 * DAY)
+    told = "\n".join(lines(platform.problem.statement, found))
+    assert "disagreement      0.0%" in told
+    assert "no difference is shown" in told
+
+
+def test_an_ab_test_ends_undecided_at_its_horizon_and_tells_the_effect_in_money(platform):
+    started(platform, copied(platform), AbTest(horizon=2 * DAY))
+    for day in range(3):
+        serve(platform, day)
+    assert look(platform, 1.5).verdict.outcome is Outcome.INSUFFICIENT
+    judged = look(platform, 3)
+    assert (judged.verdict.outcome, judged.entry.state.phase) == (Outcome.UNDECIDED, Phase.CONCLUDED)
+    found = compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, NOW + 9 * DAY)
+    assert found.effect.low < 0 < found.effect.high
+    assert found.effect.low < found.effect.per_prediction < found.effect.high
+    assert found.disagreement is None, "no request was answered by both"
+    assert found.champion.predictions + found.challenger.predictions > 250
+
+
+def test_a_comparison_needs_a_challenger_and_traffic(platform):
+    def compare():
+        compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, NOW + DAY)
+
+    with pytest.raises(UserError, match="no release of this environment had a challenger"):
+        compare()
+    started(platform, copied(platform), Shadow(duration=DAY))
+    with pytest.raises(UserError, match="not answered anything yet"):
+        compare()

@@ -1,0 +1,103 @@
+"""The monitor pipeline on predictions that were really served, with labels as they come."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipelines.config import UserError
+from pipelines.feature.labels import labelled_predictions
+from pipelines.monitor import MonitorParams, MonitorReport
+from pipelines.serving.service import Service
+from pipelines.storage.prediction_log import LogWriter
+from tests.conftest import NOW, learn, release
+from tests.problems import parcels
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, mlflow_database):
+    """A platform that answered two days of requests, all labels ingested."""
+    import shutil
+
+    from pipelines.feature import FeatureParams
+    from tests.conftest import make_platform
+
+    home = tmp_path_factory.mktemp("served")
+    shutil.copytree(mlflow_database, home / "mlflow")
+    platform = make_platform(home)
+    release(platform, learn(platform))
+    platform.run("feature", FeatureParams(start=NOW, end=NOW + 3 * DAY, online_as_of=NOW))
+    writer = LogWriter(platform.objects, "dev", 60, 100_000)
+    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service.refresh()
+    rows = parcels.read("parcels", NOW, NOW + 2 * DAY).to_pylist()
+    encoded = [{**row, "asked_at": row["asked_at"].isoformat()} for row in rows]
+    service.predict(json.dumps({"instances": encoded}).encode())
+    service.predict(json.dumps({"instances": encoded[:5]}).encode())  # asked twice
+    writer.close()
+    return platform
+
+
+def test_labels_join_as_they_come_and_each_prediction_gets_its_own(served):
+    requests = parcels.read("parcels", NOW, NOW + 2 * DAY)
+    truth = {row["parcel_id"]: row for row in parcels.read("deliveries", NOW, NOW + 3 * DAY).to_pylist()}
+    known = []
+    for moment in (NOW + timedelta(hours=1), NOW + DAY, NOW + 2 * DAY):
+        joined = labelled_predictions(served.problem, served.tables, served.predictions, NOW, moment).to_pylist()
+        for row in joined:
+            delivery = truth.get(row["key"])
+            expected = delivery["minutes"] > 60 if delivery and delivery["delivered_at"] < moment else None
+            assert row["label"] == expected
+        known.append(sum(row["label"] is not None for row in joined))
+    assert 0 < known[0] < known[1] < known[2]
+    joined = labelled_predictions(served.problem, served.tables, served.predictions, NOW, NOW + 3 * DAY)
+    assert joined.num_rows == requests.num_rows + 5
+    assert len(set(joined["prediction_id"].to_pylist())) == joined.num_rows
+
+
+def test_a_calm_window_is_measured_and_raises_nothing(served):
+    report: MonitorReport = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "calm")
+    measured = report.measured
+    assert report.alarms == ()
+    assert (measured.version, measured.predictions) == (1, parcels.read("parcels", NOW, NOW + 2 * DAY).num_rows + 5)
+    assert measured.coverage > 0.95
+    assert measured.quality["roc_auc"] > 0.6  # most features are past their life: nothing was materialised meanwhile
+    assert set(measured.drift) == set(served.problem.features)
+    assert served.objects.read("monitoring/dev/2024-02-27T0000.json") == report.to_json()
+    assert shown(served)["alarm_raised"] == dict.fromkeys(("performance", "drift", "label_coverage"), 0)
+    assert shown(served)["feature_drift"] == measured.drift
+    assert shown(served)["monitored_predictions"] == {None: measured.predictions}
+
+
+def shown(platform):
+    """What Prometheus would read, by metric and the value of its label."""
+    found = {}
+    for family in text_string_to_metric_families((platform.home / "metrics/monitor.prom").read_text()):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[next(iter(sample.labels.values()), None)] = sample.value
+    return found
+
+
+def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, monkeypatch):
+    from pipelines.monitor import measure
+
+    def without_labels(*arguments):
+        joined = labelled_predictions(*arguments)
+        return joined.set_column(joined.schema.get_field_index("label"), "label", [[None] * joined.num_rows])
+
+    monkeypatch.setattr(measure, "labelled_predictions", without_labels)
+    report = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "unlabelled")
+    assert [alarm.name for alarm in report.alarms] == ["label_coverage"]
+    assert served.events.receive() == []
+    assert shown(served)["alarm_raised"] == {"performance": 0, "drift": 0, "label_coverage": 1}
+    assert "model_quality" not in shown(served)
+
+
+def test_nothing_to_monitor_is_told(new_platform, released):
+    with pytest.raises(UserError, match="no champion to monitor"):
+        new_platform().run("monitor", MonitorParams(as_of=NOW))
+    with pytest.raises(UserError, match="nothing was predicted from 2024-02-18 to 2024-02-25"):
+        released.run("monitor", MonitorParams(as_of=NOW))
