@@ -4,10 +4,10 @@ from datetime import datetime
 
 from pydantic import Field
 
-from pipelines.config import Statement, Strict
+from pipelines.config import ProblemConfig, StrictModel
 
 
-class Alarm(Strict):
+class Alarm(StrictModel):
     """A bound that was left. ``retrain`` says whether a new model could help."""
 
     name: str
@@ -16,7 +16,7 @@ class Alarm(Strict):
     retrain: bool
 
 
-class Measurements(Strict):
+class Measurements(StrictModel):
     """What was measured about one model over the window of requests ``[start, as_of)``.
 
     ``quality`` is of the labelled predictions; ``coverage`` the share labelled of those old enough to have a label,
@@ -35,16 +35,16 @@ class Measurements(Strict):
     missing: dict[str, float] = Field(default_factory=dict)
 
 
-def alarms(statement: Statement, measured: Measurements) -> list[Alarm]:
+def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
     """Return the alarms that the measurements raise; too few labels raise none about quality."""
-    return [*_performance(statement, measured), *_drift(statement, measured), *_coverage(statement, measured)]
+    return [*_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
 
 
-def _performance(statement: Statement, measured: Measurements) -> list[Alarm]:
-    if measured.labels < statement.monitoring.min_labels:
+def _performance(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
+    if measured.labels < config.monitoring.min_labels:
         return []
     found = []
-    for name, bound in statement.monitoring.performance.items():
+    for name, bound in config.monitoring.performance.items():
         value = measured.quality[name]
         low, high = bound.min is not None and value < bound.min, bound.max is not None and value > bound.max
         if low or high:
@@ -54,8 +54,8 @@ def _performance(statement: Statement, measured: Measurements) -> list[Alarm]:
     return found
 
 
-def _drift(statement: Statement, measured: Measurements) -> list[Alarm]:
-    limit = statement.monitoring
+def _drift(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
+    limit = config.monitoring
     if measured.predictions < limit.min_predictions:
         return []
     drifted = [name for name, index in measured.drift.items() if index > limit.psi]
@@ -66,8 +66,8 @@ def _drift(statement: Statement, measured: Measurements) -> list[Alarm]:
     return [Alarm(name="drift", reason=reason, value=share, retrain=True)]
 
 
-def _coverage(statement: Statement, measured: Measurements) -> list[Alarm]:
-    least = statement.monitoring.min_label_coverage
+def _coverage(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
+    least = config.monitoring.min_label_coverage
     if measured.coverage is None or measured.coverage >= least:
         return []
     reason = f"only {measured.coverage:.1%} of the labels that are due have come, less than {least:.0%}"

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from pipelines.config import ReleaseEntry, Strict
+from pipelines.config import ReleaseEntry, StrictModel
 
 _WEEK = timedelta(days=7)
 
 
-class Deployment(Strict):
+class Deployment(StrictModel):
     """A release that took traffic: from when, since when it takes all of it, and when it was taken out, if so."""
 
     model: str
@@ -24,7 +24,7 @@ class Deployment(Strict):
     rolled_back: datetime | None = None
 
 
-class Delivery(Strict):
+class Delivery(StrictModel):
     """The metrics of a span.
 
     Attributes:
@@ -47,7 +47,7 @@ class Delivery(Strict):
     change_failure_rate: float | None
     time_to_restore: timedelta | None
     stability: float | None
-    reign: timedelta | None
+    tenure: timedelta | None
 
 
 def deployments(entries: Iterable[ReleaseEntry]) -> list[Deployment]:
@@ -76,7 +76,7 @@ def _close(found: list[Deployment], model: str, at: datetime) -> None:
             return
 
 
-def reigns(entries: Sequence[ReleaseEntry], end: datetime) -> list[timedelta]:
+def tenures(entries: Sequence[ReleaseEntry], end: datetime) -> list[timedelta]:
     """Return how long each champion served, one after the other, the last one until ``end``."""
     crowned: list[tuple[str, datetime]] = []
     for entry in entries:
@@ -109,7 +109,7 @@ def delivery(
         change_failure_rate=len(failed) / len(made) if made else None,
         time_to_restore=_median([one.rolled_back - one.started for one in failed if one.rolled_back]),
         stability=sum(not one.rolled_back for one in promoted) / len(promoted) if promoted else None,
-        reign=_median(reigns([one for one in entries if one.at < end], end)),
+        tenure=_median(tenures([one for one in entries if one.at < end], end)),
     )
 
 
@@ -122,7 +122,7 @@ def told(metrics: Delivery) -> dict[str, str]:
         "change failure rate": _share(metrics.change_failure_rate),
         "time to restore": _span(metrics.time_to_restore),
         "model stability: promoted, not rolled back": _share(metrics.stability),
-        "model stability: a champion's reign": _span(metrics.reign),
+        "model stability: a champion's reign": _span(metrics.tenure),
     }
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import FeatureType, Strict
+from pipelines.config import FeatureType, StrictModel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _FLOOR = 1e-4  # the share an empty bin counts as; without it one unseen value makes the index infinite
 
 
-class Distribution(Strict):
+class Distribution(StrictModel):
     """A column's distribution as shares of bins, kept with the model so that its training data need not be.
 
     Numeric: ``shares`` of the bins that ``edges`` bound, open at both ends, then of missing values. Categorical: of
@@ -34,7 +34,7 @@ class Distribution(Strict):
         return next(iter(self.categories), None) if self.kind is FeatureType.CATEGORICAL else self.median
 
 
-class Reference(Strict):
+class Reference(StrictModel):
     """The distributions of a model's features, and of its predictions, when it was trained."""
 
     features: dict[str, Distribution]

@@ -44,7 +44,7 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     return [measure for measure in found if math.isfinite(measure.value)]
 
 
-def gauges(measures: Iterable[Measure], about: str, registry: "CollectorRegistry") -> None:
+def metrics_sink(measures: Iterable[Measure], about: str, registry: "CollectorRegistry") -> None:
     """Put the measures into a Prometheus registry: a gauge for each name, with ``about`` as what it says of itself."""
     from prometheus_client import Gauge
 

@@ -9,49 +9,49 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Statement, Task
+from pipelines.config import ProblemConfig, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _EPSILON = 1e-7  # keeps the logarithm of a prediction of exactly 0 or 1 finite; float32 resolves about this much
 
 
-def quality(statement: Statement, labels: Array, predictions: Array) -> dict[str, float]:
+def quality(config: ProblemConfig, labels: Array, predictions: Array) -> dict[str, float]:
     """Return every metric of the problem's task, and ``bias``: the mean prediction less the mean label.
 
     ``labels`` and ``predictions`` have shape [rows]. The areas under curves are NaN while all labels are the same.
     """
     labels, predictions = labels.astype(np.float64), predictions.astype(np.float64)
-    measured = _binary(labels, predictions) if statement.task is Task.BINARY else _regression(labels, predictions)
-    measured["expected_cost"] = float(row_losses(statement, "expected_cost", labels, predictions).mean())
+    measured = _binary(labels, predictions) if config.task is Task.BINARY else _regression(labels, predictions)
+    measured["expected_cost"] = float(row_losses(config, "expected_cost", labels, predictions).mean())
     return {**measured, "bias": float(predictions.mean() - labels.mean())}
 
 
-def mean_loss(statement: Statement, labels: Array, predictions: Array) -> float:
+def mean_loss(config: ProblemConfig, labels: Array, predictions: Array) -> float:
     """Return the problem's primary metric, the one that champions are compared by."""
-    metric = statement.gates.champion_comparison.metric
-    mean = float(row_losses(statement, metric, labels, predictions).mean())
+    metric = config.gates.champion_comparison.metric
+    mean = float(row_losses(config, metric, labels, predictions).mean())
     return mean**0.5 if metric == "rmse" else mean
 
 
-def row_losses(statement: Statement, metric: str, labels: Array, predictions: Array) -> Array:
+def row_losses(config: ProblemConfig, metric: str, labels: Array, predictions: Array) -> Array:
     """Return the loss of each row, lower is better, whose mean is ``metric`` (for the rmse: its square)."""
     if metric == "log_loss":
         clipped = np.clip(predictions.astype(np.float64), _EPSILON, 1 - _EPSILON)
         return -np.log(np.where(labels > 0.5, clipped, 1 - clipped))
     if metric == "expected_cost":
-        return _cost(statement, labels, predictions)
+        return _cost(config, labels, predictions)
     error = predictions.astype(np.float64) - labels
     return np.abs(error) if metric == "mae" else error**2  # brier and rmse
 
 
-def decision_threshold(statement: Statement) -> float:
+def decision_threshold(config: ProblemConfig) -> float:
     """Return the probability above which acting costs less than not acting, for calibrated predictions.
 
     Elkan (2001), The Foundations of Cost-Sensitive Learning, equation 2, with correct decisions free of cost.
     """
-    business = statement.business
-    assert business.false_alarm and business.miss, "checked when the statement was read"
+    business = config.business
+    assert business.false_alarm and business.miss, "checked when problem.toml was read"
     return business.false_alarm / (business.false_alarm + business.miss)
 
 
@@ -81,7 +81,7 @@ def paired_bootstrap(
 
 
 def slices(
-    statement: Statement, labels: Array, predictions: Array, groups: Mapping[str, Array], metric: str, min_rows: int
+    config: ProblemConfig, labels: Array, predictions: Array, groups: Mapping[str, Array], metric: str, min_rows: int
 ) -> dict[str, float]:
     """Return ``metric`` for each value of each grouping with at least ``min_rows`` rows, as ``{"origin=JFK": …}``."""
     measured = {}
@@ -89,7 +89,7 @@ def slices(
         for value in np.unique(values):
             rows = values == value
             if rows.sum() >= min_rows:
-                measured[f"{name}={value}"] = quality(statement, labels[rows], predictions[rows])[metric]
+                measured[f"{name}={value}"] = quality(config, labels[rows], predictions[rows])[metric]
     return measured
 
 
@@ -117,13 +117,13 @@ def _regression(labels: Array, predictions: Array) -> dict[str, float]:
     }
 
 
-def _cost(statement: Statement, labels: Array, predictions: Array) -> Array:
-    business = statement.business
-    if statement.task is Task.BINARY:
-        alarm = predictions >= decision_threshold(statement)
+def _cost(config: ProblemConfig, labels: Array, predictions: Array) -> Array:
+    business = config.business
+    if config.task is Task.BINARY:
+        alarm = predictions >= decision_threshold(config)
         event = labels > 0.5
-        assert business.false_alarm and business.miss, "checked when the statement was read"
+        assert business.false_alarm and business.miss, "checked when problem.toml was read"
         return business.false_alarm * (alarm & ~event) + business.miss * (event & ~alarm)
     error = predictions - labels
-    assert business.over and business.under, "checked when the statement was read"
+    assert business.over and business.under, "checked when problem.toml was read"
     return np.where(error > 0, business.over * error, -business.under * error)

@@ -45,7 +45,7 @@ STYLE: Any = {
 }
 
 
-class Reign(NamedTuple):
+class Tenure(NamedTuple):
     """A span of time in which one version was the champion."""
 
     version: int
@@ -83,7 +83,7 @@ def over_time(
     times: Sequence[datetime],
     lines: Sequence[Line],
     ylabel: str,
-    reigns: Sequence[Reign],
+    tenures: Sequence[Tenure],
     marks: Sequence[Mark] = (),
     gain: tuple[str, Array] | None = None,
 ) -> str:
@@ -97,11 +97,13 @@ def over_time(
         axes.set_ylabel(ylabel)
         _mark(axes, marks)
         for panel in (axes, *below):
-            _bands(panel, reigns)
+            _bands(panel, tenures)
             panel.grid(axis="x", visible=False)
-        for reign in reigns:
-            middle = (date2num(reign.start) + date2num(reign.end)) / 2
-            axes.text(middle, 1.02, f"v{reign.version}", transform=axes.get_xaxis_transform(), ha="center", color=MUTED)
+        for tenure in tenures:
+            middle = (date2num(tenure.start) + date2num(tenure.end)) / 2
+            axes.text(
+                middle, 1.02, f"v{tenure.version}", transform=axes.get_xaxis_transform(), ha="center", color=MUTED
+            )
         if gain:
             _gain(below[0], times, *gain)
         axes.margins(x=0.01)
@@ -195,9 +197,9 @@ def flow(columns: Sequence[Sequence[Node]]) -> str:
     return f'<svg class="flow" viewBox="-1 -1 {size}" role="img">{"".join(ties)}{"".join(boxes)}</svg>'
 
 
-def _bands(axes: Axes, reigns: Sequence[Reign]) -> None:
-    for number, reign in enumerate(reigns):
-        axes.axvspan(date2num(reign.start), date2num(reign.end), color=BANDS[number % len(BANDS)], lw=0, zorder=0)
+def _bands(axes: Axes, tenures: Sequence[Tenure]) -> None:
+    for number, tenure in enumerate(tenures):
+        axes.axvspan(date2num(tenure.start), date2num(tenure.end), color=BANDS[number % len(BANDS)], lw=0, zorder=0)
 
 
 def _mark(axes: Axes, marks: Sequence[Mark]) -> None:

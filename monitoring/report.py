@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from monitoring import plots
 from monitoring.metrics import calibration_curve, mean_loss, row_losses
-from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Reign
-from pipelines.config import METRICS, Statement, Strict, Task
+from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Tenure
+from pipelines.config import METRICS, ProblemConfig, StrictModel, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,7 +35,7 @@ class Served:
     fell_back: Array
 
 
-class Version(Strict):
+class Version(StrictModel):
     """A model version in short.
 
     ``quality`` is the primary metric on its test period, ``champion`` the champion's there; ``seconds`` the time that
@@ -61,11 +61,11 @@ class Content:
     ``canary``: when the last one started and ended, and how; ``delivery``: metrics in words, by name.
     """
 
-    statement: Statement
+    config: ProblemConfig
     environment: str
     figures: dict[str, str]
     served: Served
-    reigns: list[Reign]
+    tenures: list[Tenure]
     marks: list[Mark]
     versions: list[Version]
     decisions: list[dict[str, Any]]
@@ -89,8 +89,8 @@ def render(content: Content) -> str:
         canary=_canary(content),
         lineage=plots.flow(content.lineage) if content.lineage else "",
         saved=_saved(content),
-        metric=metric_name(content.statement),
-        direction=METRICS[content.statement.task][content.statement.gates.champion_comparison.metric],
+        metric=metric_name(content.config),
+        direction=METRICS[content.config.task][content.config.gates.champion_comparison.metric],
     )
 
 
@@ -100,9 +100,9 @@ def write(content: Content, path: Path) -> None:
     path.write_text(render(content), encoding="utf-8")
 
 
-def metric_name(statement: Statement) -> str:
+def metric_name(config: ProblemConfig) -> str:
     """Return the problem's primary metric in words."""
-    return statement.gates.champion_comparison.metric.replace("_", " ")
+    return config.gates.champion_comparison.metric.replace("_", " ")
 
 
 def _weeks(content: Content) -> list[tuple[datetime, Array]]:
@@ -120,9 +120,9 @@ def _weeks(content: Content) -> list[tuple[datetime, Array]]:
 
 
 def _quality_over_time(content: Content) -> str:
-    statement, served, weeks = content.statement, content.served, _weeks(content)
+    config, served, weeks = content.config, content.served, _weeks(content)
     first, now = (
-        np.array([mean_loss(statement, served.label[rows], of[rows]) for _, rows in weeks])
+        np.array([mean_loss(config, served.label[rows], of[rows]) for _, rows in weeks])
         for of in (served.first, served.prediction)
     )
     lines = [
@@ -131,7 +131,7 @@ def _quality_over_time(content: Content) -> str:
     ]
     gain = ("gain", first - now)
     times = [time for time, _ in weeks]
-    return plots.over_time(times, lines, metric_name(statement), content.reigns, content.marks, gain)
+    return plots.over_time(times, lines, metric_name(config), content.tenures, content.marks, gain)
 
 
 def _outcome_over_time(content: Content) -> str:
@@ -140,8 +140,8 @@ def _outcome_over_time(content: Content) -> str:
         Line("observed", np.array([served.label[rows].mean() for _, rows in weeks]), INK),
         Line("predicted", np.array([served.prediction[rows].mean() for _, rows in weeks]), BLUE),
     ]
-    label = "share" if content.statement.task is Task.BINARY else "mean"
-    return plots.over_time([time for time, _ in weeks], lines, f"{label}, by week", content.reigns)
+    label = "share" if content.config.task is Task.BINARY else "mean"
+    return plots.over_time([time for time, _ in weeks], lines, f"{label}, by week", content.tenures)
 
 
 def _drift_map(content: Content) -> str:
@@ -149,17 +149,17 @@ def _drift_map(content: Content) -> str:
         return ""
     names = sorted(content.drift[0][1], key=lambda name: -max(week[name] for _, week in content.drift))
     values = np.array([[week[name] for _, week in content.drift] for name in names])
-    return plots.heat_map(names, [time for time, _ in content.drift], values, content.statement.monitoring.psi)
+    return plots.heat_map(names, [time for time, _ in content.drift], values, content.config.monitoring.psi)
 
 
 def _calibration(content: Content) -> str:
     served, known = content.served, ~np.isnan(content.served.label)
     curves = {}
-    for version in sorted({reign.version for reign in content.reigns}):
+    for version in sorted({tenure.version for tenure in content.tenures}):
         rows = known & (served.version == version)
         if rows.sum() >= 500:
             curves[f"v{version}"] = calibration_curve(served.label[rows], served.prediction[rows])
-    share = content.statement.task is Task.BINARY
+    share = content.config.task is Task.BINARY
     return plots.calibration(curves, "predicted", "observed share" if share else "observed mean")
 
 
@@ -189,7 +189,7 @@ def _saved(content: Content) -> float:
     """Return what serving newer models saved, in money, against leaving the first one in place."""
     served, known = content.served, ~np.isnan(content.served.label)
     first, now = (
-        row_losses(content.statement, "expected_cost", served.label[known], of[known]).sum()
+        row_losses(content.config, "expected_cost", served.label[known], of[known]).sum()
         for of in (served.first, served.prediction)
     )
     return float(first - now)

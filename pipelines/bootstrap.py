@@ -11,27 +11,27 @@ from pipelines.orchestration.pipeline import Pipeline
 from pipelines.settings import Settings, rank
 
 if TYPE_CHECKING:
-    from pipelines.adapters.aws.profile import Aws
-    from pipelines.adapters.local.profile import Local
-    from pipelines.config import Code, Source, Strict
-    from pipelines.continuous_training import Launch
+    from pipelines.adapters.aws.profile import AwsProfile
+    from pipelines.adapters.local.profile import LocalProfile
+    from pipelines.config import Code, Source, StrictModel
+    from pipelines.continuous_training import RunPipeline
     from pipelines.feature.offline import Lookup
-    from pipelines.feature.table_maintenance import Upkeep
+    from pipelines.feature.table_maintenance import TableMaintenance
     from pipelines.orchestration.executions import Executions
     from pipelines.orchestration.runner import Observer, Runner
     from pipelines.registry.model_store import ModelStore
     from pipelines.registry.release_log import ReleaseLog
     from pipelines.registry.tracking import NoTracking, Tracking
-    from pipelines.storage.ports import Gauges, ObjectStore, OnlineStore, Queue, Signer
+    from pipelines.storage.ports import MetricsSink, ObjectStore, OnlineStore, Queue, Signer
     from pipelines.storage.prediction_log import LogReader
     from pipelines.storage.tables import Tables
     from pipelines.training.tuning import Tuner
 
 PROFILES = {
     # name: class              objects, tables, online store, events, audit key, tracking
-    "embedded": "local:Local",  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
-    "aws": "aws:Aws",  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
-    "kubernetes": "kubernetes:Kubernetes",  # the same on an emulator of AWS, and MLflow in the cluster
+    "embedded": "local:LocalProfile",  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
+    "aws": "aws:AwsProfile",  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
+    "kubernetes": "kubernetes:KubernetesProfile",  # the same on an emulator of AWS, and MLflow in the cluster
 }
 
 
@@ -61,10 +61,10 @@ class Platform:
     @cached_property
     def source(self) -> "Source":
         """Where raw rows come from: the problem's own source, or what another environment lends."""
-        from pipelines.feature.shared_tables import lent_source
+        from pipelines.feature.shared_tables import shared_source
 
-        lender = self.profile.lender
-        return lent_source(self.problem, lender) if lender else self.problem.read
+        shared_tables = self.profile.shared_tables
+        return shared_source(self.problem, shared_tables) if shared_tables else self.problem.read
 
     @cached_property
     def code(self) -> "Code":
@@ -74,7 +74,7 @@ class Platform:
         return code(self.problem, self.root, self.settings.commit)
 
     @cached_property
-    def profile(self) -> "Local | Aws":
+    def profile(self) -> "LocalProfile | AwsProfile":
         """Where the stores are."""
         package, _, name = PROFILES[self.settings.profile].partition(":")
         try:
@@ -119,14 +119,14 @@ class Platform:
         return self.profile.tracking
 
     @cached_property
-    def gauges(self) -> "Gauges":
+    def metrics_sink(self) -> "MetricsSink":
         """Where what batch work measured is shown and held to bounds."""
-        return self.profile.gauges
+        return self.profile.metrics_sink
 
     @cached_property
-    def upkeep(self) -> "Upkeep":
+    def table_maintenance(self) -> "TableMaintenance":
         """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
-        return self.profile.upkeep
+        return self.profile.table_maintenance
 
     @cached_property
     def tuner(self) -> "Tuner":
@@ -179,18 +179,20 @@ class Platform:
         return self.profile.executions  # type: ignore[union-attr]
 
     @cached_property
-    def aws(self) -> "Aws":
+    def aws(self) -> "AwsProfile":
         """What there is on AWS alone: an endpoint."""
         if self.settings.profile != "aws":
             raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
         return self.profile  # type: ignore[return-value]
 
     @cached_property
-    def launch(self) -> "Launch":
+    def run_pipeline(self) -> "RunPipeline":
         """Runs another pipeline to its end, as a step of one may."""
         return self.run
 
-    def run(self, name: str, params: "Strict", run_id: str | None = None, observe: "Observer | None" = None) -> Any:
+    def run(
+        self, name: str, params: "StrictModel", run_id: str | None = None, observe: "Observer | None" = None
+    ) -> Any:
         """Run a pipeline, or resume the run of that id, and return its last step's output."""
         chosen = pipeline(name)
         run_id = self.runner.start(chosen, params, run_id)

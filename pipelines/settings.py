@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pipelines.config import Strict, UserError, nearest
+from pipelines.config import StrictModel, UserError, nearest
 from pipelines.config.strict import explain
 
 PREFIX = "RATCHET_"
 SAGEMAKER_JOB = Path("/opt/ml/input/config/resourceconfig.json")
 
 
-class Settings(Strict):
+class Settings(StrictModel):
     """Where things are and how the serving app behaves; each field is the variable ``RATCHET_<FIELD>``.
 
     Attributes:
@@ -40,8 +40,8 @@ class Settings(Strict):
         max_concurrency: how many requests one process of the app takes at once; more are answered with 429.
         max_explained_rows: the most rows of one request that are explained; more are answered with 413.
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
-        machines: how many machines train together.
-        first_machine: the name of the first of them, at which the others meet.
+        num_nodes: how many machines train one network together.
+        master_addr: the host name of the node of rank 0, at which the others meet.
         as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
@@ -64,8 +64,8 @@ class Settings(Strict):
     max_concurrency: int = Field(default=128, gt=0)
     max_explained_rows: int = Field(default=20, gt=0)
     log_sample: float = Field(default=1.0, ge=0, le=1)
-    machines: int = Field(default=1, gt=0)
-    first_machine: str = "localhost"
+    num_nodes: int = Field(default=1, gt=0)
+    master_addr: str = "localhost"
     as_of: AwareDatetime | None = None
     deadline_seconds: float = Field(default=10.0, gt=0)
 
@@ -139,27 +139,27 @@ def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
     return Path(given) if given else None
 
 
-class Place(NamedTuple):
-    """The place of this machine among those that train together, the name of the first, and by what they talk."""
+class Node(NamedTuple):
+    """This machine among those that train together, as torchrun counts them, and the network interface they use."""
 
-    machines: int
-    machine: int
-    first: str
+    num_nodes: int
+    node_rank: int
+    master_addr: str
     interface: str | None = None
 
 
-def place(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path = SAGEMAKER_JOB) -> Place:
-    """Return the place of this machine.
+def node(settings: Settings, environ: Mapping[str, str] = os.environ, job: Path = SAGEMAKER_JOB) -> Node:
+    """Return which node this machine is.
 
     A SageMaker training job writes its hosts into a file of every container; a pod of a Kubernetes Indexed Job has
-    its number in ``JOB_COMPLETION_INDEX``, and the Job's manifest the settings ``machines`` and ``first_machine``.
+    its number in ``JOB_COMPLETION_INDEX``, and the Job's manifest the settings ``num_nodes`` and ``master_addr``.
     """
     if job.exists():
         document = json.loads(job.read_text())
         hosts = sorted(document["hosts"], key=lambda host: int(host.rpartition("-")[2]))
         interface = document.get("network_interface_name")
-        return Place(len(hosts), hosts.index(document["current_host"]), hosts[0], interface)
-    return Place(settings.machines, int(environ.get("JOB_COMPLETION_INDEX", 0)), settings.first_machine)
+        return Node(len(hosts), hosts.index(document["current_host"]), hosts[0], interface)
+    return Node(settings.num_nodes, int(environ.get("JOB_COMPLETION_INDEX", 0)), settings.master_addr)
 
 
 def rank(environ: Mapping[str, str] = os.environ) -> int | None:

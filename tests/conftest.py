@@ -77,7 +77,7 @@ def manifest() -> Manifest:
         reason="test",
         estimator="boosting",
         settings={},
-        code=Code(commit="c" * 40, modified=False, lock_sha256="", statement_sha256=""),
+        code=Code(commit="c" * 40, modified=False, lock_sha256="", problem_sha256=""),
         data={"raw.parcels": 1},
         feature_versions=FeatureVersions(views={}, request=""),
         features={"weight": FeatureType.NUMERIC},

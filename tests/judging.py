@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.bootstrap import Platform
 from pipelines.config import CanaryStrategy, Phase, ReleaseFile, ReleaseState, Strategy, Variant
-from pipelines.deployment.judge import Outcome, judge
+from pipelines.deployment.canary_analysis import AnalysisOutcome, analyse
 from pipelines.deployment.traffic import Side, Traffic
 from pipelines.feature import FeatureParams
 from pipelines.feature.labels import known_labels
@@ -44,9 +44,9 @@ class Recorded(NamedTuple):
 def record(platform: Platform, start: datetime, end: datetime) -> Recorded:
     """Return what the first model of a platform predicts for the requests of ``[start, end)``, and their labels."""
     platform.run("feature", FeatureParams(start=start, end=end))
-    problem, statement = platform.problem, platform.problem.statement
-    requests = platform.tables.read(f"raw.{statement.request.table}", time=statement.event_time, start=start, end=end)
-    frame = with_features(problem, platform.tables, {}, requests.sort_by(statement.event_time))
+    problem, config = platform.problem, platform.problem.config
+    requests = platform.tables.read(f"raw.{config.request.table}", time=config.event_time, start=start, end=end)
+    frame = with_features(problem, platform.tables, {}, requests.sort_by(config.event_time))
     score = Scorer(platform.models.onnx(platform.models.versions()[1]), problem.features)
     labels = known_labels(problem, platform.tables, end)
     known = dict(zip(labels["key"].to_pylist(), labels["label"].to_pylist(), strict=True))
@@ -74,10 +74,8 @@ def canary(platform: Platform, given: Recorded, version: int, **worse: float) ->
             Side(*(values[:seen][chosen[:seen]] for values in (prediction, latency, errors, given.label, units)))
             for chosen in (~challenged, challenged)
         )
-        verdict = judge(
-            platform.problem.statement, live_state(), Traffic(champion, challenger), timedelta(minutes=seen)
-        )
-        if verdict.outcome is Outcome.FAIL:
+        verdict = analyse(platform.problem.config, live_state(), Traffic(champion, challenger), timedelta(minutes=seen))
+        if verdict.outcome is AnalysisOutcome.FAIL:
             return seen
     return None
 

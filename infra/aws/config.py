@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pipelines.config.errors import UserError
-from pipelines.config.strict import Strict, explain
+from pipelines.config.strict import StrictModel, explain
 from pipelines.contracts import stack
 from pipelines.contracts.quotas import quotas
 
@@ -22,7 +22,7 @@ Account = Annotated[str, BeforeValidator(lambda given: f"{given:012d}" if type(g
 """Twelve digits; ``pulumi config set --path`` writes them as a number."""
 
 
-class Serverless(Strict):
+class Serverless(StrictModel):
     """An endpoint that costs nothing while nobody asks; it has neither a VPC nor a GPU.
 
     Attributes:
@@ -35,7 +35,7 @@ class Serverless(Strict):
     max_concurrency: int = Field(default=5, ge=1, le=200)
 
 
-class RealTime(Strict):
+class RealTime(StrictModel):
     """An endpoint on instances that scales with its load.
 
     Attributes:
@@ -58,7 +58,7 @@ class RealTime(Strict):
         return self
 
 
-class Training(stack.Training):
+class TrainingSettings(stack.TrainingResources):
     """Where models are trained: what the document says of it, within what SageMaker takes."""
 
     instance: str = Field(default="ml.m5.xlarge", pattern=INSTANCE)
@@ -76,7 +76,7 @@ class Training(stack.Training):
         return self
 
 
-class Vpc(Strict):
+class Vpc(StrictModel):
     """A VPC that somebody else owns; its subnets reach the services of AWS.
 
     Attributes:
@@ -90,7 +90,7 @@ class Vpc(Strict):
     security_groups: tuple[str, ...] = Field(min_length=1)
 
 
-class Adopted(Strict):
+class Adopted(StrictModel):
     """What the environment shares with others instead of having its own.
 
     Attributes:
@@ -108,7 +108,7 @@ class Adopted(Strict):
     data: stack.Lent | None = None
 
 
-class Config(Strict):
+class Config(StrictModel):
     """An environment.
 
     Attributes:
@@ -139,7 +139,7 @@ class Config(Strict):
     image: str | None = Field(default=None, pattern=IMAGE)
     network: Literal["none", "private"] = "none"
     serving: Serverless | RealTime = Field(discriminator="kind")
-    training: Training = Training()
+    training: TrainingSettings = TrainingSettings()
     mlflow: Literal["app", "none"] = "app"
     budget_percent: float = Field(gt=0, le=100)
     contacts: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ LOCKED_DAYS = 365  # of a production environment's audit records
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundResources:
     """What the document tells of; see :class:`pipelines.config.Stack`."""
 
     names: Names
@@ -82,7 +82,7 @@ def named(names: Names, key: pulumi.Input[str], locked_days: int = 0) -> dict[st
     }
 
 
-def fields(found: Found) -> dict[str, Any]:
+def fields(found: FoundResources) -> dict[str, Any]:
     """Return the fields of the document of an environment on AWS."""
     config = found.config
     return {

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from infra.aws.components.backup import Backup, BackupArgs
 from infra.aws.components.cost import Cost, CostArgs
-from infra.aws.components.dispatch import Dispatch, DispatchArgs
+from infra.aws.components.dispatch import DispatchArgs, DispatchFunction
 from infra.aws.components.events import Events, EventsArgs
 from infra.aws.components.identity import Identity, IdentityArgs
 from infra.aws.components.keys import Keys, KeysArgs
@@ -21,9 +21,9 @@ from infra.aws.components.online import Online, OnlineArgs
 from infra.aws.components.pipelines import Pipelines, PipelinesArgs
 from infra.aws.components.registry import Registry, RegistryArgs
 from infra.aws.components.release_tick import ReleaseTick, ReleaseTickArgs
-from infra.aws.components.serving import Serving, ServingArgs
+from infra.aws.components.serving import ServingArgs, ServingEndpoint
 from infra.aws.config import Config
-from infra.aws.document import Found, fields, write
+from infra.aws.document import FoundResources, fields, write
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered, training_places
 
@@ -85,7 +85,7 @@ class Environment(pulumi.ComponentResource):
         self.document = write(names, key, fields(self._found()), ready, self._child)
         self.register_outputs({"document": self.document})
 
-    def _run(self, image: str) -> Serving:
+    def _run(self, image: str) -> ServingEndpoint:
         """Make what runs the image: pipelines, the release tick, the endpoint."""
         names, key, config, identity = self._wanted.names, self.keys.data.arn, self._wanted.config, self.identity
         schedules, dead = self.events.schedules.name, self.events.dead.arn
@@ -105,13 +105,13 @@ class Environment(pulumi.ComponentResource):
         )  # fmt: skip
         if config.dispatch:
             told = identity.ready("dispatch")
-            Dispatch(
+            DispatchFunction(
                 DispatchArgs(
                     names, image, told, key, self.events.bus.name, dead, self.notices.topic, config.retention_days
                 ),
                 self._child,
             )
-        return Serving(
+        return ServingEndpoint(
             ServingArgs(
                 names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,
                 [self.notices.topic, tick.function], config.retention_days, self._wanted.live,
@@ -152,8 +152,8 @@ class Environment(pulumi.ComponentResource):
             backup = BackupArgs(names, config.backup_days, self.keys.data.arn, self.identity, kept, config.production)
             Backup(backup, self._child)
 
-    def _found(self) -> Found:
-        return Found(
+    def _found(self) -> FoundResources:
+        return FoundResources(
             names=self._wanted.names,
             config=self._wanted.config,
             key=self.keys.data.arn,

@@ -4,11 +4,11 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from infra.bootstrap.program import bootstrap, read_home
-from infra.bootstrap.settings import Settings
+from infra.bootstrap.settings import BootstrapSettings
 from pipelines.config.errors import UserError
 
 try:
-    settings = Settings.parse(CONFIG.get(), f"Pulumi.{pulumi.get_stack()}.yaml")
+    settings = BootstrapSettings.parse(CONFIG.get(), f"Pulumi.{pulumi.get_stack()}.yaml")
     for name, value in bootstrap(settings, read_home(settings)).items():
         pulumi.export(name, value)
 except UserError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_github as github
 
-from infra.bootstrap.settings import GitHub, Plan
+from infra.bootstrap.settings import GitHubPlan, GitHubSettings
 
 MAIN = "main"
 REQUIRED_CHECK = "required checks"
@@ -25,7 +25,7 @@ class GitHubSideArgs:
         is_first: whether this account's stack keeps what the repository has once.
     """
 
-    github: GitHub
+    github: GitHubSettings
     environments: tuple[str, ...]
     protected: tuple[str, ...]
     variables: dict[str, dict[str, pulumi.Input[str]]]
@@ -111,32 +111,32 @@ class GitHubSide(pulumi.ComponentResource):
             )
 
 
-def has_environments(repository: GitHub) -> bool:
+def has_environments(repository: GitHubSettings) -> bool:
     """Whether GitHub lets the repository configure environments."""
-    return not repository.private or repository.plan is not Plan.FREE
+    return not repository.private or repository.plan is not GitHubPlan.FREE
 
 
-def has_protected_branches(repository: GitHub) -> bool:
+def has_protected_branches(repository: GitHubSettings) -> bool:
     """Whether GitHub protects branches of the repository, and with them reviews by code owners."""
-    return not repository.private or repository.plan is not Plan.FREE
+    return not repository.private or repository.plan is not GitHubPlan.FREE
 
 
-def offered(repository: GitHub) -> dict[str, str]:
+def offered(repository: GitHubSettings) -> dict[str, str]:
     """Return the variables that tell workflows what the repository's plan has; docs/github.md has the table."""
-    public, enterprise = not repository.private, repository.plan is Plan.ENTERPRISE
+    public, enterprise = not repository.private, repository.plan is GitHubPlan.ENTERPRISE
     return {
         "CODE_SCANNING": str(public or repository.code_security).lower(),
         "ATTESTATIONS": str(public or enterprise).lower(),
     }
 
 
-def not_enforced(repository: GitHub) -> tuple[str, ...]:
+def not_enforced(repository: GitHubSettings) -> tuple[str, ...]:
     """Return what the repository's plan leaves to the team, a line each; docs/github.md has the table and sources."""
-    if not repository.private or repository.plan is Plan.ENTERPRISE:
+    if not repository.private or repository.plan is GitHubPlan.ENTERPRISE:
         return ()
     missing = ["required reviewers of an environment: the reviewed merge of releases/ is the only approval"]
     missing += ["attestations of images: the delivery signs with the key in KMS alone"]
-    if repository.plan is Plan.FREE:
+    if repository.plan is GitHubPlan.FREE:
         missing += [
             "protection of main, and with it the review by code owners: whoever may push may release",
             "environments and their branches: AWS alone holds deployments to the main branch",

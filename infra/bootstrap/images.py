@@ -22,7 +22,7 @@ class ImagesArgs:
     readers: tuple[str, ...]
 
 
-class Images(pulumi.ComponentResource):
+class ImageRepository(pulumi.ComponentResource):
     """A repository that the environment which builds pushes to, and every other takes from by digest.
 
     Attributes:

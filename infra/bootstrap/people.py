@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from infra.bootstrap.permissions.documents import Document, document, pack, text
 from infra.bootstrap.permissions.people import Person, people_statements
 from infra.bootstrap.scope import Home, Scope, shortened
-from infra.bootstrap.settings import Roles, Settings, SingleSignOn
+from infra.bootstrap.settings import BootstrapSettings, Roles, SingleSignOn
 from infra.bootstrap.trust import people_trust
 
 WORKDAY_SECONDS, WORKDAY = 8 * 3600, "PT8H"
@@ -27,7 +27,7 @@ class PeopleArgs:
 
     home: Home
     scopes: tuple[Scope, ...]
-    settings: Settings
+    settings: BootstrapSettings
 
 
 class People(pulumi.ComponentResource):

@@ -9,11 +9,11 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.bootstrap.github import GitHubSide, GitHubSideArgs, not_enforced
-from infra.bootstrap.images import Images, ImagesArgs
+from infra.bootstrap.images import ImageRepository, ImagesArgs
 from infra.bootstrap.people import People, PeopleArgs
 from infra.bootstrap.scope import Home, Scope
-from infra.bootstrap.settings import Settings
-from infra.bootstrap.state import State, StateArgs
+from infra.bootstrap.settings import BootstrapSettings
+from infra.bootstrap.state import StateArgs, StateBackend
 from infra.bootstrap.workflows import Workflows, WorkflowsArgs
 from pipelines.config.errors import UserError
 from pipelines.config.strict import load_toml
@@ -23,7 +23,7 @@ from pipelines.contracts.setup import setup_parameter
 ROOT = Path(__file__).parents[2]
 
 
-def bootstrap(settings: Settings, home: Home) -> dict[str, pulumi.Output[str]]:
+def bootstrap(settings: BootstrapSettings, home: Home) -> dict[str, pulumi.Output[str]]:
     """Register the account's resources; return what the stack exports."""
     scopes = tuple(home.scope(environment) for environment in settings.environments)
     provider = aws.Provider(
@@ -33,8 +33,8 @@ def bootstrap(settings: Settings, home: Home) -> dict[str, pulumi.Output[str]]:
         default_tags={"tags": {"project": home.project, "stack": f"{home.project}-bootstrap", "managed-by": "pulumi"}},
     )
     opts = pulumi.ResourceOptions(providers={"aws": provider})
-    state = State(StateArgs(home), opts)
-    images = Images(ImagesArgs(home, settings.image_readers), opts)
+    state = StateBackend(StateArgs(home), opts)
+    images = ImageRepository(ImagesArgs(home, settings.image_readers), opts)
     workflows = Workflows(WorkflowsArgs(settings.github, scopes, settings.protected), opts)
     People(PeopleArgs(home, scopes, settings), opts)
     _publish(home, scopes, state, images, workflows, provider)
@@ -44,17 +44,17 @@ def bootstrap(settings: Settings, home: Home) -> dict[str, pulumi.Output[str]]:
     return {"state": backend(home, state), "secrets": secrets(home, state), "images": images.url}
 
 
-def backend(home: Home, state: State) -> pulumi.Output[str]:
+def backend(home: Home, state: StateBackend) -> pulumi.Output[str]:
     """Return the address of the state, as ``pulumi login`` takes it."""
     return pulumi.Output.concat("s3://", state.bucket, f"?region={home.region}")
 
 
-def secrets(home: Home, state: State) -> pulumi.Output[str]:
+def secrets(home: Home, state: StateBackend) -> pulumi.Output[str]:
     """Return the provider of secrets, as ``pulumi stack init --secrets-provider`` takes it."""
     return pulumi.Output.concat("awskms://", state.alias, f"?region={home.region}")
 
 
-def read_home(settings: Settings, root: Path = ROOT) -> Home:
+def read_home(settings: BootstrapSettings, root: Path = ROOT) -> Home:
     """Return the project's place: its name from ``pyproject.toml``, the region from ``cloud.toml``.
 
     Raises:
@@ -73,7 +73,12 @@ def read_home(settings: Settings, root: Path = ROOT) -> Home:
 
 
 def _publish(
-    home: Home, scopes: tuple[Scope, ...], state: State, images: Images, workflows: Workflows, provider: aws.Provider
+    home: Home,
+    scopes: tuple[Scope, ...],
+    state: StateBackend,
+    images: ImageRepository,
+    workflows: Workflows,
+    provider: aws.Provider,
 ) -> None:
     """Write :class:`pipelines.contracts.setup.Setup` where stacks and the doctor look for it."""
     environments: Mapping[str, object] = {
@@ -102,7 +107,9 @@ def _publish(
     )
 
 
-def _tell_github(settings: Settings, home: Home, scopes: tuple[Scope, ...], state: State, workflows: Workflows) -> None:
+def _tell_github(
+    settings: BootstrapSettings, home: Home, scopes: tuple[Scope, ...], state: StateBackend, workflows: Workflows
+) -> None:
     """Give each environment's workflows its role, and plans of pull requests theirs, under names of their own."""
     cloud = load_toml(ROOT / "cloud.toml", Cloud)
     common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pipelines.config.errors import UserError
-from pipelines.config.strict import Strict, explain
+from pipelines.config.strict import StrictModel, explain
 
 NAMESPACE = "bootstrap:"
 Account = Annotated[
@@ -22,7 +22,7 @@ Account = Annotated[
 RESERVED = frozenset({"boundary", "bootstrap", "deploy", "main", "plan", "state"})
 
 
-class Plan(StrEnum):
+class GitHubPlan(StrEnum):
     """The GitHub plan of the repository's owner; Pro counts as team."""
 
     FREE = "free"
@@ -30,7 +30,7 @@ class Plan(StrEnum):
     ENTERPRISE = "enterprise"
 
 
-class GitHub(Strict):
+class GitHubSettings(StrictModel):
     """The repository that may act on the account.
 
     Attributes:
@@ -51,7 +51,7 @@ class GitHub(Strict):
     owner_id: int = Field(gt=0)
     repository: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     repository_id: int = Field(gt=0)
-    plan: Plan = Plan.TEAM
+    plan: GitHubPlan = GitHubPlan.TEAM
     private: bool = True
     immutable_subject: bool = True
     adopt_provider: bool = False
@@ -60,7 +60,7 @@ class GitHub(Strict):
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
-        if self.reviewers and self.private and self.plan is not Plan.ENTERPRISE:
+        if self.reviewers and self.private and self.plan is not GitHubPlan.ENTERPRISE:
             raise ValueError(
                 f"reviewers: GitHub has required reviewers on private repositories with the plan enterprise alone, "
                 f"not {self.plan}; leave them out, the reviewed merge of releases/ is the approval"
@@ -68,7 +68,7 @@ class GitHub(Strict):
         return self
 
 
-class Roles(Strict):
+class Roles(StrictModel):
     """People assume IAM roles.
 
     Attributes:
@@ -82,7 +82,7 @@ class Roles(Strict):
     mfa: bool = True
 
 
-class SingleSignOn(Strict):
+class SingleSignOn(StrictModel):
     """People sign in by IAM Identity Center.
 
     Attributes:
@@ -100,7 +100,7 @@ class SingleSignOn(Strict):
         return {"data-scientist": self.data_scientists, "approver": self.approvers, "engineer": self.engineers}[person]
 
 
-class Settings(Strict):
+class BootstrapSettings(StrictModel):
     """An account, and what is to run in it.
 
     Attributes:
@@ -118,7 +118,7 @@ class Settings(Strict):
     trains: str = "dev"
     protected: tuple[str, ...] = ("prod",)
     image_readers: tuple[Account, ...] = ()
-    github: GitHub
+    github: GitHubSettings
     roles: Roles | None = None
     single_sign_on: SingleSignOn | None = None
 

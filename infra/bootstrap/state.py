@@ -20,7 +20,7 @@ class StateArgs:
     home: Home
 
 
-class State(pulumi.ComponentResource):
+class StateBackend(pulumi.ComponentResource):
     """The backend of every stack of the project in an account.
 
     Attributes:

@@ -7,14 +7,14 @@ A repository's number is compared as well as its subject, so that the older form
 from typing import Any
 
 from infra.bootstrap.permissions.documents import Condition, Document, document
-from infra.bootstrap.settings import GitHub, Roles
+from infra.bootstrap.settings import GitHubSettings, Roles
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 MAIN = "refs/heads/main"
 
 
-def subject(repository: GitHub, what: str) -> str:
+def subject(repository: GitHubSettings, what: str) -> str:
     """Return the subject of a token for ``what``, such as ``environment:dev``; a colon in a name arrives as %3A."""
     owner, name = repository.owner, repository.repository
     if repository.immutable_subject:
@@ -22,12 +22,12 @@ def subject(repository: GitHub, what: str) -> str:
     return f"repo:{owner}/{name}:{what}"
 
 
-def deploy_trust(provider: str, repository: GitHub, environment: str) -> Document:
+def deploy_trust(provider: str, repository: GitHubSettings, environment: str) -> Document:
     """Trust the jobs of one GitHub environment, on the main branch alone."""
     return _web_identity(provider, _claims(repository, sub=subject(repository, f"environment:{environment}"), ref=MAIN))
 
 
-def plan_trust(provider: str, repository: GitHub, environment: str) -> Document:
+def plan_trust(provider: str, repository: GitHubSettings, environment: str) -> Document:
     """Trust jobs for pull requests, and those on the main branch: the nightly look for drift.
 
     A pull request from a fork gets no token from GitHub, so these are of branches of the repository itself. One that a
@@ -49,7 +49,7 @@ def provider_arn(account: str) -> str:
     return f"arn:aws:iam::{account}:oidc-provider/{ISSUER}"
 
 
-def _claims(repository: GitHub, **claims: object) -> Condition:
+def _claims(repository: GitHubSettings, **claims: object) -> Condition:
     given = {"aud": AUDIENCE, "repository_id": str(repository.repository_id), **claims}
     return {"StringEquals": {f"{ISSUER}:{name}": value for name, value in given.items()}}
 

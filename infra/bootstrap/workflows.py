@@ -10,7 +10,7 @@ from infra.bootstrap.permissions.deploy import deploy_statements
 from infra.bootstrap.permissions.documents import Document, Statement, pack, text
 from infra.bootstrap.permissions.plan import plan_statements
 from infra.bootstrap.scope import Scope
-from infra.bootstrap.settings import GitHub
+from infra.bootstrap.settings import GitHubSettings
 from infra.bootstrap.trust import AUDIENCE, ISSUER, deploy_trust, plan_trust, provider_arn
 
 HOUR = 3600
@@ -26,7 +26,7 @@ class WorkflowsArgs:
         protected: environments whose data no workflow may delete.
     """
 
-    github: GitHub
+    github: GitHubSettings
     scopes: tuple[Scope, ...]
     protected: tuple[str, ...]
 
@@ -58,7 +58,7 @@ class Workflows(pulumi.ComponentResource):
             )
         self.register_outputs({"deploy": self.deploy, "plan": self.plan})
 
-    def _trust_github(self, github: GitHub) -> list[pulumi.Resource]:
+    def _trust_github(self, github: GitHubSettings) -> list[pulumi.Resource]:
         """Return the identity provider, unless the account has it; another project may use it when this one is gone."""
         if github.adopt_provider:
             return []

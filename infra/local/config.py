@@ -8,13 +8,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.aws.config import decoded
 from pipelines.config.errors import UserError
-from pipelines.config.strict import Strict, explain
+from pipelines.config.strict import StrictModel, explain
 
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 """With a tag or a digest: what is named without either may be another image tomorrow."""
 
 
-class Images(Strict):
+class LocalImages(StrictModel):
     """The images; those of the project are named after it unless stated.
 
     The upstream ones are pinned by tag: pin them by digest where a registry can be asked for it.
@@ -36,7 +36,7 @@ class Images(Strict):
         return stated or f"{project}-{target}:local"
 
 
-class Gpu(Strict):
+class Gpu(StrictModel):
     """What a step that needs a GPU asks of the cluster.
 
     Attributes:
@@ -52,7 +52,7 @@ class Gpu(Strict):
     taint: str = "nvidia.com/gpu"
 
 
-class Replicas(Strict):
+class Replicas(StrictModel):
     """How many pods serve.
 
     Attributes:
@@ -72,7 +72,7 @@ class Replicas(Strict):
         return self
 
 
-class Storage(Strict):
+class Storage(StrictModel):
     """Sizes of volumes, in GiB, and the class that they are made by; None is the cluster's default."""
 
     mlflow: int = Field(default=2, ge=1)
@@ -81,7 +81,7 @@ class Storage(Strict):
     storage_class: str | None = None
 
 
-class Secrets(Strict):
+class Secrets(StrictModel):
     """What must not be read by others; ``pulumi config set --secret`` encrypts each in the stack's file.
 
     Attributes:
@@ -96,7 +96,7 @@ class Secrets(Strict):
     grafana_password: str = Field(min_length=12)
 
 
-class Local(Strict):
+class LocalConfig(StrictModel):
     """The local environment.
 
     Attributes:
@@ -116,7 +116,7 @@ class Local(Strict):
     emulator: str = Field(default="http://host.minikube.internal:4566", pattern=r"^https?://[^/\s:]+:\d+$")
     account: str = Field(default="000000000000", pattern=r"^\d{12}$")
     region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
-    images: Images = Images()
+    images: LocalImages = LocalImages()
     replicas: Replicas = Replicas()
     memory_gib: int = Field(default=7, ge=6)
     storage: Storage = Storage()
@@ -129,7 +129,7 @@ class Local(Strict):
         return int(self.emulator.rpartition(":")[2])
 
 
-def parse(given: Mapping[str, str], source: str) -> Local:
+def parse(given: Mapping[str, str], source: str) -> LocalConfig:
     """Read the configuration, each key as Pulumi hands it over: a text, or JSON.
 
     Raises:
@@ -142,6 +142,6 @@ def parse(given: Mapping[str, str], source: str) -> Local:
         )
     document = {key: text if key == "account" else decoded(text) for key, text in given.items()}
     try:
-        return Local.model_validate_json(json.dumps(document))
+        return LocalConfig.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise UserError("\n".join(f"{source}: {line}" for line in explain(error, Local))) from error
+        raise UserError("\n".join(f"{source}: {line}" for line in explain(error, LocalConfig))) from error

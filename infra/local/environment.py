@@ -14,14 +14,14 @@ from infra.aws.components.notices import Notices, NoticesArgs
 from infra.aws.components.online import Online, OnlineArgs
 from infra.aws.document import named, write
 from infra.local.components.identity import ClusterIdentity, ClusterIdentityArgs
-from infra.local.components.jobs import Jobs, JobsArgs
+from infra.local.components.jobs import JobsArgs, PipelineJobs
 from infra.local.components.mlflow import Mlflow, MlflowArgs, address
-from infra.local.components.monitoring import Monitoring, MonitoringArgs
+from infra.local.components.monitoring import MonitoringArgs, MonitoringServices
 from infra.local.components.namespace import Namespace, NamespaceArgs
 from infra.local.components.serving import ClusterServing, ClusterServingArgs
-from infra.local.components.settings import Settings, SettingsArgs
-from infra.local.components.watch import Watch, WatchArgs
-from infra.local.config import Local
+from infra.local.components.settings import SettingsArgs, SettingsMap
+from infra.local.components.watch import WatchArgs, WatchDeployment
+from infra.local.config import LocalConfig
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered
 
@@ -33,7 +33,7 @@ class LocalWanted:
     """What the local environment is made from: its names and configuration, and what was rendered of the project."""
 
     names: Names
-    config: Local
+    config: LocalConfig
     rendered: Rendered
 
 
@@ -68,13 +68,15 @@ class LocalEnvironment(pulumi.ComponentResource):
         namespace = Namespace(NamespaceArgs(names, config), child)
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
         identity = ClusterIdentity(ClusterIdentityArgs(names), inside)
-        settings = Settings(SettingsArgs(names, config), inside)
+        settings = SettingsMap(SettingsArgs(names, config), inside)
         ready = pulumi.ResourceOptions(parent=self, depends_on=[identity, settings])
         mlflow = Mlflow(MlflowArgs(names, steps, config.storage), ready)
         ClusterServing(ClusterServingArgs(names, serve, config.replicas), ready)
-        Jobs(JobsArgs(names, steps, rendered.pipelines, config.storage, config.gpu), ready)
-        Watch(WatchArgs(names, steps), pulumi.ResourceOptions(parent=self, depends_on=[identity, settings, mlflow]))
-        Monitoring(MonitoringArgs(names, config, rendered), ready)
+        PipelineJobs(JobsArgs(names, steps, rendered.pipelines, config.storage, config.gpu), ready)
+        WatchDeployment(
+            WatchArgs(names, steps), pulumi.ResourceOptions(parent=self, depends_on=[identity, settings, mlflow])
+        )
+        MonitoringServices(MonitoringArgs(names, config, rendered), ready)
 
     def _told(self, keys: Keys, notices: Notices, events: Events) -> dict[str, Any]:
         """Return the fields of the document, as :func:`infra.aws.document.fields` does for an environment on AWS."""

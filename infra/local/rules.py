@@ -8,7 +8,7 @@ a test finds it and looks whether something exposes it.
 from typing import Any
 
 from infra.aws.components import events, monitors, release_tick, serving
-from infra.aws.components.alarm import Bound
+from infra.aws.components.alarm import AlarmBound
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered
 
@@ -43,7 +43,7 @@ _STATISTICS = {
 }
 
 
-def bounds(names: Names, rendered: Rendered) -> dict[str, list[Bound]]:
+def bounds(names: Names, rendered: Rendered) -> dict[str, list[AlarmBound]]:
     """Return every bound that is watched here, by group."""
     of_aws = {
         "endpoint": serving.bounds(names),
@@ -55,9 +55,9 @@ def bounds(names: Names, rendered: Rendered) -> dict[str, list[Bound]]:
     return {**of_aws, "local": [missing(names)]}
 
 
-def missing(names: Names) -> Bound:
+def missing(names: Names) -> AlarmBound:
     """Return the bound that SageMaker keeps by itself: somebody answers."""
-    return Bound(
+    return AlarmBound(
         "endpoint-missing", names.metrics, "up", {}, "Minimum", "<", 1, 1, "No pod of the serving app answers.",
         periods=2,
     )  # fmt: skip
@@ -73,7 +73,7 @@ def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
     return {"groups": groups}
 
 
-def rule(bound: Bound, names: Names, rendered: Rendered) -> dict[str, Any]:
+def rule(bound: AlarmBound, names: Names, rendered: Rendered) -> dict[str, Any]:
     """Return the rule of a bound, which is held over each period and has to be left for all of them in a row."""
     expression = f"({read(bound, rendered)}) {bound.comparison} {bound.threshold:g}"
     return {
@@ -89,7 +89,7 @@ def rule(bound: Bound, names: Names, rendered: Rendered) -> dict[str, Any]:
     }
 
 
-def read(bound: Bound, rendered: Rendered) -> str:
+def read(bound: AlarmBound, rendered: Rendered) -> str:
     """Return the expression for what a bound is on."""
     if bound.name in EXPRESSIONS:
         return EXPRESSIONS[bound.name].format(minutes=bound.minutes)

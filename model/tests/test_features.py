@@ -16,7 +16,7 @@ from pipelines.feature.engineer import compute
 from pipelines.feature.request import from_table
 
 START, END = datetime(2013, 2, 7, tzinfo=UTC), datetime(2013, 2, 10, tzinfo=UTC)  # the storm of 8 February
-SCHEMA = Problem.load("model").statement.request_columns
+SCHEMA = Problem.load("model").config.request_columns
 
 
 @pytest.mark.parametrize("view", VIEWS[:3], ids=lambda view: view.name)

@@ -85,12 +85,12 @@ def test_a_span_includes_its_start_and_excludes_its_end():
 def test_the_year_keeps_its_data_contract_until_the_weather_ends():
     problem = Problem.load("model")
     params = FeatureParams(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 12, 30, tzinfo=UTC))
-    raw = {table: source.read(table, params.start, params.end) for table in problem.statement.tables}
+    raw = {table: source.read(table, params.start, params.end) for table in problem.config.tables}
     assert sum(validate(params, problem, raw).rows.values()) > 900_000
 
 
 def test_the_last_day_of_the_year_has_no_weather_and_would_be_refused():
-    contract = Problem.load("model").statement.tables["weather"]
+    contract = Problem.load("model").config.tables["weather"]
     day = datetime(2013, 12, 31, tzinfo=UTC)
     rows = source.read("weather", day, day + timedelta(days=1))
     (violation,) = violations(rows, contract, day.date(), (day + timedelta(days=1)).date())

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from pipelines.batch.parts import writer
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import SUFFIXES, of_day
-from pipelines.config import Problem, Strict, UserError, Variant
+from pipelines.config import Problem, StrictModel, UserError, Variant
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.registry.model_store import ModelStore
@@ -19,7 +19,7 @@ from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.tables import Tables
 
 
-class BatchParams(Strict):
+class BatchParams(StrictModel):
     """The UTC day whose requests are predicted for, and the version that predicts; None is the champion."""
 
     as_of: AwareDatetime

@@ -91,11 +91,11 @@ def _answers(frame: pa.Table, predicted: object, version: int) -> pa.Table:
 
 def _refuse_repeated_keys(problem: Problem, parts: Parts, count: int, name: str) -> None:
     """Refuse a key that comes in two chunks, which their own checks cannot see."""
-    if not problem.statement.request_columns[problem.statement.key].unique:
+    if not problem.config.request_columns[problem.config.key].unique:
         return
     with session() as connection:
         query = "SELECT key FROM read_parquet(?) GROUP BY key HAVING count(*) > 1 LIMIT 3"
         repeated = [key for (key,) in connection.execute(query, [parts.paths(count)]).fetchall()]
     if repeated:
         shown = ", ".join(map(repr, repeated))
-        raise UserError(f"{name}: {problem.statement.key} must be unique, and these come again: {shown}")
+        raise UserError(f"{name}: {problem.config.key} must be unique, and these come again: {shown}")

@@ -27,12 +27,12 @@ class Requests(NamedTuple):
 
 def of_day(problem: Problem, tables: Tables, day: datetime) -> Requests:
     """Return the request table's rows of the UTC day that begins at ``day``, oldest first."""
-    statement, name = problem.statement, f"raw.{problem.statement.request.table}"
+    config, name = problem.config, f"raw.{problem.config.request.table}"
     snapshot = tables.snapshot(name)
-    time, columns = statement.event_time, _used(problem)
+    time, columns = config.event_time, _used(problem)
     rows = tables.read(
         name, time=time, start=day, end=day + timedelta(days=1), snapshot=snapshot, columns=columns
-    ).sort_by([(time, "ascending"), (statement.key, "ascending")])
+    ).sort_by([(time, "ascending"), (config.key, "ascending")])
     return Requests(f"table {name}, {day:%Y-%m-%d},", f"{name} {snapshot} {day.isoformat()}", rows.num_rows, [rows])
 
 
@@ -101,7 +101,7 @@ def checked(problem: Problem, name: str, rows: pa.Table, first: int) -> pa.Table
 
 def _used(problem: Problem) -> Mapping[str, Column]:
     """Return the request's columns without the personal ones, which no feature may use."""
-    return {name: column for name, column in problem.statement.request_columns.items() if not column.personal}
+    return {name: column for name, column in problem.config.request_columns.items() if not column.personal}
 
 
 def _csv(path: Path, columns: Iterable[str] = ()) -> pa.RecordBatchReader:

@@ -11,11 +11,11 @@ from pipelines.config.problem import (
     ContinuousTraining,
     Estimator,
     Problem,
+    ProblemConfig,
     RawTable,
     Resumable,
     Scalar,
     Source,
-    Statement,
     Task,
 )
 from pipelines.config.release import (
@@ -34,8 +34,8 @@ from pipelines.config.release import (
     Variant,
 )
 from pipelines.config.search import Budget, Options, Range, Space
-from pipelines.config.serving import Default, Serving, ViewPolicy
-from pipelines.config.strict import Duration, Strict, format_duration, load_toml, parse_toml
+from pipelines.config.serving import Default, ServingConfig, ViewPolicy
+from pipelines.config.strict import Duration, StrictModel, format_duration, load_toml, parse_toml
 
 __all__ = [
     "CATEGORICAL",
@@ -65,6 +65,7 @@ __all__ = [
     "Period",
     "Phase",
     "Problem",
+    "ProblemConfig",
     "Range",
     "RawTable",
     "Refused",
@@ -75,13 +76,12 @@ __all__ = [
     "Resumable",
     "Routing",
     "Scalar",
-    "Serving",
+    "ServingConfig",
     "Shadow",
     "Source",
     "Space",
-    "Statement",
     "Strategy",
-    "Strict",
+    "StrictModel",
     "Task",
     "UserError",
     "Variant",

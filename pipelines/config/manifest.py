@@ -10,10 +10,10 @@ from pydantic import Field
 from pipelines.config.features import FeatureType
 from pipelines.config.problem import Column, Task
 from pipelines.config.serving import Default
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
-class GateResult(Strict):
+class GateResult(StrictModel):
     """One gate's verdict on a candidate, with the numbers behind it."""
 
     gate: str
@@ -22,16 +22,16 @@ class GateResult(Strict):
     values: dict[str, float] = Field(default_factory=dict)
 
 
-class Code(Strict):
+class Code(StrictModel):
     """The code that made the candidate: the commit, whether the work tree differed from it, and the locked packages."""
 
     commit: str
     modified: bool
     lock_sha256: str
-    statement_sha256: str
+    problem_sha256: str
 
 
-class FeatureVersions(Strict):
+class FeatureVersions(StrictModel):
     """The definitions behind the features: each view's version, the request features', defaults of missing values."""
 
     views: dict[str, str]
@@ -39,7 +39,7 @@ class FeatureVersions(Strict):
     defaults: dict[str, Default] = Field(default_factory=dict)
 
 
-class Period(Strict):
+class Period(StrictModel):
     """A time span, its end excluded, and how many rows of it were used."""
 
     start: datetime
@@ -47,14 +47,14 @@ class Period(Strict):
     rows: int
 
 
-class Example(Strict):
+class Example(StrictModel):
     """One row of features and the prediction it must give: the warm-up check before a model takes traffic."""
 
     features: dict[str, float | str | None]
     prediction: float
 
 
-class Manifest(Strict):
+class Manifest(StrictModel):
     """A candidate, identified by the SHA-256 of this document's canonical JSON.
 
     ``files`` holds the SHA-256 of each file beside the manifest, so that one digest vouches for all of them.

@@ -20,8 +20,8 @@ from pydantic import Field, model_validator
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
 from pipelines.config.search import Budget, Space
-from pipelines.config.serving import Serving
-from pipelines.config.strict import Duration, Strict, load_toml
+from pipelines.config.serving import ServingConfig
+from pipelines.config.strict import Duration, StrictModel, load_toml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ ROW_LOSSES: Mapping[Task, tuple[str, ...]] = {
 """The metrics that are a mean over rows (the rmse: its square), and so can be compared row by row."""
 
 
-class Column(Strict):
+class Column(StrictModel):
     """A column of a raw table, and what is expected of every value in it."""
 
     type: Literal["string", "float", "integer", "boolean", "timestamp"]
@@ -80,7 +80,7 @@ class Column(Strict):
     personal: bool = False
 
 
-class RawTable(Strict):
+class RawTable(StrictModel):
     """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``."""
 
     description: str
@@ -89,7 +89,7 @@ class RawTable(Strict):
     min_rows_per_day: int = Field(default=0, ge=0)
 
 
-class Business(Strict):
+class Business(StrictModel):
     """Why the model exists, who answers for it, and what its errors cost in money.
 
     A classifier states the cost of a false alarm and of a miss; a regression the cost of one unit predicted too
@@ -105,14 +105,14 @@ class Business(Strict):
     under: Positive | None = None
 
 
-class Request(Strict):
+class Request(StrictModel):
     """One request is one row of this raw table; ``key`` names it and joins its label to it later."""
 
     table: str
     key: str
 
 
-class Label(Strict):
+class Label(StrictModel):
     """The truth about a request: an SQL expression over a raw table, known at that table's event time.
 
     ``delay`` is how long after the request a label is due. One that comes later still counts when it comes; the
@@ -125,7 +125,7 @@ class Label(Strict):
     delay: Duration
 
 
-class Training(Strict):
+class TrainingConfig(StrictModel):
     """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
 
     ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``. ``networks`` are the estimators
@@ -143,7 +143,7 @@ class Training(Strict):
     seed: int = 0
 
 
-class Bound(Strict):
+class Bound(StrictModel):
     """A metric's limit; one side or both."""
 
     min: float | None = None
@@ -156,7 +156,7 @@ class Bound(Strict):
         return self
 
 
-class ChampionComparison(Strict):
+class ChampionComparison(StrictModel):
     """The candidate must beat the champion's ``metric`` with this confidence, by a paired bootstrap over ``block``s."""
 
     metric: str
@@ -166,13 +166,13 @@ class ChampionComparison(Strict):
     min_rows: int = Field(default=500, ge=1)
 
 
-class OnnxParity(Strict):
+class OnnxParity(StrictModel):
     """The largest difference allowed between the trained estimator and the ONNX file made from it."""
 
     tolerance: Positive = 1e-4
 
 
-class Skew(Strict):
+class Skew(StrictModel):
     """How many of ``rows`` requests may see another feature value online than offline."""
 
     rows: int = Field(default=200, ge=1)
@@ -180,7 +180,7 @@ class Skew(Strict):
     tolerance: Positive = 1e-5
 
 
-class Gates(Strict):
+class Gates(StrictModel):
     """What a candidate must pass before anyone can propose it."""
 
     absolute_quality: dict[str, Bound] = Field(min_length=1)
@@ -189,7 +189,7 @@ class Gates(Strict):
     training_serving_skew: Skew = Skew()
 
 
-class Monitoring(Strict):
+class Monitoring(StrictModel):
     """When the monitors raise an alarm about the champion, over the last ``window`` of requests.
 
     ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction less the mean label.
@@ -206,21 +206,21 @@ class Monitoring(Strict):
     min_label_coverage: Share = 0.8
 
 
-class ContinuousTraining(Strict):
+class ContinuousTraining(StrictModel):
     """How long after one automatic training the next may start, and how many of them 30 days may have at most."""
 
     cooldown: Duration
     monthly: int | None = Field(default=None, ge=1)
 
 
-class Canary(Strict):
+class Canary(StrictModel):
     """The strategy of a release that says nothing else: growing shares of the traffic, each for ``bake``."""
 
     steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.2,)
     bake: Duration
 
 
-class Judge(Strict):
+class CanaryAnalysis(StrictModel):
     """What ends a live release early, and what it needs to go on.
 
     A challenger fails when it is shown to fail more than ``max_error_rate`` of its requests; to be slower than
@@ -238,7 +238,7 @@ class Judge(Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
-class Replay(Strict):
+class ReplayPlan(StrictModel):
     """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
 
     On the day ``bad_release`` a release goes out that no gate has seen and that fails where the numeric feature
@@ -258,7 +258,7 @@ class Replay(Strict):
     judge_every: int = Field(default=6, ge=1)
 
 
-class Statement(Strict):
+class ProblemConfig(StrictModel):
     """The problem as ``problem.toml`` states it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
@@ -269,14 +269,14 @@ class Statement(Strict):
     request: Request
     label: Label
     slices: tuple[str, ...] = ()
-    training: Training
+    training: TrainingConfig
     gates: Gates
     monitoring: Monitoring
     continuous_training: ContinuousTraining
     canary: Canary
-    judge: Judge = Judge()
-    serving: Serving = Serving()
-    replay: Replay | None = None
+    canary_analysis: CanaryAnalysis = CanaryAnalysis()
+    serving: ServingConfig = ServingConfig()
+    replay: ReplayPlan | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -367,7 +367,7 @@ class Problem:
     """A problem package: its statement, read at once, and its Python, imported when first used."""
 
     package: str
-    statement: Statement
+    config: ProblemConfig
 
     @classmethod
     def load(cls, package: str) -> Self:
@@ -382,7 +382,7 @@ class Problem:
             spec = None
         if spec is None or not spec.submodule_search_locations:
             raise UserError(f"there is no problem package {package!r}; run from the repository's root")
-        return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", Statement))
+        return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", ProblemConfig))
 
     @cached_property
     def read(self) -> Source:
@@ -394,14 +394,14 @@ class Problem:
         """The feature views, checked against the statement."""
         views: tuple[FeatureView, ...] = tuple(self._part("features", "VIEWS"))
         for view in views:
-            if view.table not in self.statement.tables:
+            if view.table not in self.config.tables:
                 raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
             for column in view.entity:
-                if column not in self.statement.request_columns:
+                if column not in self.config.request_columns:
                     raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
-                if self.statement.request_columns[column].personal:
+                if self.config.request_columns[column].personal:
                     raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
-        self.statement.serving.check(views)
+        self.config.serving.check(views)
         return views
 
     @cached_property
@@ -413,7 +413,7 @@ class Problem:
     def features(self) -> Mapping[str, FeatureType]:
         """Every feature of the model and its type, in the order of the model's inputs."""
         features: dict[str, FeatureType] = dict(self.request_features.features)
-        for name, column in self.statement.request_columns.items():
+        for name, column in self.config.request_columns.items():
             if column.personal and name in features:
                 raise UserError(f"{name!r} is personal in problem.toml and so cannot be a feature")
         for view in self.views:
@@ -427,7 +427,7 @@ class Problem:
     def estimators(self) -> Mapping[str, EstimatorFactory]:
         """The estimators a training may use, by name."""
         estimators: Mapping[str, EstimatorFactory] = self._part("estimators", "ESTIMATORS")
-        for name in self.statement.training.networks:
+        for name in self.config.training.networks:
             if name not in estimators:
                 raise UserError(f"training.networks: there is no estimator {name!r}; {nearest(name, estimators)}")
         return estimators

@@ -10,26 +10,26 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config.strict import Duration, Strict
+from pipelines.config.strict import Duration, StrictModel
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class AllAtOnce(Strict):
+class AllAtOnce(StrictModel):
     """The champion takes all traffic at once, unjudged: a first release, or the return to an earlier champion."""
 
     kind: Literal["all-at-once"] = "all-at-once"
 
 
-class BlueGreen(Strict):
+class BlueGreen(StrictModel):
     """The challenger takes all traffic at once; the champion stays loaded and is asked beside it for ``bake``."""
 
     kind: Literal["blue-green"] = "blue-green"
     bake: Duration
 
 
-class CanaryStrategy(Strict):
+class CanaryStrategy(StrictModel):
     """The challenger takes a growing share of the traffic, each of ``steps`` for ``bake``; then it is promoted."""
 
     kind: Literal["canary"] = "canary"
@@ -43,14 +43,14 @@ class CanaryStrategy(Strict):
         return self
 
 
-class Shadow(Strict):
+class Shadow(StrictModel):
     """The challenger is asked beside the champion for ``duration`` and never answers; then a report tells."""
 
     kind: Literal["shadow"] = "shadow"
     duration: Duration
 
 
-class AbTest(Strict):
+class AbTest(StrictModel):
     """The challenger takes ``share`` of the traffic until one variant is shown to cost less, or for ``horizon``.
 
     ``sticky_by`` is the request field whose values stay with one variant; by default the request's key.
@@ -65,14 +65,14 @@ class AbTest(Strict):
 Strategy = Annotated[AllAtOnce | BlueGreen | CanaryStrategy | Shadow | AbTest, Field(discriminator="kind")]
 
 
-class Variant(Strict):
+class Variant(StrictModel):
     """A model as it is served: the digest of its manifest, which vouches for all its files, and its version number."""
 
     model: Digest
     version: int
 
 
-class ReleaseFile(Strict):
+class ReleaseFile(StrictModel):
     """``releases/<environment>.toml``.
 
     ``champion`` answers now, or from now on where there is no ``challenger``; the challenger is what the strategy
@@ -127,7 +127,7 @@ class Routing(NamedTuple):
     sticky_by: str | None = None
 
 
-class ReleaseState(Strict):
+class ReleaseState(StrictModel):
     """What an environment serves, and where its latest release stands.
 
     ``proposal`` is the release file as it was proposed; only that is approved and started. ``step`` counts the
@@ -174,7 +174,7 @@ class ReleaseState(Strict):
 Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back"]
 
 
-class ReleaseEntry(Strict):
+class ReleaseEntry(StrictModel):
     """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object."""
 
     number: int

@@ -4,12 +4,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Range(Strict):
+class Range(StrictModel):
     """Numbers from ``low`` to ``high``, both included; whole ones when both are written so.
 
     ``log``: a step from 1 to 2 counts as much as one from 10 to 20, as suits rates and sizes.
@@ -33,13 +33,13 @@ class Range(Strict):
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-class Options(Strict):
+class Options(StrictModel):
     """One of some values."""
 
     values: tuple[str | int | float | bool, ...] = Field(min_length=2)
 
 
-class Budget(Strict):
+class Budget(StrictModel):
     """What a search may cost; it ends with whichever limit is reached first.
 
     ``minutes`` of wall time, each time it is started or resumed; ``money`` in the currency of ``[business]``, for the

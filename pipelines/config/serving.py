@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import NUMERIC, FeatureView
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 Default = float | str
 
 
-class ViewPolicy(Strict):
+class ViewPolicy(StrictModel):
     """``impute``: the model sees the values as missing. ``reject``: the request is refused.
 
     ``default``: the features named in ``defaults`` take those values, in training as in serving; the others of the
@@ -29,7 +29,7 @@ class ViewPolicy(Strict):
         return self
 
 
-class Serving(Strict):
+class ServingConfig(StrictModel):
     """The policies of the feature views, by name; ``impute`` for those that are not named."""
 
     views: dict[str, ViewPolicy] = Field(default_factory=dict)

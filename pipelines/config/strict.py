@@ -39,7 +39,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer
 """A timedelta of whole seconds, written as ``"14d"`` or ``"1d 12h"``."""
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A frozen document whose unknown keys are errors that name the nearest valid key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants", defer_build=True)
@@ -58,7 +58,7 @@ class Strict(BaseModel):
         return hashlib.sha256(self.to_json()).hexdigest()
 
 
-Document = TypeVar("Document", bound=Strict)
+Document = TypeVar("Document", bound=StrictModel)
 
 
 def parse_toml(text: str, kind: type[Document], source: str) -> Document:
@@ -91,7 +91,7 @@ def _iso(value: object) -> str:
     raise TypeError(f"cannot write {value!r} as JSON")
 
 
-def explain(error: ValidationError, kind: type[Strict]) -> list[str]:
+def explain(error: ValidationError, kind: type[StrictModel]) -> list[str]:
     """Return a line for each thing that is wrong with a document: where, what, and what is allowed there."""
 
     def line(item: Any) -> str:
@@ -113,7 +113,7 @@ _HINTS = {
 }
 
 
-def _names_at(kind: type[Strict], path: tuple[Any, ...]) -> set[str]:
+def _names_at(kind: type[StrictModel], path: tuple[Any, ...]) -> set[str]:
     """Return the keys that are valid at a path into a document."""
     here = {kind}
     for part in path:
@@ -123,7 +123,7 @@ def _names_at(kind: type[Strict], path: tuple[Any, ...]) -> set[str]:
     return {name for model in here for name in model.model_fields}
 
 
-def _documents_in(annotation: Any) -> set[type[Strict]]:
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
+def _documents_in(annotation: Any) -> set[type[StrictModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
         return {annotation}
     return {model for inner in get_args(annotation) for model in _documents_in(inner)}

@@ -8,32 +8,32 @@ from typing import Any, Protocol
 
 from pydantic import AwareDatetime
 
-from pipelines.config import Strict
+from pipelines.config import StrictModel
 from pipelines.monitor import Trigger
 
 
-class Launch(Protocol):
+class RunPipeline(Protocol):
     """Runs other pipelines."""
 
-    def __call__(self, name: str, params: Strict, run_id: str) -> Any:
+    def __call__(self, name: str, params: StrictModel, run_id: str) -> Any:
         """Run a pipeline to its end and return its output; the same run id resumes it."""
 
 
-class ContinuousTrainingParams(Strict):
+class ContinuousTrainingParams(StrictModel):
     """The moment to decide at, and a person's own reason to train, which no cooldown holds back."""
 
     as_of: AwareDatetime
     manual: str | None = None
 
 
-class Triggers(Strict):
+class Triggers(StrictModel):
     """The triggers waiting, and the receipts to delete them with."""
 
     triggers: tuple[Trigger, ...]
     receipts: tuple[str, ...]
 
 
-class Decision(Strict):
+class Decision(StrictModel):
     """Whether to train, why, and what was known when that was decided.
 
     ``run_id`` is the run that decided, ``model`` what the training brought, once it has.
@@ -48,7 +48,7 @@ class Decision(Strict):
     model: str | None = None
 
 
-class Retrained(Strict):
+class Retrained(StrictModel):
     """The candidate of a training that was decided on, if any, and whether it passed its gates."""
 
     decision: Decision

@@ -33,7 +33,7 @@ def decide(
     """Decide, and keep the decision. A training that failed starts no cooldown."""
     known = decisions(objects, f"decisions/{releases.environment}/")
     trained = [one.at for one in known if one.model and one.automatic and one.at < params.as_of]
-    train, reason = _decide(params, problem.statement.continuous_training, trained, triggers.triggers)
+    train, reason = _decide(params, problem.config.continuous_training, trained, triggers.triggers)
     decision = Decision(
         at=params.as_of,
         train=train,

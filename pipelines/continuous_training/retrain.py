@@ -1,6 +1,6 @@
 """Step 28: run the training pipeline when that was decided."""
 
-from pipelines.continuous_training import ContinuousTrainingParams, Decision, Launch, Retrained, Triggers
+from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained, RunPipeline, Triggers
 from pipelines.continuous_training.decide import keep
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry.release_log import ReleaseLog
@@ -11,7 +11,7 @@ from pipelines.training import Candidate, TrainingParams
 def retrain(
     params: ContinuousTrainingParams,
     run: RunInfo,
-    launch: Launch,
+    run_pipeline: RunPipeline,
     objects: ObjectStore,
     events: Queue,
     releases: ReleaseLog,
@@ -25,7 +25,7 @@ def retrain(
     outcome = Retrained(decision=decision)
     if decision.train:
         training = TrainingParams(as_of=params.as_of, reason=decision.reason)
-        candidate: Candidate = launch("training", training, f"{run.run_id}-training")
+        candidate: Candidate = run_pipeline("training", training, f"{run.run_id}-training")
         keep(objects, releases.environment, run, decision.model_copy(update={"model": candidate.model}))
         outcome = outcome.model_copy(
             update={"model": candidate.model, "version": candidate.version, "accepted": candidate.accepted}

@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from pipelines.config.errors import UserError, nearest
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
-class Cloud(Strict):
+class Cloud(StrictModel):
     """Where the environments run, and what they may cost together.
 
     Attributes:

@@ -1,9 +1,9 @@
 """What an environment needs of SageMaker's quotas, by their names in Service Quotas; new accounts have 0 of most."""
 
-from pipelines.contracts.stack import Training
+from pipelines.contracts.stack import TrainingResources
 
 
-def quotas(training: Training, endpoint: str | None = None, max_instances: int = 0) -> dict[str, int]:
+def quotas(training: TrainingResources, endpoint: str | None = None, max_instances: int = 0) -> dict[str, int]:
     """Return the number of instances that must be allowed, by the name of the quota.
 
     Args:

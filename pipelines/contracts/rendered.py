@@ -14,13 +14,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipelines.config.errors import UserError, nearest
-from pipelines.config.strict import Strict
-from pipelines.contracts.stack import Training
+from pipelines.config.strict import StrictModel
+from pipelines.contracts.stack import TrainingResources
 
 PLACE = re.compile(r"\{\{([a-z_]+)\}\}")
 
 
-class RenderedPipeline(Strict):
+class RenderedPipeline(StrictModel):
     """A pipeline of SageMaker.
 
     Attributes:
@@ -32,7 +32,7 @@ class RenderedPipeline(Strict):
     schedule: str | None = Field(default=None, pattern=r"^(rate|cron)\(.+\)$")
 
 
-class RenderedAlarm(Strict):
+class RenderedAlarm(StrictModel):
     """A bound on a metric in the environment's namespace.
 
     Attributes:
@@ -55,14 +55,14 @@ class RenderedAlarm(Strict):
     meaning: str
 
 
-class Rendered(Strict):
+class Rendered(StrictModel):
     """All of it: pipelines and alarms by name."""
 
     pipelines: dict[str, RenderedPipeline] = Field(default_factory=dict)
     alarms: dict[str, RenderedAlarm] = Field(default_factory=dict)
 
 
-def training_places(training: Training) -> dict[str, Any]:
+def training_places(training: TrainingResources) -> dict[str, Any]:
     """Return the places of training: only spot instances are waited for, and only others can be kept warm."""
     seconds = training.max_hours * 3600
     return {

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
 def setup_parameter(project: str) -> str:
@@ -10,7 +10,7 @@ def setup_parameter(project: str) -> str:
     return f"/{project}/bootstrap"
 
 
-class Identities(Strict):
+class Identities(StrictModel):
     """The identities of an environment.
 
     Attributes:
@@ -24,7 +24,7 @@ class Identities(Strict):
     boundary: str
 
 
-class Setup(Strict):
+class Setup(StrictModel):
     """A project in an account.
 
     Attributes:

@@ -6,7 +6,7 @@ The stack writes it as JSON into its store bucket, and the name of that object i
 
 from pydantic import Field
 
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
 def parameter_name(project: str, environment: str) -> str:
@@ -14,7 +14,7 @@ def parameter_name(project: str, environment: str) -> str:
     return f"/{project}/{environment}/stack"
 
 
-class Store(Strict):
+class Store(StrictModel):
     """Where objects lie.
 
     Attributes:
@@ -30,7 +30,7 @@ class Store(Strict):
     locked_days: int = 0
 
 
-class Features(Strict):
+class Features(StrictModel):
     """The feature store.
 
     Attributes:
@@ -44,7 +44,7 @@ class Features(Strict):
     online: str
 
 
-class Lent(Strict):
+class Lent(StrictModel):
     """What another environment lends: its raw tables, to read.
 
     Attributes:
@@ -56,7 +56,7 @@ class Lent(Strict):
     role: str = Field(pattern=r"^arn:aws:iam::\d{12}:role/\S+-reader$")
 
 
-class Dispatch(Strict):
+class Dispatch(StrictModel):
     """A GitHub App that is told of triggers at once.
 
     Attributes:
@@ -74,7 +74,7 @@ class Dispatch(Strict):
     api: str = Field(default="https://api.github.com", pattern=r"^https?://\S+[^/]$")
 
 
-class Training(Strict):
+class TrainingResources(StrictModel):
     """What training jobs are started with.
 
     Attributes:
@@ -94,7 +94,7 @@ class Training(Strict):
     warm_minutes: int = 0
 
 
-class Compute(Strict):
+class Compute(StrictModel):
     """Where steps run.
 
     Attributes:
@@ -110,11 +110,11 @@ class Compute(Strict):
     role: str
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
-    training: Training = Training()
+    training: TrainingResources = TrainingResources()
     quotas: dict[str, int] = Field(default_factory=dict)
 
 
-class Stack(Strict):
+class Stack(StrictModel):
     """An environment on AWS, or on an emulator of it.
 
     Attributes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 from pipelines.settings import Settings
 
 
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(settings: Settings, log: Path) -> Iterator[App]:
+def running_app(settings: Settings, log: Path) -> Iterator[ServingClient]:
     """Start the serving app on a free port, and stop it at the end; it may take a while to be up."""
     port = free_port()
     command = [sys.executable, "-m", "pipelines.entrypoints.cli", "serve", "--port", str(port)]
@@ -28,7 +28,7 @@ def running_app(settings: Settings, log: Path) -> Iterator[App]:
     with log.open("w") as file:
         process = subprocess.Popen(command, env={**os.environ, **settings.variables()}, stdout=file, stderr=file)
         try:
-            yield App(f"http://127.0.0.1:{port}")
+            yield ServingClient(f"http://127.0.0.1:{port}")
         finally:
             process.terminate()
             process.wait(timeout=30)

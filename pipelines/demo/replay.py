@@ -13,7 +13,7 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.demo.story import Advance, Story
 from pipelines.demo.worker import Worker
 from pipelines.deployment import DeploymentParams, RolledOut
-from pipelines.deployment.judge import Outcome
+from pipelines.deployment.canary_analysis import AnalysisOutcome
 from pipelines.deployment.proposal import propose_model, strategy
 from pipelines.deployment.release_file import read_release, write_release
 from pipelines.deployment.tick import tick
@@ -21,7 +21,7 @@ from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import Checked, FeatureParams
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 from pipelines.storage.ports import OnlineRow
 from pipelines.training import Candidate, TrainingParams
 
@@ -31,8 +31,10 @@ _DAY = timedelta(days=1)
 class Replay:
     """One run of the demo."""
 
-    def __init__(self, platform: Platform, app: App, data: Worker, models: Worker, story: Story, fast: bool) -> None:
-        plan = platform.problem.statement.replay
+    def __init__(
+        self, platform: Platform, app: ServingClient, data: Worker, models: Worker, story: Story, fast: bool
+    ) -> None:
+        plan = platform.problem.config.replay
         if plan is None:
             raise UserError("problem.toml has no [replay], which says what the demo replays")
         self.platform, self.app, self.story, self.plan = platform, app, story, plan
@@ -65,7 +67,7 @@ class Replay:
 
     def try_worse_model(self) -> None:
         """Train only the first estimator, and see whether the gates let it replace the champion."""
-        weakest = self.platform.problem.statement.training.estimators[0]
+        weakest = self.platform.problem.config.training.estimators[0]
         candidate = self._train(_midnight(self.plan.start), f"planted: only the {weakest}", (weakest,))
         try:
             propose(
@@ -105,7 +107,7 @@ class Replay:
     def _tell_candidate(self, candidate: Candidate | Retrained) -> None:
         assert candidate.model, "only a trained candidate is told"
         manifest = self.platform.models.manifest(candidate.model)
-        metric = self.platform.problem.statement.gates.champion_comparison.metric
+        metric = self.platform.problem.config.gates.champion_comparison.metric
         quality = f"{manifest.estimator.replace('_', ' ')}, {metric} {manifest.metrics['test'][metric]:.4f}"
         if manifest.champion:
             quality += f" where the champion has {manifest.metrics['champion'][metric]:.4f}"
@@ -135,7 +137,7 @@ class Replay:
         return propose_model(self.platform.models, self.platform.releases.state(), released, how, override)
 
     def _canary(self) -> Strategy:
-        return strategy(self.platform.problem.statement, "canary", {})
+        return strategy(self.platform.problem.config, "canary", {})
 
     def _plant_bad_release(self, now: datetime) -> None:
         champion, feature = self.platform.releases.state().champion, self.plan.bad_release_feature
@@ -175,13 +177,13 @@ class Replay:
             rows = features[view.versioned_name]
             for moment, (key, row) in zip(rows["effective_time"].to_pylist(), online_rows(view, rows), strict=True):
                 self._pending[moment][key] = row
-        statement = self.platform.problem.statement
+        config = self.platform.problem.config
         requests = self.platform.tables.read(
-            f"raw.{statement.request.table}", time=statement.event_time, start=start, end=end
+            f"raw.{config.request.table}", time=config.event_time, start=start, end=end
         )
         every = self.plan.request_every
-        for row in requests.sort_by(statement.event_time).to_pylist():
-            asked = row[statement.event_time]
+        for row in requests.sort_by(config.event_time).to_pylist():
+            asked = row[config.event_time]
             self._requests[start + (asked - start) // every * every].append(row)
 
     def _serve_day(self, day: datetime, advance: Advance) -> None:
@@ -208,11 +210,13 @@ class Replay:
             return
         self.app.wait_for_log()
         platform = self.platform
-        judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", now))
-        if judged is None or judged.verdict.outcome is Outcome.INSUFFICIENT:
+        judged = tick(
+            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", now)
+        )
+        if judged is None or judged.verdict.outcome is AnalysisOutcome.INSUFFICIENT:
             return
         self.app.wait_for(judged.entry.number)
-        passed = judged.verdict.outcome is Outcome.PASS
+        passed = judged.verdict.outcome is AnalysisOutcome.PASS
         tell = self.story.good if passed else self.story.bad
         tell(f"[bold]{now:%d %b %H:%M}[/] {'promoted' if passed else 'rolled back'} {judged.entry.reason}")
 

@@ -31,7 +31,7 @@ def run_demo(outer: Platform, folder: Path, fast: bool, console: Console) -> Non
     ):
         data.load("pipelines.feature.pipeline", "pyiceberg.catalog.sql")
         models.prepare_training()
-        story.open(platform.problem.statement)
+        story.open(platform.problem.config)
         replay = Replay(platform, app, data, models, story, fast)
         story.chapter("1  Learn from history")
         replay.learn()

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipelines.config import GateResult, Statement
+from pipelines.config import GateResult, ProblemConfig
 from pipelines.reporting.lineage import tree
 from pipelines.reporting.report import Summary
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 
 _GOOD, _BAD, _NOTE = "[green]✔[/]", "[red]✘[/]", "[dim]·[/]"
 
@@ -40,10 +40,10 @@ class Story:
             transient=True,
         )
 
-    def open(self, statement: Statement) -> None:
+    def open(self, config: ProblemConfig) -> None:
         """Say what the problem is."""
-        self.console.print(f"[bold]{statement.title}[/]", highlight=False)
-        self.console.print(" ".join(statement.business.goal.split()), style="dim", highlight=False)
+        self.console.print(f"[bold]{config.title}[/]", highlight=False)
+        self.console.print(" ".join(config.business.goal.split()), style="dim", highlight=False)
 
     def chapter(self, title: str, text: str = "") -> None:
         """Begin a part of the story."""
@@ -72,7 +72,7 @@ class Story:
     def _tell(self, mark: str, text: str) -> None:
         self.console.print(_grid([(mark, text)]), highlight=False)
 
-    def look_back(self, summary: Summary, app: App, seconds: float) -> None:
+    def look_back(self, summary: Summary, app: ServingClient, seconds: float) -> None:
         """Show what was served, every model version, and where the last prediction came from."""
         figures = ", ".join(f"[bold]{value}[/] {name}" for name, value in summary.figures.items())
         self.console.print(f"{figures}.", highlight=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bootstrap import Platform
-from pipelines.config import Strict
+from pipelines.config import StrictModel
 from pipelines.settings import Settings
 
 _platform: Platform  # of the worker process
@@ -30,7 +30,7 @@ class Worker:
         """Have the worker import what training needs and make MLflow's database, beside other work."""
         self._pool.submit(_prepare_training)
 
-    def start(self, name: str, params: Strict, run_id: str | None = None) -> Future[Any]:
+    def start(self, name: str, params: StrictModel, run_id: str | None = None) -> Future[Any]:
         """Start a pipeline run; the future gives its last step's output."""
         return self._pool.submit(_run, name, params, run_id)
 
@@ -68,5 +68,5 @@ def _report(path: Path) -> Any:
     return write_report(_platform, path)
 
 
-def _run(name: str, params: Strict, run_id: str | None) -> Any:
+def _run(name: str, params: StrictModel, run_id: str | None) -> Any:
     return _platform.run(name, params, run_id)

@@ -1,14 +1,14 @@
 """Deployment: from an approved release file to what an environment serves, and back.
 
-pull → test → roll_out starts a release; ``judge`` decides how a canary ends; ``transitions`` are the only moves.
+pull → test → roll_out starts a release; ``canary_analysis`` decides how a canary ends; only ``transitions`` move one.
 """
 
 from pydantic import AwareDatetime
 
-from pipelines.config import ReleaseFile, Strict
+from pipelines.config import ReleaseFile, StrictModel
 
 
-class DeploymentParams(Strict):
+class DeploymentParams(StrictModel):
     """The approved release file, the time of the deployment, and who starts it."""
 
     release: ReleaseFile
@@ -16,14 +16,14 @@ class DeploymentParams(Strict):
     who: str
 
 
-class Tested(Strict):
+class Tested(StrictModel):
     """A model that was pulled, verified, warmed up, and whose features are there."""
 
     model: str
     version: int
 
 
-class RolledOut(Strict):
+class RolledOut(StrictModel):
     """Where the release stands after the deployment."""
 
     transition: int

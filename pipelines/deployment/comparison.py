@@ -7,15 +7,15 @@ import numpy as np
 
 from monitoring.metrics import decision_threshold
 from monitoring.sequential import difference_interval
-from pipelines.config import Problem, ReleaseEntry, Statement, Strict, Task, UserError, Variant
-from pipelines.deployment.judge import losses
+from pipelines.config import Problem, ProblemConfig, ReleaseEntry, StrictModel, Task, UserError, Variant
+from pipelines.deployment.canary_analysis import losses
 from pipelines.deployment.traffic import Traffic, live_traffic
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
 
 
-class Answers(Strict):
+class ComparedAnswers(StrictModel):
     """One variant's answers: how many, failures, latency in ms, and on labels its metric and money per prediction."""
 
     version: int
@@ -28,7 +28,7 @@ class Answers(Strict):
     cost: float | None
 
 
-class Effect(Strict):
+class Effect(StrictModel):
     """What the challenger costs more (less: negative) than the champion, with bounds that hold at every look."""
 
     per_prediction: float
@@ -37,7 +37,7 @@ class Effect(Strict):
     per_day: float
 
 
-class Compared(Strict):
+class Compared(StrictModel):
     """A release's two variants. ``disagreement`` needs both answers to a request, so a mirrored release.
 
     For a classifier it is the share of requests on which the two would act differently, for a regression the mean
@@ -48,8 +48,8 @@ class Compared(Strict):
     outcome: str
     since: datetime
     until: datetime
-    champion: Answers
-    challenger: Answers
+    champion: ComparedAnswers
+    challenger: ComparedAnswers
     effect: Effect | None
     disagreement: float | None
 
@@ -70,16 +70,16 @@ def compare_live(
     traffic = live_traffic(problem, tables, predictions, first.state, numbers, first.at, as_of)
     if traffic is None or not traffic.champion.rows or not traffic.challenger.rows:
         raise UserError("the variants have not answered anything yet; send traffic, for example with 'mlops replay'")
-    statement, mirrored = problem.statement, first.state.routing.mirror
+    config, mirrored = problem.config, first.state.routing.mirror
     return Compared(
         strategy=first.state.strategy.kind,
         outcome=end.reason if end else "live",
         since=first.at,
         until=until,
-        champion=_answers(statement, traffic, first.state.champion, challenger=False),
-        challenger=_answers(statement, traffic, first.state.challenger, challenger=True),
-        effect=_effect(statement, traffic, mirrored, (until - first.at).total_seconds() / 86400),
-        disagreement=_disagreement(statement, traffic) if mirrored else None,
+        champion=_answers(config, traffic, first.state.champion, challenger=False),
+        challenger=_answers(config, traffic, first.state.challenger, challenger=True),
+        effect=_effect(config, traffic, mirrored, (until - first.at).total_seconds() / 86400),
+        disagreement=_disagreement(config, traffic) if mirrored else None,
     )
 
 
@@ -95,11 +95,11 @@ def _latest(releases: ReleaseLog) -> tuple[list[ReleaseEntry], ReleaseEntry | No
     return live, ended[0] if ended else None
 
 
-def _answers(statement: Statement, traffic: Traffic, variant: Variant, challenger: bool) -> Answers:
+def _answers(config: ProblemConfig, traffic: Traffic, variant: Variant, challenger: bool) -> ComparedAnswers:
     side = traffic.challenger if challenger else traffic.champion
     answered = side.answered()
-    (cost,) = losses(statement, "expected_cost", side)
-    return Answers(
+    (cost,) = losses(config, "expected_cost", side)
+    return ComparedAnswers(
         version=variant.version,
         predictions=side.rows,
         failed=int(side.failed.sum()),
@@ -111,28 +111,28 @@ def _answers(statement: Statement, traffic: Traffic, variant: Variant, challenge
     )
 
 
-def _effect(statement: Statement, traffic: Traffic, mirrored: bool, days: float) -> Effect | None:
-    usual, now = losses(statement, "expected_cost", traffic.champion, traffic.challenger)
+def _effect(config: ProblemConfig, traffic: Traffic, mirrored: bool, days: float) -> Effect | None:
+    usual, now = losses(config, "expected_cost", traffic.champion, traffic.challenger)
     if usual is None or now is None:
         return None
-    low, high = difference_interval(now, usual, 1 - statement.judge.confidence)
+    low, high = difference_interval(now, usual, 1 - config.canary_analysis.confidence)
     difference = now.value - usual.value
     rows = traffic.champion.rows if mirrored else traffic.champion.rows + traffic.challenger.rows
     return Effect(per_prediction=difference, low=low, high=high, per_day=difference * rows / max(days, 1 / 24))
 
 
-def _disagreement(statement: Statement, traffic: Traffic) -> float:
+def _disagreement(config: ProblemConfig, traffic: Traffic) -> float:
     both = ~traffic.champion.failed & ~traffic.challenger.failed
     champion, challenger = (side.prediction[both] for side in traffic)
-    if statement.task is Task.BINARY:
-        threshold = decision_threshold(statement)
+    if config.task is Task.BINARY:
+        threshold = decision_threshold(config)
         return float(((champion >= threshold) != (challenger >= threshold)).mean())
     return float(np.abs(champion - challenger).mean())
 
 
-def lines(statement: Statement, compared: Compared) -> Iterator[str]:
+def lines(config: ProblemConfig, compared: Compared) -> Iterator[str]:
     """Yield the comparison for people, a line each."""
-    currency = statement.business.currency
+    currency = config.business.currency
     yield f"strategy          {compared.strategy}, {compared.since:%Y-%m-%d %H:%M} to {compared.until:%Y-%m-%d %H:%M}"
     yield f"outcome           {compared.outcome}"
     yield f"{'':<18}{'champion':>14}{'challenger':>14}"
@@ -143,13 +143,13 @@ def lines(statement: Statement, compared: Compared) -> Iterator[str]:
         values = (form.format(getattr(side, field)) for side in (compared.champion, compared.challenger))
         yield f"{title:<18}" + "".join(f"{value:>14}" for value in values)
     if compared.disagreement is not None:
-        what = "act differently" if statement.task is Task.BINARY else "differ on average"
-        told = f"{compared.disagreement:.1%}" if statement.task is Task.BINARY else f"{compared.disagreement:.3f}"
+        what = "act differently" if config.task is Task.BINARY else "differ on average"
+        told = f"{compared.disagreement:.1%}" if config.task is Task.BINARY else f"{compared.disagreement:.3f}"
         yield f"disagreement      {told} ({what})"
     if compared.effect is None:
         yield "effect            too few labels to tell"
         return
-    effect, sure = compared.effect, statement.judge.confidence
+    effect, sure = compared.effect, config.canary_analysis.confidence
     yield f"effect            {effect.per_prediction:+.3f} {currency} a prediction, {sure:.0%} sure between "
     yield f"                  {effect.low:+.3f} and {effect.high:+.3f}; {effect.per_day:+,.0f} {currency} a day"
     yield f"decision          {_decision(effect)}"

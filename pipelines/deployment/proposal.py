@@ -10,12 +10,12 @@ from pipelines.config import (
     AllAtOnce,
     BlueGreen,
     CanaryStrategy,
+    ProblemConfig,
     ReleaseFile,
     ReleaseState,
     Shadow,
-    Statement,
     Strategy,
-    Strict,
+    StrictModel,
     UserError,
     Variant,
     format_duration,
@@ -24,7 +24,7 @@ from pipelines.config import (
 from pipelines.config.strict import explain
 from pipelines.registry.model_store import ModelStore
 
-_STRATEGIES: Mapping[str, type[Strict]] = {
+_STRATEGIES: Mapping[str, type[StrictModel]] = {
     "all-at-once": AllAtOnce,
     "blue-green": BlueGreen,
     "canary": CanaryStrategy,
@@ -33,7 +33,7 @@ _STRATEGIES: Mapping[str, type[Strict]] = {
 }
 
 
-def strategy(statement: Statement, kind: str, given: Mapping[str, Any]) -> Strategy:
+def strategy(config: ProblemConfig, kind: str, given: Mapping[str, Any]) -> Strategy:
     """Return a strategy of this kind, with the problem's defaults for what is not given.
 
     Raises:
@@ -41,7 +41,7 @@ def strategy(statement: Statement, kind: str, given: Mapping[str, Any]) -> Strat
     """
     if kind not in _STRATEGIES:
         raise UserError(f"there is no strategy {kind!r}; {nearest(kind, _STRATEGIES)}")
-    canary = statement.canary
+    canary = config.canary
     usual: Mapping[str, Mapping[str, Any]] = {
         "blue-green": {"bake": canary.bake},
         "canary": {"steps": canary.steps, "bake": canary.bake},
@@ -54,16 +54,16 @@ def strategy(statement: Statement, kind: str, given: Mapping[str, Any]) -> Strat
     except ValidationError as error:
         raise UserError("\n".join(f"--set {line}" for line in explain(error, _STRATEGIES[kind]))) from error
     if isinstance(chosen, AbTest):
-        _check_experiment(statement, chosen)
+        _check_experiment(config, chosen)
     return chosen
 
 
-def _check_experiment(statement: Statement, chosen: AbTest) -> None:
-    fields = {name: column for name, column in statement.request_columns.items() if not column.personal}
+def _check_experiment(config: ProblemConfig, chosen: AbTest) -> None:
+    fields = {name: column for name, column in config.request_columns.items() if not column.personal}
     if chosen.sticky_by is not None and chosen.sticky_by not in fields:
         raise UserError(f"sticky_by: a request has no field {chosen.sticky_by!r}; {nearest(chosen.sticky_by, fields)}")
-    if chosen.horizon <= statement.label.delay:
-        delay = format_duration(statement.label.delay)
+    if chosen.horizon <= config.label.delay:
+        delay = format_duration(config.label.delay)
         raise UserError(f"horizon: labels come only after {delay}, so an A/B test must last longer")
 
 
@@ -96,13 +96,13 @@ def standing(models: ModelStore, state: ReleaseState) -> ReleaseFile:
     )
 
 
-def changes(models: ModelStore, statement: Statement, state: ReleaseState, release: ReleaseFile) -> Iterator[str]:
+def changes(models: ModelStore, config: ProblemConfig, state: ReleaseState, release: ReleaseFile) -> Iterator[str]:
     """Yield, line by line, what a release would change and what is known of its model."""
     manifest, released = models.manifest(release.released.model), release.released
     yield f"champion now      {f'v{state.champion.version}' if state.champion else 'none'}"
     yield f"brings in         v{released.version} ({manifest.estimator}, {released.model[:12]}): {manifest.reason}"
     yield f"traffic           {_described(release.strategy)}"
-    metric = statement.gates.champion_comparison.metric
+    metric = config.gates.champion_comparison.metric
     quality = f"{manifest.metrics['test'][metric]:.4f}" if metric in manifest.metrics.get("test", {}) else "unknown"
     beside = manifest.metrics.get("champion", {}).get(metric)
     yield f"{metric:<17} {quality}" + (f", the champion's {beside:.4f}" if beside is not None else "")

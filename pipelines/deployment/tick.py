@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
-from pipelines.deployment.judge import Outcome, Verdict, judge
+from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
 from pipelines.registry.release_log import ReleaseLog
@@ -29,8 +29,8 @@ def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: Rel
         return None
     since = latest.state.since
     traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
-    verdict = judge(problem.statement, latest.state, traffic, actor.at - since)
-    if verdict.outcome is Outcome.INSUFFICIENT:
+    verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
+    if verdict.outcome is AnalysisOutcome.INSUFFICIENT:
         return Judged(verdict, latest)
     try:
         return Judged(verdict, _move(releases, actor, verdict, latest))
@@ -40,9 +40,9 @@ def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: Rel
 
 def _move(releases: ReleaseLog, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
     match verdict.outcome:
-        case Outcome.FAIL:
+        case AnalysisOutcome.FAIL:
             return roll_back(releases, actor, verdict.reason, after=latest.number)
-        case Outcome.UNDECIDED:
+        case AnalysisOutcome.UNDECIDED:
             return conclude(releases, actor, verdict.reason, after=latest.number)
     match latest.state.strategy:
         case Shadow():

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pipelines.config import UserError, load_toml
 from pipelines.contracts import Cloud
-from pipelines.doctor.findings import Finding, State, note, todo
+from pipelines.doctor.findings import Finding, FindingState, note, todo
 from pipelines.doctor.maturity import maturity
 from pipelines.doctor.repository import examine_repository
 
-__all__ = ["Finding", "State", "examine"]
+__all__ = ["Finding", "FindingState", "examine"]
 
 
 def examine(root: Path, package: str, *, look_at_cloud: bool | None = False) -> list[Finding]:

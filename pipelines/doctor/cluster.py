@@ -26,9 +26,9 @@ def examine_cluster(platform: "Platform") -> Iterator[Finding]:
     check = "packages"
     try:
         profile = platform.profile
-        from pipelines.adapters.kubernetes.profile import Kubernetes
+        from pipelines.adapters.kubernetes.profile import KubernetesProfile
 
-        assert isinstance(profile, Kubernetes), "the profile is what the settings say"
+        assert isinstance(profile, KubernetesProfile), "the profile is what the settings say"
         check = "emulator"
         yield ok(check, f"{profile.stack.endpoint_url} has the stores of {profile.stack.environment}")
         check = "cluster"

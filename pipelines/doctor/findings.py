@@ -2,10 +2,10 @@
 
 from enum import StrEnum
 
-from pipelines.config import Strict
+from pipelines.config import StrictModel
 
 
-class State(StrEnum):
+class FindingState(StrEnum):
     """What a finding asks for: nothing, something, or only to be known."""
 
     OK = "ok"
@@ -13,24 +13,24 @@ class State(StrEnum):
     NOTE = "note"
 
 
-class Finding(Strict):
+class Finding(StrictModel):
     """What one check found."""
 
     check: str
-    state: State
+    state: FindingState
     says: str
 
 
 def ok(check: str, says: str) -> Finding:
     """Return a finding that asks for nothing."""
-    return Finding(check=check, state=State.OK, says=says)
+    return Finding(check=check, state=FindingState.OK, says=says)
 
 
 def todo(check: str, says: str) -> Finding:
     """Return a finding that asks for something, and says what."""
-    return Finding(check=check, state=State.TODO, says=says)
+    return Finding(check=check, state=FindingState.TODO, says=says)
 
 
 def note(check: str, says: str) -> Finding:
     """Return a finding that is only to be known."""
-    return Finding(check=check, state=State.NOTE, says=says)
+    return Finding(check=check, state=FindingState.NOTE, says=says)

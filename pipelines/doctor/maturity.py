@@ -7,7 +7,7 @@ machine learning", https://cloud.google.com/architecture/mlops-continuous-delive
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.doctor.findings import Finding, State, note
+from pipelines.doctor.findings import Finding, FindingState, note
 
 LEVELS = ("manual", "automated training", "automated delivery")
 WORKFLOWS = {1: ("continuous-training.yml", "monitor.yml"), 2: ("ci.yml", "delivery.yml", "promote.yml")}
@@ -35,7 +35,7 @@ def _workflows(root: Path, level: int) -> list[str]:
 
 def _cloud(findings: list[Finding]) -> list[str]:
     """Return what an environment that trains by itself still lacks."""
-    done = {finding.check for finding in findings if finding.state is State.OK}
+    done = {finding.check for finding in findings if finding.state is FindingState.OK}
     missing = {"bootstrap": "a bootstrapped account", "stack": "an environment that is provisioned"}
     return [what for check, what in missing.items() if check not in done]
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipelines.config import UserError
 from pipelines.config.strict import explain
 from pipelines.contracts.quotas import quotas as needed_by
-from pipelines.contracts.stack import Training
+from pipelines.contracts.stack import TrainingResources
 from pipelines.doctor.findings import Finding, ok, todo
 
 
@@ -27,9 +27,9 @@ def wanted(root: Path) -> dict[str, int]:
             continue
         serving = stated["infra:serving"]
         try:
-            training = Training.model_validate(stated.get("infra:training") or {})
+            training = TrainingResources.model_validate(stated.get("infra:training") or {})
         except ValidationError as error:
-            raise UserError("\n".join(f"{path}: {line}" for line in explain(error, Training))) from error
+            raise UserError("\n".join(f"{path}: {line}" for line in explain(error, TrainingResources))) from error
         for name, count in needed_by(training, serving.get("instance"), serving.get("max_instances", 2)).items():
             most[name] = max(count, most.get(name, 0))
     return most

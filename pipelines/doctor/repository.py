@@ -9,14 +9,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.config import Problem, Strict, UserError, load_toml
-from pipelines.doctor.findings import Finding, State
+from pipelines.config import Problem, StrictModel, UserError, load_toml
+from pipelines.doctor.findings import Finding, FindingState
 
 PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
 PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
 
 
-class Ownership(Strict):
+class Ownership(StrictModel):
     """``ownership.toml``: whose a file is, the team's or the engine's; the longest match counts."""
 
     yours: tuple[str, ...]
@@ -30,7 +30,7 @@ class Ownership(Strict):
         return _match(name, self.engine) > _match(name, self.yours)
 
 
-class Template(Strict):
+class Template(StrictModel):
     """``template.json``: the files as they came from the template, written when the repository was made or updated."""
 
     commit: str | None
@@ -56,21 +56,23 @@ def python(root: Path, version: tuple[int, ...]) -> Finding:
     lowest, above = (tuple(map(int, pair)) for pair in re.findall(r"(\d+)\.(\d+)", wanted))
     running = ".".join(map(str, version))
     if lowest <= version < above:
-        return Finding(check="Python", state=State.OK, says=running)
-    return Finding(check="Python", state=State.TODO, says=f"{running} runs, the project needs {wanted}")
+        return Finding(check="Python", state=FindingState.OK, says=running)
+    return Finding(check="Python", state=FindingState.TODO, says=f"{running} runs, the project needs {wanted}")
 
 
 def lock(root: Path) -> Finding:
     """Check that ``uv.lock`` is there and fits ``pyproject.toml``."""
     uv = shutil.which("uv") or shutil.which(root / ".uv/bin/uv")
     if not (root / "uv.lock").exists():
-        return Finding(check="uv.lock", state=State.TODO, says="is missing; 'uv lock' makes it, then commit it")
+        return Finding(check="uv.lock", state=FindingState.TODO, says="is missing; 'uv lock' makes it, then commit it")
     if not uv:
-        return Finding(check="uv.lock", state=State.NOTE, says="is there; whether it is current only uv can tell")
+        return Finding(
+            check="uv.lock", state=FindingState.NOTE, says="is there; whether it is current only uv can tell"
+        )
     done = subprocess.run([uv, "lock", "--check", "--offline"], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding(check="uv.lock", state=State.TODO, says="does not fit pyproject.toml; 'uv lock' mends it")
-    return Finding(check="uv.lock", state=State.OK, says="is current")
+        return Finding(check="uv.lock", state=FindingState.TODO, says="does not fit pyproject.toml; 'uv lock' mends it")
+    return Finding(check="uv.lock", state=FindingState.OK, says="is current")
 
 
 def git(root: Path) -> Finding:
@@ -79,11 +81,11 @@ def git(root: Path) -> Finding:
         command = ["git", "rev-parse", "--short", "HEAD"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return Finding(check="git", state=State.TODO, says="is not installed; models are traced to commits")
+        return Finding(check="git", state=FindingState.TODO, says="is not installed; models are traced to commits")
     if done.returncode:
         says = "no commit to trace models to; 'git init && git add --all && git commit' makes one"
-        return Finding(check="git", state=State.TODO, says=says)
-    return Finding(check="git", state=State.OK, says=f"at {done.stdout.strip()}")
+        return Finding(check="git", state=FindingState.TODO, says=says)
+    return Finding(check="git", state=FindingState.OK, says=f"at {done.stdout.strip()}")
 
 
 def problem(package: str) -> Iterator[Finding]:
@@ -92,16 +94,18 @@ def problem(package: str) -> Iterator[Finding]:
         found = Problem.load(package)
     except UserError as error:
         for line in str(error).splitlines():
-            yield Finding(check="problem", state=State.TODO, says=line)
+            yield Finding(check="problem", state=FindingState.TODO, says=line)
         return
-    yield Finding(check="problem", state=State.OK, says=f"{found.statement.name}, in {package}/")
+    yield Finding(check="problem", state=FindingState.OK, says=f"{found.config.name}, in {package}/")
 
 
 def releases(root: Path) -> Finding:
     """Check the folder of the release files."""
     if (root / "releases").is_dir():
-        return Finding(check="releases", state=State.OK, says="the folder is there")
-    return Finding(check="releases", state=State.TODO, says="releases/ is missing; 'mlops propose' writes into it")
+        return Finding(check="releases", state=FindingState.OK, says="the folder is there")
+    return Finding(
+        check="releases", state=FindingState.TODO, says="releases/ is missing; 'mlops propose' writes into it"
+    )
 
 
 def placeholders(root: Path) -> Iterator[Finding]:
@@ -110,25 +114,25 @@ def placeholders(root: Path) -> Iterator[Finding]:
         text = (root / place).read_text(encoding="utf-8") if (root / place).exists() else ""
         for found in dict.fromkeys(PLACEHOLDER.findall(text)):
             says = f"{place}: replace {found} by your own"
-            yield Finding(check="placeholder", state=State.TODO, says=says)
+            yield Finding(check="placeholder", state=FindingState.TODO, says=says)
 
 
 def engine(root: Path) -> Iterator[Finding]:
     """List the files of the engine that are not as they came from the template."""
     if not (root / "template.json").exists():
         says = "no template.json: this is the template itself, or was not made from it"
-        yield Finding(check="engine", state=State.NOTE, says=says)
+        yield Finding(check="engine", state=FindingState.NOTE, says=says)
         return
     try:
         came = Template.from_json((root / "template.json").read_bytes())
     except ValueError as error:
         says = f"template.json cannot be read; take it back from git ({str(error).splitlines()[0]})"
-        yield Finding(check="engine", state=State.TODO, says=says)
+        yield Finding(check="engine", state=FindingState.TODO, says=says)
         return
-    statement = "model/problem.toml"
-    if statement in came.files and came.files[statement] == _digest(root / statement):
+    config = "model/problem.toml"
+    if config in came.files and came.files[config] == _digest(root / config):
         yield Finding(
-            check="problem", state=State.NOTE, says="model/ is the reference problem still; put your own there"
+            check="problem", state=FindingState.NOTE, says="model/ is the reference problem still; put your own there"
         )
     whose = load_toml(root / "ownership.toml", Ownership)
     compared = [name for name in came.files if whose.is_compared(name)]
@@ -136,11 +140,11 @@ def engine(root: Path) -> Iterator[Finding]:
     for name in changed:
         what = "was changed" if (root / name).exists() else "was deleted"
         yield Finding(
-            check="engine", state=State.NOTE, says=f"{name} {what}; an update that changes it asks you to merge"
+            check="engine", state=FindingState.NOTE, says=f"{name} {what}; an update that changes it asks you to merge"
         )
     if not changed:
         says = f"its {len(compared)} files are as they came from the template"
-        yield Finding(check="engine", state=State.OK, says=says)
+        yield Finding(check="engine", state=FindingState.OK, says=says)
 
 
 def _match(name: str, paths: tuple[str, ...]) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.entrypoints.cli.__main__ import ROOT, main, report_failure
 from pipelines.entrypoints.cli.app import REFUSED
-from pipelines.settings import Place, place
+from pipelines.settings import Node, node
 from pipelines.training.torchrun import environ, processes_here, torchrun
 
 if TYPE_CHECKING:
@@ -79,19 +79,19 @@ def run_step(root: Path) -> None:
         return
     chosen, step = step_of(given["step"])
     run_id = scheduled(platform, chosen, given["run_id"], given.get("execution"))
-    here = place(platform.settings, job=root / "input/config/resourceconfig.json")
-    if here.machines > 1 or processes_here() > 1:
+    here = node(platform.settings, job=root / "input/config/resourceconfig.json")
+    if here.num_nodes > 1 or processes_here() > 1:
         record = _together(platform, here, chosen, step, run_id)
     else:
         record = platform.runner.step(chosen, step, run_id)
-    if here.machine == 0:
+    if here.node_rank == 0:
         folder = root / "model"
         folder.mkdir(parents=True, exist_ok=True)
         for name in record.outputs:
             (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")
 
 
-def _together(platform: "Platform", here: Place, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":
+def _together(platform: "Platform", here: Node, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":
     """Run a step in all processes of this machine, as part of all machines, and return what the first one recorded."""
     command = torchrun(here, processes_here(), ["step", f"{chosen.name}/{step}", "--run-id", run_id])
     status = subprocess.run(command, env=environ(here, platform.settings), check=False).returncode

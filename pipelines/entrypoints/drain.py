@@ -6,14 +6,14 @@ Nothing waits here for a training on SageMaker or on a cluster: it is started, a
 from datetime import datetime
 
 from pipelines.bootstrap import Platform, pipeline
-from pipelines.config import Strict, UserError
+from pipelines.config import StrictModel, UserError
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
 from pipelines.continuous_training.decide import decisions
 from pipelines.entrypoints.launch import start_elsewhere
 from pipelines.training import TrainingParams
 
 
-class Drained(Strict):
+class Drained(StrictModel):
     """What one look at the queue came to; ``version`` is the candidate's, and ``refused`` why its gates said no."""
 
     says: str

@@ -32,7 +32,7 @@ def _tick(platform: Platform) -> dict[str, Any]:
     from pipelines.deployment.tick import tick
     from pipelines.deployment.transitions import Actor
 
-    actor = Actor("judge", datetime.now(UTC))
+    actor = Actor("canary analysis", datetime.now(UTC))
     judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
     if judged is None:
         return {"outcome": "no release is live"}

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.bootstrap import Platform, pipeline
-from pipelines.config import Strict, UserError, nearest
+from pipelines.config import StrictModel, UserError, nearest
 from pipelines.config.strict import explain
 from pipelines.orchestration.pipeline import Pipeline
 
@@ -16,7 +16,7 @@ SCHEDULED = "scheduled"
 """The run id that stands for one of its own: that of the execution, which the clock started."""
 
 
-def parameters(kind: type[Strict], settings: list[str], now: datetime) -> Strict:
+def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> StrictModel:
     """Read ``name=value`` texts as a pipeline's parameters; a value may be JSON, and a day stands for its midnight."""
     values: dict[str, Any] = {}
     for setting in settings:
@@ -66,7 +66,7 @@ def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
 
     params, given = platform.runner.params(chosen, run_id), {}
     if any(pipeline == chosen.name for pipeline, _ in TRAINING_JOBS) and isinstance(params, TrainingParams):
-        training = platform.problem.statement.training
+        training = platform.problem.config.training
         networks = bool({*(params.estimators or training.estimators)} & {*training.networks})
         instance, count = machines(platform.aws.stack, networks)
         given = {INSTANCE: instance, INSTANCES: str(count)}

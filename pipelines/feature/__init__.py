@@ -8,10 +8,10 @@ from typing import Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from pipelines.config import Strict
+from pipelines.config import StrictModel
 
 
-class FeatureParams(Strict):
+class FeatureParams(StrictModel):
     """The days ``[start, end)`` to process, and how far to bring the online store (default: ``end``)."""
 
     start: AwareDatetime
@@ -27,13 +27,13 @@ class FeatureParams(Strict):
         return self
 
 
-class Checked(Strict):
+class Checked(StrictModel):
     """How many rows of each table kept the data contract: all of them, or there would be none of these."""
 
     rows: dict[str, int]
 
 
-class Snapshots(Strict):
+class Snapshots(StrictModel):
     """The data version after a step: each table's current Iceberg snapshot."""
 
     snapshots: dict[str, int]

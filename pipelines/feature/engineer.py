@@ -26,7 +26,7 @@ def view_rows(params: FeatureParams, problem: Problem, tables: Tables, view: Fea
     """Return a view's rows for these days and for those that look back on them, from one snapshot of its raw table."""
     raw = tables.read(
         f"raw.{view.table}",
-        time=problem.statement.tables[view.table].event_time,
+        time=problem.config.tables[view.table].event_time,
         start=params.start - view.lookback,
         end=params.end + view.lookback,
         snapshot=snapshot,

@@ -18,7 +18,7 @@ def ingest(
     """Make the checked rows the content of these days in each raw table."""
     snapshots = {}
     for name, count in checked.rows.items():
-        contract = problem.statement.tables[name]
+        contract = problem.config.tables[name]
         rows = typed(name, raw[name], contract)
         snapshot = tables.overwrite(f"raw.{name}", rows, contract.event_time, params.start, params.end)
         if snapshot is not None:

@@ -14,8 +14,8 @@ def known_labels(
     problem: Problem, tables: Tables, as_of: datetime, start: datetime | None = None, snapshot: int | None = None
 ) -> pa.Table:
     """Return key, label and known_at of what became known in ``[start, as_of)``; of several for a key the latest."""
-    label, key = problem.statement.label, problem.statement.key
-    time = problem.statement.tables[label.table].event_time
+    label, key = problem.config.label, problem.config.key
+    time = problem.config.tables[label.table].event_time
     rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot)
     with session(**{label.table: rows}) as connection:
         query = f"""

@@ -22,18 +22,18 @@ def with_features(
 
     ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
     """
-    statement = problem.statement
-    asked = requests[statement.event_time].cast(TIMESTAMP)
+    config = problem.config
+    asked = requests[config.event_time].cast(TIMESTAMP)
     if lookup and requests.num_rows:
         looked_up = lookup(problem, snapshots, requests)
     else:
         views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
-        looked_up = point_in_time.join(requests, statement.event_time, views)
-    computed = request_features(problem.request_features, from_table(requests, statement.request_columns))
-    frame = {"key": requests[statement.key], "event_time": asked}
+        looked_up = point_in_time.join(requests, config.event_time, views)
+    computed = request_features(problem.request_features, from_table(requests, config.request_columns))
+    frame = {"key": requests[config.key], "event_time": asked}
     frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}
     frame |= {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
-    for name, default in statement.serving.defaults.items():
+    for name, default in config.serving.defaults.items():
         frame[name] = column_with_default(frame[name], default)
     return pa.table(frame)
 

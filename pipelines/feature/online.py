@@ -22,7 +22,7 @@ class Absent(NamedTuple):
     kind: Literal["missing", "stale"]
 
 
-class Found(NamedTuple):
+class FoundFeatures(NamedTuple):
     """The features of requests as model inputs, where a view had no value, and how many values each feature misses."""
 
     features: Columns
@@ -34,13 +34,13 @@ class OnlineFeatures:
     """Assembles the features of requests: computed from the request, and looked up by its entities."""
 
     def __init__(self, problem: Problem, online: OnlineStore) -> None:
-        self.event_time, self.request = problem.statement.event_time, problem.request_features
+        self.event_time, self.request = problem.config.event_time, problem.request_features
         self.views, self.online = {view.versioned_name: view for view in problem.views}, online
-        self.defaults = problem.statement.serving.defaults
+        self.defaults = problem.config.serving.defaults
         self._numeric = [name for name, kind in problem.features.items() if kind is FeatureType.NUMERIC]
         self._categorical = [name for name, kind in problem.features.items() if kind is FeatureType.CATEGORICAL]
 
-    def __call__(self, fields: Columns) -> Found:
+    def __call__(self, fields: Columns) -> FoundFeatures:
         """Return every feature, one value for each request; missing or expired ones as their default or as missing."""
         values, absent = dict[str, Any](computed(self.request, fields)), list[Absent]()
         asked = [time.replace(tzinfo=UTC) for time in fields[self.event_time].astype("datetime64[us]").tolist()]
@@ -58,7 +58,7 @@ class OnlineFeatures:
             values.update(zip(view.features, zip(*rows, strict=True), strict=True))
         return self._inputs(values, absent)
 
-    def _inputs(self, values: Mapping[str, Any], absent: list[Absent]) -> Found:
+    def _inputs(self, values: Mapping[str, Any], absent: list[Absent]) -> FoundFeatures:
         """Return values as model inputs: the numbers in one array, because a call of numpy costs more than a row."""
         numbers = np.array([values[name] for name in self._numeric], dtype=np.float32)
         texts = [as_input(values[name], FeatureType.CATEGORICAL) for name in self._categorical]
@@ -66,7 +66,7 @@ class OnlineFeatures:
         missing |= {name: text.tolist().count("") for name, text in zip(self._categorical, texts, strict=True)}
         features = dict(zip([*self._numeric, *self._categorical], [*numbers, *texts], strict=True))
         left = {name: count for name, count in missing.items() if count and name not in self.defaults}
-        return Found(with_defaults(features, self.defaults), absent, left)
+        return FoundFeatures(with_defaults(features, self.defaults), absent, left)
 
 
 def _keys(view: FeatureView, fields: Columns) -> list[str]:

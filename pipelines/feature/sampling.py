@@ -20,15 +20,15 @@ def pull_sample(
     feature views are made, all rows, because an aggregate of a part is another feature. Personal columns that may be
     empty are brought empty.
     """
-    statement, counts = problem.statement, {}
+    config, counts = problem.config, {}
     start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
     views = {view.table for view in problem.views}
-    for name, contract in statement.tables.items():
+    for name, contract in config.tables.items():
         if source.snapshot(f"raw.{name}") is None:
             continue
         rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end)
-        if statement.key in contract.columns and name not in views:
-            rows = _share_of(rows, statement.key, share)
+        if config.key in contract.columns and name not in views:
+            rows = _share_of(rows, config.key, share)
         rows = without_personal(rows, contract)
         target.overwrite(f"raw.{name}", rows, contract.event_time, start, end)
         counts[name] = rows.num_rows

@@ -8,12 +8,12 @@ from pipelines.config import Problem, RawTable, Source
 from pipelines.storage.tables import Tables
 
 
-def lent_source(problem: Problem, lender: Tables) -> Source:
+def shared_source(problem: Problem, shared_tables: Tables) -> Source:
     """Return a source that reads what the lender ingested; personal values that may be empty come empty."""
 
     def read(table: str, start: datetime, end: datetime) -> pa.Table:
-        contract = problem.statement.tables[table]
-        rows = lender.read(f"raw.{table}", time=contract.event_time, start=start, end=end)
+        contract = problem.config.tables[table]
+        rows = shared_tables.read(f"raw.{table}", time=contract.event_time, start=start, end=end)
         return without_personal(rows, contract)
 
     return read

@@ -20,7 +20,7 @@ def validate(params: FeatureParams, problem: Problem, raw: dict[str, pa.Table]) 
     """
     counts, found = {}, []
     for name, rows in raw.items():
-        contract = problem.statement.tables[name]
+        contract = problem.config.tables[name]
         broken = missing_columns(rows, contract)
         if not broken:
             broken = violations(typed(name, rows, contract), contract, params.start.date(), params.end.date())

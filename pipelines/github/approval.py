@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.config import Refused
-from pipelines.github.client import GitHub
+from pipelines.github.client import GitHubClient
 
 if TYPE_CHECKING:
     from github.PullRequest import PullRequest
@@ -27,7 +27,7 @@ class Approval(NamedTuple):
     commit: str
 
 
-def approval(github: GitHub, path: str, text: str) -> Approval:
+def approval(github: GitHubClient, path: str, text: str) -> Approval:
     """Return the approval of a file that is ``text`` here.
 
     Raises:
@@ -84,7 +84,7 @@ def _approved(pull: "PullRequest") -> Iterable[str]:
     return [login for login, word in words.items() if word == ("APPROVED", pull.head.sha)]
 
 
-def _may(github: GitHub, login: str, allowed: Iterable[str]) -> bool:
+def _may(github: GitHubClient, login: str, allowed: Iterable[str]) -> bool:
     """Say whether somebody is an owner, by name; a team's members a workflow's token cannot see.
 
     For those GitHub must vouch, by protecting the branch, and the person must be one who may write.

@@ -28,7 +28,7 @@ class Told(NamedTuple):
     changed: bool
 
 
-class GitHub:
+class GitHubClient:
     """A repository on GitHub, which needs the extra ``github``.
 
     Raises:

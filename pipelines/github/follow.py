@@ -10,7 +10,7 @@ from pipelines.deployment.roll_out import is_deployed
 from pipelines.deployment.transitions import Actor, Moved, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval
-from pipelines.github.client import GitHub, Told
+from pipelines.github.client import GitHubClient, Told
 
 _ENDS = ("promote", "conclude", "roll back")
 
@@ -23,7 +23,7 @@ class Recorded(NamedTuple):
     image: str = ""
 
 
-def record_approval(platform: Platform, github: GitHub) -> Recorded:
+def record_approval(platform: Platform, github: GitHubClient) -> Recorded:
     """Look up the review of the environment's release file, and record proposal and approval in the signed log.
 
     A file that is deployed already, or was carried out to its end, asks for nothing.
@@ -44,7 +44,7 @@ def record_approval(platform: Platform, github: GitHub) -> Recorded:
             continue
 
 
-def _recorded(platform: Platform, github: GitHub, text: str, release: ReleaseFile) -> Recorded:
+def _recorded(platform: Platform, github: GitHubClient, text: str, release: ReleaseFile) -> Recorded:
     latest, state = platform.releases.latest(), platform.releases.state()
     name = f"v{release.released.version}"
     if state.proposal == release and state.phase is Phase.APPROVED:
@@ -65,7 +65,7 @@ def _recorded(platform: Platform, github: GitHub, text: str, release: ReleaseFil
     return Recorded(approved=True, reason=f"{name}: {how}, approved by {found.approver}", image=release.image or "")
 
 
-def follow(platform: Platform, github: GitHub) -> list[Told]:
+def follow(platform: Platform, github: GitHubClient) -> list[Told]:
     """Tell what became of the environment's latest release that ended: a comment on its pull request.
 
     After a rollback also an incident issue, and while the release file still wishes for what was rolled back, the pull

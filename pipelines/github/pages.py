@@ -8,7 +8,7 @@ from datetime import datetime
 
 from jinja2 import Environment, StrictUndefined
 
-from pipelines.config import Manifest, ReleaseEntry, ReleaseFile, Statement
+from pipelines.config import Manifest, ProblemConfig, ReleaseEntry, ReleaseFile
 
 _PROMOTION = """\
 **v{{ version }}** would come into `{{ environment }}`. The merge of this pull request, reviewed by an owner of \
@@ -114,7 +114,7 @@ proposes it anew; a pull request from `revert/{{ environment }}` makes the relea
 
 
 def promotion(
-    statement: Statement,
+    config: ProblemConfig,
     environment: str,
     release: ReleaseFile,
     changes: Iterator[str],
@@ -125,7 +125,7 @@ def promotion(
     """Return the text of a promotion's pull request.
 
     Args:
-        statement: the problem.
+        config: the problem as problem.toml states it.
         environment: that the model is to come into.
         release: the file that is proposed.
         changes: the lines of :func:`pipelines.deployment.proposal.changes`.
@@ -135,7 +135,7 @@ def promotion(
     """
     version = release.released.version
     manifest = versions[version]
-    metric = statement.gates.champion_comparison.metric
+    metric = config.gates.champion_comparison.metric
     champion = release.champion.version if release.challenger else None
     same_rows = manifest.champion == release.champion.model
     beside = manifest.metrics["champion"] if same_rows else versions[release.champion.version].metrics["test"]
@@ -155,8 +155,8 @@ def promotion(
         slices=[(f'"{name}"', f"{value:.4f}") for name, value in manifest.metrics.get("slices", {}).items()],
         manifest=manifest,
         seconds=seconds,
-        price=statement.training.budget.price_per_hour,
-        currency=statement.business.currency,
+        price=config.training.budget.price_per_hour,
+        currency=config.business.currency,
         card=card,
         number=lambda value: "" if value is None else f"{value:.4f}",
     )

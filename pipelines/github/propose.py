@@ -13,7 +13,7 @@ from pipelines.deployment.proposal import changes, propose_model, strategy
 from pipelines.deployment.release_file import changed
 from pipelines.deployment.transitions import champions, check_proposal
 from pipelines.github import pages
-from pipelines.github.client import GitHub, Told
+from pipelines.github.client import GitHubClient, Told
 from pipelines.registry.model_store import CARD
 
 _SHOWN = 8  # versions in the plot
@@ -27,7 +27,7 @@ class Proposed(NamedTuple):
     refused: bool = False
 
 
-def propose(platform: Platform, github: GitHub) -> Proposed:
+def propose(platform: Platform, github: GitHubClient) -> Proposed:
     """Open the environment's promotion pull request for what is next in it, or bring the open one up to date.
 
     A model that may not be proposed becomes an issue, of which an environment has one. Nothing is said about a model
@@ -41,7 +41,7 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
     if why := _nothing_to_say(platform, github, following, branch, merged):
         return Proposed(None, why)
     name, manifest = f"v{following.version}", platform.models.manifest(following.model)
-    how = strategy(platform.problem.statement, "canary", {})
+    how = strategy(platform.problem.config, "canary", {})
     release = propose_model(platform.models, platform.releases.state(), following, how)
     if merged is not None:  # an image is another change
         release = release.model_copy(update={"image": parse_toml(merged, ReleaseFile, path).image})
@@ -59,7 +59,7 @@ def propose(platform: Platform, github: GitHub) -> Proposed:
 
 
 def _nothing_to_say(
-    platform: Platform, github: GitHub, following: Variant, branch: str, merged: str | None
+    platform: Platform, github: GitHubClient, following: Variant, branch: str, merged: str | None
 ) -> str | None:
     """Return why nobody is told of a model; ``merged`` is the release file on the default branch."""
     state, name = platform.releases.state(), f"v{following.version}"
@@ -95,7 +95,7 @@ def _latest_judged(platform: Platform) -> Variant | None:
     return None
 
 
-def _kept(github: GitHub, path: str, branch: str, release: ReleaseFile) -> str | None:
+def _kept(github: GitHubClient, path: str, branch: str, release: ReleaseFile) -> str | None:
     """Return the file of the open pull request where it brings this very model: people may have edited the strategy."""
     text = github.text(path, branch) if github.open_pull(branch) else None
     if text is None or not github.is_current(branch, path):
@@ -108,12 +108,12 @@ def _body(platform: Platform, release: ReleaseFile, manifest: Manifest) -> str:
     versions = dict(sorted(platform.models.versions().items())[-_SHOWN:])
     versions |= {one.version: one.model for one in (release.champion, release.released)}
     manifests = {number: platform.models.manifest(model) for number, model in versions.items()}
-    statement, state = platform.problem.statement, platform.releases.state()
+    config, state = platform.problem.config, platform.releases.state()
     return pages.promotion(
-        statement,
+        config,
         platform.settings.environment,
         release,
-        changes(platform.models, statement, state, release),
+        changes(platform.models, config, state, release),
         {number: one for number, one in manifests.items() if one.gates or number == release.released.version},
         platform.runner.seconds(manifest.run_id),
         platform.models.attached(release.released.model, CARD),

@@ -10,10 +10,10 @@ import pyarrow as pa
 from pydantic import AwareDatetime
 
 from monitoring.alarms import Alarm, Measurements
-from pipelines.config import Strict, Variant
+from pipelines.config import StrictModel, Variant
 
 
-class MonitorParams(Strict):
+class MonitorParams(StrictModel):
     """The moment to look back from."""
 
     as_of: AwareDatetime
@@ -26,14 +26,14 @@ class Labelled(NamedTuple):
     predictions: pa.Table
 
 
-class MonitorReport(Strict):
+class MonitorReport(StrictModel):
     """What one look at the champion measured, and the alarms it raised."""
 
     measured: Measurements
     alarms: tuple[Alarm, ...]
 
 
-class Trigger(Strict):
+class Trigger(StrictModel):
     """Why a new model may be needed."""
 
     kind: str

@@ -7,7 +7,7 @@ from monitoring.measures import measures
 from pipelines.config import Problem
 from pipelines.monitor import MonitorParams, MonitorReport, Trigger
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.storage.ports import Gauges, ObjectStore, Queue
+from pipelines.storage.ports import MetricsSink, ObjectStore, Queue
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +17,12 @@ def alarm(
     problem: Problem,
     objects: ObjectStore,
     events: Queue,
-    gauges: Gauges,
+    metrics_sink: MetricsSink,
     releases: ReleaseLog,
     measured: Measurements,
 ) -> MonitorReport:
     """Raise alarms, send an event for each that a new model could help with, keep the report, and show its measures."""
-    raised = alarms(problem.statement, measured)
+    raised = alarms(problem.config, measured)
     report = MonitorReport(measured=measured, alarms=tuple(raised))
     for one in raised:
         log.warning("alarm name=%s reason=%s", one.name, one.reason)
@@ -30,5 +30,5 @@ def alarm(
             trigger = Trigger(kind="alarm", reason=f"{one.name}: {one.reason}", at=params.as_of)
             events.send(trigger.to_json())
     objects.write(f"monitoring/{releases.environment}/{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
-    gauges.send("monitor", measures(measured, raised))
+    metrics_sink.send("monitor", measures(measured, raised))
     return report

@@ -28,7 +28,7 @@ def join_labels(
     champion = releases.state().champion
     if champion is None:
         raise UserError("there is no champion to monitor; deploy a release first")
-    start = params.as_of - problem.statement.monitoring.window
+    start = params.as_of - problem.config.monitoring.window
     joined = labelled_predictions(problem, tables, predictions, start, params.as_of)
     if joined is None:
         raise UserError(f"nothing was predicted from {start:%Y-%m-%d} to {params.as_of:%Y-%m-%d}; is the app running?")
@@ -58,7 +58,7 @@ def measure(params: MonitorParams, problem: Problem, models: ModelStore, answere
         predictions=labelled.num_rows,
         labels=known.num_rows,
         coverage=_coverage(params, problem, labelled),
-        quality=quality(problem.statement, known["label"].to_numpy(), known["prediction"].to_numpy())
+        quality=quality(problem.config, known["label"].to_numpy(), known["prediction"].to_numpy())
         if known.num_rows
         else {},
         drift=drift(reference, features),
@@ -67,6 +67,6 @@ def measure(params: MonitorParams, problem: Problem, models: ModelStore, answere
 
 
 def _coverage(params: MonitorParams, problem: Problem, labelled: pa.Table) -> float | None:
-    due = pa.scalar(params.as_of - problem.statement.label.delay, TIMESTAMP)
+    due = pa.scalar(params.as_of - problem.config.label.delay, TIMESTAMP)
     old = labelled.filter(pc.less(labelled["event_time"], due))
     return pc.mean(pc.is_valid(old["label"])).as_py() if old.num_rows else None

@@ -16,8 +16,8 @@ from pipelines.neural.checkpoint import Checkpoints
 from pipelines.neural.data import Batch, Batches, Resident
 from pipelines.neural.encode import Array, Encoding
 from pipelines.neural.export import network_to_onnx
-from pipelines.neural.group import Group, training_group
-from pipelines.neural.loop import History, Watch, logits, train
+from pipelines.neural.group import ProcessGroup, training_group
+from pipelines.neural.loop import History, LoopWatch, logits, train
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.profile import profiled
 from pipelines.neural.settings import NetworkSettings
@@ -79,13 +79,13 @@ class NetworkEstimator:
         self.shift = float(labels.mean()) if regression else 0.0
         self.scale = float(labels.std()) or 1.0 if regression else 1.0
 
-    def _learn(self, data: Batches, X: pd.DataFrame, labels: Array, group: Group, digest: str) -> None:
+    def _learn(self, data: Batches, X: pd.DataFrame, labels: Array, group: ProcessGroup, digest: str) -> None:
         """Train on ``data``, stopping early on the rows held out, and calibrate on them."""
         torch.manual_seed(self.seed)
         self.network = TabularNetwork(self.encoding, self.settings)
         held = Resident(self.encoding(X), (labels - self.shift) / self.scale, group.device, 0).all
         with profiled(self.profile if group.rank == 0 else None, group.device, data) as on_step:
-            watch = Watch(self.on_epoch, on_step)
+            watch = LoopWatch(self.on_epoch, on_step)
             checkpoints = self._checkpoint(f"{digest} {group.world}")
             self.history: History = train(self.network, self.task, data, held, self.seed, group, checkpoints, watch)
         if self.task is Task.BINARY:

@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """This process among ``world``, and the device it computes on."""
 
     device: torch.device
@@ -39,11 +39,11 @@ def gpus() -> int:
 
 
 @contextmanager
-def training_group(device: str) -> Iterator[Group]:
+def training_group(device: str) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started, over NCCL on GPUs and gloo without; leave them at the end."""
     cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
     if not distributed.is_torchelastic_launched():
-        yield Group(torch.device("cuda" if cuda else "cpu"))
+        yield ProcessGroup(torch.device("cuda" if cuda else "cpu"))
         return
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
@@ -51,6 +51,6 @@ def training_group(device: str) -> Iterator[Group]:
         chosen = torch.device("cuda", rank % torch.cuda.device_count()) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(chosen)
-        yield Group(chosen, rank, distributed.get_world_size())
+        yield ProcessGroup(chosen, rank, distributed.get_world_size())
     finally:
         distributed.destroy_process_group()

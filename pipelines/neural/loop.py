@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pipelines.config import Task
 from pipelines.neural.checkpoint import Checkpoints, State
 from pipelines.neural.data import Batch, Batches
-from pipelines.neural.group import Group
+from pipelines.neural.group import ProcessGroup
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.settings import NetworkSettings
 
@@ -44,7 +44,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Watch:
+class LoopWatch:
     """Who follows a training: ``epoch`` hears number and held-out loss, ``step`` that a step was made."""
 
     epoch: Callable[[int, float], None] = lambda _epoch, _loss: None
@@ -57,9 +57,9 @@ def train(
     data: Batches,
     holdout: Batch,
     seed: int,
-    group: Group,
+    group: ProcessGroup,
     checkpoints: Checkpoints | None = None,
-    watch: Watch = Watch(),
+    watch: LoopWatch = LoopWatch(),
 ) -> History:
     """Train ``network`` in place on ``data``, resuming from the last checkpoint, and return what happened.
 
@@ -177,7 +177,7 @@ def logits(network: nn.Module, rows: Batch) -> Tensor:
     return torch.cat([network(*part).mean(-1) for part in zip(numbers, codes, strict=True)])
 
 
-def evaluate(network: nn.Module, task: Task, rows: Batch, group: Group) -> float:
+def evaluate(network: nn.Module, task: Task, rows: Batch, group: ProcessGroup) -> float:
     """Return the loss over rows of which each process computes a part."""
     part = Batch(*(tensor[group.rank :: group.world] for tensor in rows))
     loss = loss_of(logits(network, part).unsqueeze(1), part.labels, task) * len(part.labels)

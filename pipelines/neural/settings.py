@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config import Strict
+from pipelines.config import StrictModel
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class NetworkSettings(Strict):
+class NetworkSettings(StrictModel):
     """The settings of ``[training.settings.<estimator>]`` for a network.
 
     Attributes:

@@ -9,7 +9,7 @@ from pipelines.orchestration.runner import Runner
 Status = Literal["executing", "succeeded", "failed"]
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """Where a run stands; also why, and the last lines of its log, where they say more than the status."""
 
     status: Status
@@ -23,7 +23,7 @@ class Executions(Protocol):
     def start(self, pipeline: Pipeline, run_id: str) -> str:
         """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
 
-    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands; a run that was not started there is a UserError."""
 
     def cancel(self, run_id: str) -> None:
@@ -34,7 +34,7 @@ TAIL = 20
 """Lines of a log that are told."""
 
 
-def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> Outcome:
+def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> RunOutcome:
     """Believe a success when every step left its record and its output is what the record says.
 
     ``said`` is who calls it a success, such as "SageMaker says Succeeded".
@@ -43,5 +43,5 @@ def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> Outco
         for name in pipeline.steps:
             runner.output(pipeline, name, run_id)
     except UserError as error:
-        return Outcome("failed", f"{said}, but {error}")
-    return Outcome("succeeded")
+        return RunOutcome("failed", f"{said}, but {error}")
+    return RunOutcome("succeeded")

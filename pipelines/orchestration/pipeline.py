@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipelines.config.errors import UserError, nearest
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
-class RunInfo(Strict):
+class RunInfo(StrictModel):
     """What a step may know of the run it belongs to."""
 
     run_id: str
@@ -23,7 +23,7 @@ class RunInfo(Strict):
     created: str
 
 
-class StepRecord(Strict):
+class StepRecord(StrictModel):
     """What one execution of a step did: its inputs' and output files' SHA-256, its times, and what it logged."""
 
     step: str
@@ -72,7 +72,7 @@ class Pipeline:
     ``run`` a :class:`RunInfo`; any other parameter names a resource of the platform (``problem``, ``tables``, …).
     """
 
-    def __init__(self, name: str, params: type[Strict], /, **functions: Callable[..., Any]) -> None:
+    def __init__(self, name: str, params: type[StrictModel], /, **functions: Callable[..., Any]) -> None:
         self.name, self.params = name, params
         self.steps: dict[str, Step] = {}
         made_by: dict[str, str] = {}

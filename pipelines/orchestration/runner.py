@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipelines.config.errors import UserError
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, StepRecord
 from pipelines.orchestration.serialisation import decode, encode
 from pipelines.storage.ports import ObjectStore
@@ -47,7 +47,7 @@ class Runner:
     def __init__(self, objects: ObjectStore, resource: Callable[[str], Any], writes: bool = True) -> None:
         self.objects, self.resource, self._writes = objects, resource, writes
 
-    def start(self, pipeline: Pipeline, params: Strict, run_id: str | None = None) -> str:
+    def start(self, pipeline: Pipeline, params: StrictModel, run_id: str | None = None) -> str:
         """Record a run's parameters and return its id; starting an existing run again with the same ones is a no-op.
 
         Raises:
@@ -74,7 +74,7 @@ class Runner:
             return False
         return bool(self._run_document(pipeline, run_id))
 
-    def params(self, pipeline: Pipeline, run_id: str) -> Strict:
+    def params(self, pipeline: Pipeline, run_id: str) -> StrictModel:
         """Return the parameters of a started run."""
         return pipeline.params.model_validate_json(json.dumps(self._run_document(pipeline, run_id)["params"]))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.config.strict import Strict
+from pipelines.config.strict import StrictModel
 
 
 def encode(value: Any) -> dict[str, bytes]:
@@ -19,7 +19,7 @@ def encode(value: Any) -> dict[str, bytes]:
 
 def _file(name: str, value: Any) -> tuple[str, bytes]:
     match value:
-        case Strict():
+        case StrictModel():
             return f"{name}.json", value.to_json()
         case bytes():
             return f"{name}.bin", value

@@ -23,7 +23,7 @@ def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
         commit=commit or _UNVERSIONED,
         modified=not commit or (not made_from and bool(_git(root, "status", "--porcelain", "--untracked-files=no"))),
         lock_sha256=hashlib.sha256(lock.read_bytes() if lock.exists() else b"").hexdigest(),
-        statement_sha256=problem.statement.sha256(),
+        problem_sha256=problem.config.sha256(),
     )
 
 

@@ -36,5 +36,5 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         **{f"data {name}": snapshot for name, snapshot in manifest.data.items()},
         "commit": manifest.code.commit[:12] + (" with changes" if manifest.code.modified else ""),
         "packages": manifest.code.lock_sha256[:8],
-        "problem.toml": manifest.code.statement_sha256[:8],
+        "problem.toml": manifest.code.problem_sha256[:8],
     }

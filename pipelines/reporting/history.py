@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.delivery import Delivery, delivery, deployments
-from pipelines.config import Phase, ReleaseEntry, Strict
+from pipelines.config import Phase, ReleaseEntry, StrictModel
 from pipelines.orchestration.pipeline import StepRecord
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.provenance import committed
@@ -15,7 +15,7 @@ from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import ObjectStore
 
 
-class RunSummary(Strict):
+class RunSummary(StrictModel):
     """A run: how many of its steps are done, and how the one failed that did."""
 
     run_id: str
@@ -25,7 +25,7 @@ class RunSummary(Strict):
     failed: str | None
 
 
-class ReleaseSummary(Strict):
+class ReleaseSummary(StrictModel):
     """One release from its proposal on: ``phase`` is where it stands, quarantined and superseded among that."""
 
     number: int

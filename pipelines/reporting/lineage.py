@@ -4,13 +4,13 @@ from datetime import datetime
 
 from rich.tree import Tree
 
-from pipelines.config import Code, FeatureVersions, Manifest, Period, Strict
+from pipelines.config import Code, FeatureVersions, Manifest, Period, StrictModel
 from pipelines.feature.request import without_nan
 from pipelines.registry.model_store import ModelStore
 from pipelines.storage.prediction_log import LogReader
 
 
-class PredictionRecord(Strict):
+class PredictionRecord(StrictModel):
     """A prediction as the log has it."""
 
     prediction_id: str
@@ -21,7 +21,7 @@ class PredictionRecord(Strict):
     features: dict[str, float | str | None]
 
 
-class Lineage(Strict):
+class Lineage(StrictModel):
     """Where a model came from, and the prediction that was asked about, if one was."""
 
     prediction: PredictionRecord | None
@@ -82,7 +82,7 @@ def tree(found: Lineage) -> Tree:
         branch = root.add(f"{asked.variant} {model}")
     run = branch.add(f"run {found.run_id} [dim]{found.created:%Y-%m-%d %H:%M}[/]")
     commit = f"commit {found.code.commit[:12]}{' with uncommitted changes' if found.code.modified else ''}"
-    run.add(f"{commit} [dim]lock {found.code.lock_sha256[:8]}, problem {found.code.statement_sha256[:8]}[/]")
+    run.add(f"{commit} [dim]lock {found.code.lock_sha256[:8]}, problem {found.code.problem_sha256[:8]}[/]")
     train = found.periods["train"]
     data = run.add(f"{train.rows:,} requests, {train.start:%Y-%m-%d} to {train.end:%Y-%m-%d}")
     for table, snapshot in found.data.items():

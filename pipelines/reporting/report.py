@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from monitoring import report
 from monitoring.delivery import told
-from monitoring.plots import Mark, Node, Reign
+from monitoring.plots import Mark, Node, Tenure
 from monitoring.report import Content, Served, Version
 from pipelines.bootstrap import Platform
-from pipelines.config import Manifest, ReleaseEntry, Strict, UserError
+from pipelines.config import Manifest, ReleaseEntry, StrictModel, UserError
 from pipelines.continuous_training.decide import decisions
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorReport
@@ -21,7 +21,7 @@ from pipelines.reporting.history import delivered
 from pipelines.reporting.lineage import Lineage, of_prediction
 
 
-class Summary(Strict):
+class Summary(StrictModel):
     """What the report says in short: its figures, each model version, and where its last prediction came from."""
 
     metric: str
@@ -38,7 +38,7 @@ def write_report(platform: Platform, path: Path) -> Summary:
     """
     content, lineage = gather(platform)
     report.write(content, path)
-    metric = report.metric_name(content.statement)
+    metric = report.metric_name(content.config)
     return Summary(metric=metric, figures=content.figures, versions=tuple(content.versions), lineage=lineage)
 
 
@@ -59,17 +59,17 @@ def gather(platform: Platform) -> tuple[Content, Lineage]:
     manifests = {
         version: platform.models.manifest(model) for version, model in sorted(platform.models.versions().items())
     }
-    reigns = _reigns(entries, days[1])
+    tenures = _reigns(entries, days[1])
     lineage = of_prediction(platform.models, platform.predictions, predictions["prediction_id"][-1].as_py())
     assert lineage is not None, "the log has what it was read from"
     content = Content(
-        statement=platform.problem.statement,
+        config=platform.problem.config,
         environment=environment,
         figures=_figures(predictions, entries, monitored, manifests),
-        served=_served(platform, predictions, reigns[0].version),
-        reigns=reigns,
+        served=_served(platform, predictions, tenures[0].version),
+        tenures=tenures,
         marks=_marks(entries, monitored, manifests),
-        versions=[_version(platform, number, manifest, entries, reigns) for number, manifest in manifests.items()],
+        versions=[_version(platform, number, manifest, entries, tenures) for number, manifest in manifests.items()],
         decisions=[
             {"day": f"{one.at:%Y-%m-%d}", "train": one.train, "reason": one.reason} for one in decided if one.triggers
         ],
@@ -111,14 +111,14 @@ def _figures(
     }
 
 
-def _reigns(entries: list[ReleaseEntry], end: datetime) -> list[Reign]:
+def _reigns(entries: list[ReleaseEntry], end: datetime) -> list[Tenure]:
     crowned = [
         (entry.state.champion.version, entry.at)
         for before, entry in zip([None, *entries], entries, strict=False)
         if entry.state.champion and (before is None or before.state.champion != entry.state.champion)
     ]
     ends = [at for _, at in crowned[1:]] + [end]
-    return [Reign(version, start, stop) for (version, start), stop in zip(crowned, ends, strict=True)]
+    return [Tenure(version, start, stop) for (version, start), stop in zip(crowned, ends, strict=True)]
 
 
 def _marks(entries: list[ReleaseEntry], monitored: list[MonitorReport], manifests: dict[int, Manifest]) -> list[Mark]:
@@ -130,13 +130,13 @@ def _marks(entries: list[ReleaseEntry], monitored: list[MonitorReport], manifest
 
 
 def _version(
-    platform: Platform, number: int, manifest: Manifest, entries: list[ReleaseEntry], reigns: list[Reign]
+    platform: Platform, number: int, manifest: Manifest, entries: list[ReleaseEntry], tenures: list[Tenure]
 ) -> Version:
-    metric = platform.problem.statement.gates.champion_comparison.metric
-    fates = [f"until {reign.end:%d %b}" for reign in reigns[:-1] if reign.version == number]
+    metric = platform.problem.config.gates.champion_comparison.metric
+    fates = [f"until {tenure.end:%d %b}" for tenure in tenures[:-1] if tenure.version == number]
     if any(entry.action == "roll back" and entry.reason.startswith(f"v{number} ") for entry in entries):
         fates = ["rolled back"]
-    if reigns[-1].version == number:
+    if tenures[-1].version == number:
         fates = ["champion"]
     return Version(
         version=number,

@@ -16,7 +16,7 @@ from pipelines.storage.sql import session
 from pipelines.storage.tables import TIMESTAMP
 
 
-class Answers(NamedTuple):
+class InterviewAnswers(NamedTuple):
     """What is asked of a person; columns by their valid names.
 
     ``key``: one column, or several that name a request together. ``label``: an expression over columns.
@@ -112,7 +112,7 @@ def suggested_entities(profiles: Mapping[str, ColumnProfile], but: Sequence[str]
     ]
 
 
-def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> None:
+def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> None:
     """Hold the answers against the sample.
 
     Raises:
@@ -145,7 +145,7 @@ def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answer
         raise UserError("\n".join(wrong))
 
 
-def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> list[str]:
+def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> list[str]:
     asked = profiles[answers.event_time]
     if asked.type != "timestamp":
         mixed = next((note for note in sample.notes if note.startswith(f"{asked.name} holds times")), "")
@@ -154,7 +154,7 @@ def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], ans
     return [f"event time: {asked.name} is missing in {asked.missing:,} rows"] if asked.missing else []
 
 
-def _wrong_key(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Answers) -> list[str]:
+def _wrong_key(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> list[str]:
     wrong = [f"key: {name} is personal, and the key is logged" for name in answers.key if name in answers.personal]
     wrong += [f"key: {name} is missing in some rows" for name in answers.key if profiles[name].missing]
     counted = sample.rows.select(list(answers.key)).group_by(list(answers.key)).aggregate([([], "count_all")])
@@ -169,7 +169,7 @@ def _wrong_key(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: A
     return wrong
 
 
-def known_at(sample: Sample, answers: Answers) -> pa.ChunkedArray:
+def known_at(sample: Sample, answers: InterviewAnswers) -> pa.ChunkedArray:
     """Return when each row's label was known."""
     if answers.label_time:
         return sample.rows[answers.label_time]

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipelines.config import Problem, Statement, UserError, nearest
+from pipelines.config import Problem, ProblemConfig, UserError, nearest
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import compute
 from pipelines.feature.extract import extract
@@ -32,13 +32,13 @@ def errors(package: str, day: datetime | None) -> list[str]:
 
 def summary(problem: Problem) -> list[str]:
     """Return what a sound problem consists of, in lines."""
-    statement = problem.statement
+    config = problem.config
     return [
-        f"{statement.name}: {statement.task.value}, {', '.join(f'table {name}' for name in statement.tables)}",
-        f"a request is a row of {statement.request.table}, named by {statement.key}, asked at {statement.event_time}",
-        f"the label is {statement.label.sql}, from {statement.label.table}",
+        f"{config.name}: {config.task.value}, {', '.join(f'table {name}' for name in config.tables)}",
+        f"a request is a row of {config.request.table}, named by {config.key}, asked at {config.event_time}",
+        f"the label is {config.label.sql}, from {config.label.table}",
         f"{len(problem.features)} features, {len(problem.views)} feature views",
-        f"estimators: {', '.join(statement.training.estimators)}",
+        f"estimators: {', '.join(config.training.estimators)}",
     ]
 
 
@@ -63,18 +63,18 @@ def _unimportable(package: str) -> Iterator[str]:
 
 
 def _features(problem: Problem) -> Iterator[str]:
-    statement = problem.statement
+    config = problem.config
     _ = problem.read
-    for name in statement.slices:
+    for name in config.slices:
         if name not in problem.features:
             yield f"slices: no feature {name!r}; {nearest(name, problem.features)}"
-    if statement.replay and statement.replay.bad_release_feature not in problem.features:
-        given = statement.replay.bad_release_feature
+    if config.replay and config.replay.bad_release_feature not in problem.features:
+        given = config.replay.bad_release_feature
         yield f"replay.bad_release_feature: no feature {given!r}; {nearest(given, problem.features)}"
 
 
 def _estimators(problem: Problem) -> Iterator[str]:
-    training = problem.statement.training
+    training = problem.config.training
     for name in dict.fromkeys([*training.estimators, *training.settings]):
         if name not in problem.estimators:
             yield f"training: estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
@@ -86,8 +86,8 @@ def _estimators(problem: Problem) -> Iterator[str]:
 
 
 def _label(problem: Problem) -> Iterator[str]:
-    label = problem.statement.label
-    with session(**{label.table: _no_rows(problem.statement, label.table)}) as connection:
+    label = problem.config.label
+    with session(**{label.table: _no_rows(problem.config, label.table)}) as connection:
         try:
             connection.sql(f'SELECT CAST(({label.sql}) AS DOUBLE) FROM "{label.table}"')
         except duckdb.Error as error:
@@ -103,23 +103,23 @@ def _views(problem: Problem) -> Iterator[str]:
 
 def _view(problem: Problem, view: Any) -> Iterator[str]:
     moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
-    compute(view, _no_rows(problem.statement, view.table), moment, moment + timedelta(days=1))
+    compute(view, _no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
     return iter(())
 
 
 def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     """Read a day, hold it to the contract, compute every view and the request features on it."""
-    params, statement = FeatureParams(start=day, end=day + timedelta(days=1)), problem.statement
+    params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
-    rows = {name: typed(name, table, statement.tables[name]) for name, table in raw.items()}
+    rows = {name: typed(name, table, config.tables[name]) for name, table in raw.items()}
     for view in problem.views:
         compute(view, rows[view.table], params.start, params.end)
-    request_features(problem.request_features, from_table(rows[statement.request.table], statement.request_columns))
-    if not rows[statement.request.table].num_rows:
-        yield f"the source has no rows of {statement.request.table} on {day:%Y-%m-%d}"
+    request_features(problem.request_features, from_table(rows[config.request.table], config.request_columns))
+    if not rows[config.request.table].num_rows:
+        yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"
 
 
-def _no_rows(statement: Statement, table: str) -> pa.Table:
-    columns = statement.tables[table].columns
+def _no_rows(config: ProblemConfig, table: str) -> pa.Table:
+    columns = config.tables[table].columns
     return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})

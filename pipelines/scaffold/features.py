@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipelines.scaffold.answers import Answers
+from pipelines.scaffold.answers import InterviewAnswers
 from pipelines.scaffold.names import unlike
 from pipelines.scaffold.tables import RawTables
 
@@ -21,7 +21,7 @@ class Chosen(NamedTuple):
     bad_release_feature: str
 
 
-def chosen(answers: Answers, tables: RawTables) -> Chosen:
+def chosen(answers: InterviewAnswers, tables: RawTables) -> Chosen:
     """Choose: numbers, few categories, and how long it is to each time; nothing personal, no free text."""
     categories, numbers, times, not_used = [], [], {}, []
     names = set(tables.request_profiles)

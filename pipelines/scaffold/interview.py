@@ -11,7 +11,7 @@ from rich.prompt import Prompt
 from pipelines.config import Task, UserError, nearest
 from pipelines.config.strict import parse_duration
 from pipelines.scaffold import answers as known
-from pipelines.scaffold.answers import Answers, resolve
+from pipelines.scaffold.answers import InterviewAnswers, resolve
 from pipelines.scaffold.names import snake
 from pipelines.scaffold.profile import ColumnProfile
 from pipelines.scaffold.sample import Sample
@@ -62,7 +62,7 @@ def interview(
     profiles: Mapping[str, ColumnProfile],
     flags: Mapping[str, str | None],
     console: Console | None,
-) -> Answers:
+) -> InterviewAnswers:
     """Return the answers; ``console`` is where to ask, None when nobody is there.
 
     Raises:
@@ -97,7 +97,7 @@ def interview(
     taken = [*key, event_time, *outcomes, *known.columns_of(label, list(sample.given))]
     entities = ", ".join(known.suggested_entities(profiles, taken)[:3]) or _NONE
     entities_given = ask("entities", "Columns whose recent labels are features", entities, columns("entity"))
-    answers = Answers(
+    answers = InterviewAnswers(
         name=name,
         title=title,
         goal=ask("goal", "What is done with the prediction", title),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Task, UserError, format_duration
-from pipelines.scaffold.answers import Answers
+from pipelines.scaffold.answers import InterviewAnswers
 from pipelines.scaffold.tables import KNOWN_AT, RawTables
 from pipelines.storage.sql import session
 
@@ -20,7 +20,7 @@ _WINDOWS = (6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 28 * DAY)
 _ENOUGH = 20  # outcomes of an entity that a rolling mean should rest on
 
 
-class Plan(NamedTuple):
+class ProblemPlan(NamedTuple):
     """Durations as problem.toml writes them, days, counts and bounds of metrics."""
 
     first: date
@@ -53,7 +53,7 @@ def check_size(rows: int) -> None:
         raise UserError(f"the sample has too few rows, {rows}; {MIN_ROWS} are needed to derive periods and gates from")
 
 
-def plan(answers: Answers, tables: RawTables, label: pa.ChunkedArray) -> Plan:
+def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -> ProblemPlan:
     """Derive the plan; ``label``: the labels of all rows.
 
     Raises:
@@ -76,7 +76,7 @@ def plan(answers: Answers, tables: RawTables, label: pa.ChunkedArray) -> Plan:
     per_day = len(asked) / (span / DAY)
     values = label.drop_null().to_numpy()
     window = max(test, 2 * _whole(delay, DAY))
-    return Plan(
+    return ProblemPlan(
         first=start.date(),
         end=end,
         rows=len(asked),
@@ -102,7 +102,7 @@ def plan(answers: Answers, tables: RawTables, label: pa.ChunkedArray) -> Plan:
     )
 
 
-def _delay(answers: Answers, tables: RawTables) -> timedelta:
+def _delay(answers: InterviewAnswers, tables: RawTables) -> timedelta:
     """Return after which time 95 % of the labels are there, in whole hours; a delay that was stated as it is."""
     if answers.label_delay is not None:
         return answers.label_delay
@@ -134,7 +134,7 @@ def _constant(task: Task, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
     return f"always saying {np.median(values):.4g}, the median"
 
 
-def _rolling(answers: Answers, tables: RawTables, span: timedelta) -> int:
+def _rolling(answers: InterviewAnswers, tables: RawTables, span: timedelta) -> int:
     """Return over how many hours to average an entity's outcomes: the fewest that hold enough of them."""
     entities = max((tables.request_profiles[name].distinct for name in answers.entities), default=1)
     rate = tables.outcomes.num_rows / entities / (span / HOUR)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.scaffold.answers import Answers, columns_of, known_at, labels
+from pipelines.scaffold.answers import InterviewAnswers, columns_of, known_at, labels
 from pipelines.scaffold.names import unlike
 from pipelines.scaffold.profile import ColumnProfile, profile
 from pipelines.scaffold.sample import Sample
@@ -28,7 +28,7 @@ class RawTables(NamedTuple):
     key: str
 
 
-def split(sample: Sample, answers: Answers) -> RawTables:
+def split(sample: Sample, answers: InterviewAnswers) -> RawTables:
     """Return the tables; a row without a label, or without the time of one, has no outcome (yet)."""
     rows = sample.rows
     key = answers.key[0] if len(answers.key) == 1 else unlike("request_id", rows.column_names)
@@ -50,7 +50,7 @@ def split(sample: Sample, answers: Answers) -> RawTables:
     )
 
 
-def _key(rows: pa.Table, answers: Answers) -> pa.ChunkedArray:
+def _key(rows: pa.Table, answers: InterviewAnswers) -> pa.ChunkedArray:
     """Return the key as text: of several columns, their values with ``/`` between them."""
     parts = [_text(rows[name]) for name in answers.key]
     return pc.binary_join_element_wise(*parts, "/") if len(parts) > 1 else parts[0]
@@ -63,7 +63,7 @@ def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.strftime(seconds if seconds.cast(TIMESTAMP).equals(values) else values, "%Y-%m-%dT%H:%M:%SZ")
 
 
-def _without(columns: Mapping[str, pa.ChunkedArray], answers: Answers) -> dict[str, pa.ChunkedArray]:
+def _without(columns: Mapping[str, pa.ChunkedArray], answers: InterviewAnswers) -> dict[str, pa.ChunkedArray]:
     """Return the columns with nothing in the personal ones."""
     return {
         name: pa.chunked_array([pa.nulls(len(values), values.type)]) if name in answers.personal else values

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipelines.config import Task, UserError, parse_toml
-from pipelines.config.problem import Statement
-from pipelines.scaffold.answers import Answers, labels
+from pipelines.config.problem import ProblemConfig
+from pipelines.scaffold.answers import InterviewAnswers, labels
 from pipelines.scaffold.contract import declared, toml
 from pipelines.scaffold.features import chosen
-from pipelines.scaffold.plan import Plan, plan
+from pipelines.scaffold.plan import ProblemPlan, plan
 from pipelines.scaffold.sample import Sample
 from pipelines.scaffold.tables import KNOWN_AT, RawTables, split
 
@@ -29,7 +29,7 @@ FILES = (
 _CATEGORIES = 20  # values, that a metric is told for each of
 
 
-def write(sample: Sample, answers: Answers, zone: str, folder: Path, replace: str | None) -> Plan:
+def write(sample: Sample, answers: InterviewAnswers, zone: str, folder: Path, replace: str | None) -> ProblemPlan:
     """Write the package into ``folder``, which is new, empty, or holds the problem named by ``replace``.
 
     Raises:
@@ -68,7 +68,9 @@ def check_place(folder: Path, replace: str | None) -> None:
         )
 
 
-def rendered(sample: Sample, answers: Answers, zone: str, tables: RawTables, planned: Plan) -> dict[str, str]:
+def rendered(
+    sample: Sample, answers: InterviewAnswers, zone: str, tables: RawTables, planned: ProblemPlan
+) -> dict[str, str]:
     """Return the text of each file, by its path in the package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -97,11 +99,11 @@ def rendered(sample: Sample, answers: Answers, zone: str, tables: RawTables, pla
         "linear": "LogisticRegression" if answers.task is Task.BINARY else "Ridge",
     }
     texts = {name: environment.get_template(f"{name}.j2").render(content) for name in FILES}
-    parse_toml(texts["problem.toml"], Statement, "problem.toml")
+    parse_toml(texts["problem.toml"], ProblemConfig, "problem.toml")
     return texts
 
 
-def _contract(sample: Sample, answers: Answers, tables: RawTables, *, requests: bool) -> list[str]:
+def _contract(sample: Sample, answers: InterviewAnswers, tables: RawTables, *, requests: bool) -> list[str]:
     profiles = tables.request_profiles if requests else tables.outcome_profiles
     return [
         declared(
@@ -114,14 +116,14 @@ def _contract(sample: Sample, answers: Answers, tables: RawTables, *, requests: 
     ]
 
 
-def _known(answers: Answers) -> str:
+def _known(answers: InterviewAnswers) -> str:
     if answers.label_time:
         return f"``{answers.label_time}``"
     assert answers.label_delay is not None, "one of the two is given"
     return "the time of the request and the delay in problem.toml"
 
 
-def _preparations(answers: Answers, key: str, zone: str) -> list[str]:
+def _preparations(answers: InterviewAnswers, key: str, zone: str) -> list[str]:
     joined = f"{key}: {', '.join(answers.key)}, joined by a slash" if len(answers.key) > 1 else f"{key} as text"
     personal = ["personal columns without their values"] if answers.personal else []
     return [

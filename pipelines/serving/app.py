@@ -16,18 +16,18 @@ from starlette.routing import Route
 from pipelines.feature.decode import JSON
 from pipelines.serving.invocations import Invocations
 from pipelines.serving.openapi import document
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.settings import Settings
 
 _INVOCATIONS = "/invocations"
 
 
-class App:
+class ServingApp:
     """The app of one service; it looks for a new release every ``poll_seconds`` while it runs; ``stop`` is its end."""
 
-    def __init__(self, service: Service, settings: Settings, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, service: PredictionService, settings: Settings, stop: Callable[[], None] = lambda: None) -> None:
         self._service, self._settings, self._stop = service, settings, stop
-        self._contract = msgspec.json.encode(document(service.problem.statement, settings))
+        self._contract = msgspec.json.encode(document(service.problem.config, settings))
         self._invocations = Invocations(service, settings)
         self._starlette = Starlette(
             routes=[

@@ -11,7 +11,7 @@ from pipelines.config import UserError
 _WAIT_SECONDS = 60
 
 
-class App:
+class ServingClient:
     """A client of a running serving app, over one connection; it counts what fails, and keeps the last reason."""
 
     def __init__(self, url: str) -> None:

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
-from pipelines.serving.limits import Gate, Receive, in_time
-from pipelines.serving.micro_batcher import Together
+from pipelines.serving.limits import AdmissionControl, Receive, in_time
+from pipelines.serving.micro_batcher import MicroBatcher
 from pipelines.serving.problems import HTTPProblem, problem, response
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.settings import Settings
 
 _INLINE_BYTES = 8192
@@ -28,10 +28,10 @@ class Invocations:
     While ``draining``, each answer closes its connection.
     """
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(self, service: PredictionService, settings: Settings) -> None:
         self.draining = False
-        self._service, self._gate = service, Gate(settings)
-        self._together = Together(service)
+        self._service, self._gate = service, AdmissionControl(settings)
+        self._together = MicroBatcher(service)
         threads = _REMOTE_THREADS if service.remote else _THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 

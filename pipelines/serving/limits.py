@@ -15,7 +15,7 @@ Receive = Callable[[], Awaitable[Any]]
 _CLOSE = {"Connection": "close"}  # what was not read of a body is not read as the next request either
 
 
-class Gate:
+class AdmissionControl:
     """Counts the requests that are being answered, reads their bodies and says which come too late."""
 
     def __init__(self, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from pipelines.serving.server import METRICS_FOLDER
 from pipelines.storage.prediction_log import Predictions
 
 
-class Metrics:
+class ServingMetrics:
     """The app's counters, in a registry of their own."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipelines.serving.limits import in_time
 from pipelines.serving.problems import HTTPProblem
-from pipelines.serving.service import Answer, Service
+from pipelines.serving.service import Answer, PredictionService
 
 _AT_ONCE = 32
 """How many requests a pass takes at most, so that the event loop is not kept for long."""
@@ -26,17 +26,17 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Answer]
 
 
-class Together:
+class MicroBatcher:
     """The requests that wait for the next pass of one event loop."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: PredictionService) -> None:
         self._service = service
         self._waiting: list[_Waiting] = []
         self._expected = 1
         self._start: asyncio.Handle | None = None
 
     async def predict(self, body: bytes, content_type: str, deadline: float) -> Answer:
-        """Answer a body as :meth:`Service.predict` does.
+        """Answer a body as :meth:`PredictionService.predict` does.
 
         Raises:
             HTTPProblem: 503 when its turn comes after its deadline.

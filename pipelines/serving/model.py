@@ -57,7 +57,7 @@ def changed_features(manifest: Manifest, problem: Problem) -> list[str]:
     changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
     if manifest.feature_versions.request != problem.request_features.version:
         changed.append("the request features")
-    trained, defaults = manifest.feature_versions.defaults, problem.statement.serving.defaults
+    trained, defaults = manifest.feature_versions.defaults, problem.config.serving.defaults
     changed += [
         f"the default of {name}" for name in sorted({*trained, *defaults}) if trained.get(name) != defaults.get(name)
     ]

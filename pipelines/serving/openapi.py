@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipelines.config import Column, Statement, Task
+from pipelines.config import Column, ProblemConfig, Task
 from pipelines.feature.decode import ARROW, CSV, JSON, limits
 from pipelines.serving.formats import COLUMNS
 from pipelines.serving.problems import MEDIA_TYPE
@@ -28,21 +28,21 @@ _ERRORS = {
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
 
-def document(statement: Statement, settings: Settings) -> Schema:
+def document(config: ProblemConfig, settings: Settings) -> Schema:
     """Return the document of the app for a problem."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": statement.title, "description": statement.business.goal.strip(), "version": "1"},
+        "info": {"title": config.title, "description": config.business.goal.strip(), "version": "1"},
         "paths": {
-            "/invocations": {"post": _invocations(statement, settings)},
+            "/invocations": {"post": _invocations(config, settings)},
             "/ping": {"get": _get("ping", "Whether the app lives, and which release it serves.", JSON, _PING)},
             "/metrics": {"get": _get("metrics", "What the app counts, for Prometheus.", "text/plain", _TEXT)},
             "/openapi.json": {"get": _get("contract", "This document.", JSON, {"type": "object"})},
         },
         "components": {
             "schemas": {
-                "Request": _request(statement.request_columns),
-                "Prediction": _prediction(statement),
+                "Request": _request(config.request_columns),
+                "Prediction": _prediction(config),
                 "Problem": _PROBLEM,
             }
         },
@@ -90,9 +90,9 @@ def _example(column: Column) -> Any:
     return typical.get(column.type, float(middle))
 
 
-def _prediction(statement: Statement) -> Schema:
-    binary = statement.task is Task.BINARY
-    told = f"The probability that {statement.label.description}." if binary else statement.label.description
+def _prediction(config: ProblemConfig) -> Schema:
+    binary = config.task is Task.BINARY
+    told = f"The probability that {config.label.description}." if binary else config.label.description
     number: Schema = {"type": "number", "description": told}
     explanation = {
         "type": "object",
@@ -116,9 +116,9 @@ def _prediction(statement: Statement) -> Schema:
     }
 
 
-def _invocations(statement: Statement, settings: Settings) -> Schema:
+def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
     row, answer = {"$ref": "#/components/schemas/Request"}, {"$ref": "#/components/schemas/Prediction"}
-    columns = statement.request_columns
+    columns = config.request_columns
     shown = example(columns)
     several: Schema = {
         "type": "object",
@@ -132,7 +132,7 @@ def _invocations(statement: Statement, settings: Settings) -> Schema:
     table = f"A table in CSV, its first line naming the fields: {', '.join(columns)}."
     return {
         "operationId": "predict",
-        "summary": statement.title,
+        "summary": config.title,
         "parameters": [
             {
                 "name": "explain",

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.config import Problem, UserError
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 from pipelines.storage.tables import Tables
 
 
@@ -31,16 +31,20 @@ def recorded(problem: Problem, tables: Tables, start: datetime, end: datetime) -
     Raises:
         UserError: when there is none.
     """
-    statement = problem.statement
-    name = f"raw.{statement.request.table}"
-    rows = tables.read(name, time=statement.event_time, start=start, end=end)
+    config = problem.config
+    name = f"raw.{config.request.table}"
+    rows = tables.read(name, time=config.event_time, start=start, end=end)
     if not rows.num_rows:
         raise UserError(f"table {name} has no requests from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
-    return rows.sort_by([(statement.event_time, "ascending"), (statement.key, "ascending")])
+    return rows.sort_by([(config.event_time, "ascending"), (config.key, "ascending")])
 
 
 def replay(
-    app: App, rows: pa.Table, batch: int, rate: float | None = None, advance: Callable[[int], None] = lambda _rows: None
+    app: ServingClient,
+    rows: pa.Table,
+    batch: int,
+    rate: float | None = None,
+    advance: Callable[[int], None] = lambda _rows: None,
 ) -> Replayed:
     """Send rows with their event times, ``batch`` to a request, one request after another.
 

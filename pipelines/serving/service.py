@@ -12,7 +12,7 @@ from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.serving.metrics import Metrics
+from pipelines.serving.metrics import ServingMetrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, answer
@@ -36,7 +36,7 @@ class Rejected(UserError):
     """A request that is well formed and yet has no answer: a feature view has no value for it, or the model none."""
 
 
-class Service:
+class PredictionService:
     """Predicts with what the release log says."""
 
     def __init__(
@@ -50,12 +50,12 @@ class Service:
     ) -> None:
         self.problem, self.models, self.releases, self.log = problem, models, releases, log_writer
         self._settings = settings
-        self.metrics, self.remote = Metrics(), online.remote
+        self.metrics, self.remote = ServingMetrics(), online.remote
         self._mirror = Mirror(log_writer)
         self.release: Release | None = None
-        statement = problem.statement
-        self._key, self._event_time = statement.key, statement.event_time
-        self._decode = RequestDecoder(statement.request_columns, settings.max_rows)
+        config = problem.config
+        self._key, self._event_time = config.key, config.event_time
+        self._decode = RequestDecoder(config.request_columns, settings.max_rows)
         self._features = OnlineFeatures(problem, online)
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
@@ -194,7 +194,7 @@ class Service:
     def _rejection(self, absent: list[Absent]) -> Rejected | None:
         """Return the error of the first request for which a view has no value whose policy is to refuse such ones."""
         for view, row, entity, kind in absent:
-            if self.problem.statement.serving.rejects(view):
+            if self.problem.config.serving.rejects(view):
                 named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
                 why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
                 return Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")

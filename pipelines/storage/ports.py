@@ -113,7 +113,7 @@ class Signer(Protocol):
         """Say whether this key made the signature of this data."""
 
 
-class Gauges(Protocol):
+class MetricsSink(Protocol):
     """Where what batch work measured is shown and held to bounds."""
 
     def send(self, work: str, measures: Iterable[Measure]) -> None:

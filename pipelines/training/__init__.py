@@ -1,6 +1,6 @@
 """The training pipeline: labelled requests in, a judged candidate in the model store out.
 
-pin → extract → prepare → train → evaluate → judge → register. A fitted estimator never leaves the ``train`` step:
+pin → extract → prepare → train → evaluate → run_gates → register. A fitted estimator never leaves the ``train`` step:
 it goes on as ONNX, because a pickle runs code when it is loaded.
 """
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import AwareDatetime, Field
 
-from pipelines.config import GateResult, Scalar, Strict
+from pipelines.config import GateResult, Scalar, StrictModel
 
 
-class TrainingParams(Strict):
+class TrainingParams(StrictModel):
     """What a training may know and why it runs.
 
     ``as_of`` is the cut-off: only requests made and labels known before it are used. ``estimators`` overrides the
@@ -28,14 +28,14 @@ class TrainingParams(Strict):
     profile: bool = False
 
 
-class Pinned(Strict):
+class Pinned(StrictModel):
     """The state of the world a run is made from: the tables' snapshots, and the champion to beat."""
 
     snapshots: dict[str, int]
     champion: str | None
 
 
-class Split(Strict):
+class Split(StrictModel):
     """Where training rows end and validation and test rows begin; each period excludes its end.
 
     A row belongs to a period only when its label was known by the period's end, so that no label leaks forward.
@@ -48,7 +48,7 @@ class Split(Strict):
     rows: dict[str, int]
 
 
-class Choice(Strict):
+class Choice(StrictModel):
     """The estimator that was chosen on the validation period, and every estimator's metrics there."""
 
     estimator: str
@@ -64,7 +64,7 @@ class Trained(NamedTuple):
     native: pa.Table
 
 
-class Metrics(Strict):
+class QualityMetrics(StrictModel):
     """Metrics on the test period: of the candidate, of the champion on the same rows, and of slices."""
 
     candidate: dict[str, float]
@@ -75,17 +75,17 @@ class Metrics(Strict):
 class Evaluated(NamedTuple):
     """The test metrics, and the test rows' event times, labels and predictions, the champion's included."""
 
-    metrics: Metrics
+    metrics: QualityMetrics
     predictions: pa.Table
 
 
-class Verdicts(Strict):
+class GateResults(StrictModel):
     """What each gate said."""
 
     gates: tuple[GateResult, ...]
 
 
-class Candidate(Strict):
+class Candidate(StrictModel):
     """A registered candidate: its digest, its version number, and whether it passed every gate."""
 
     model: str

@@ -5,18 +5,18 @@ Follows the sections of Mitchell et al. (2019), Model Cards for Model Reporting,
 
 from jinja2 import Environment, StrictUndefined
 
-from pipelines.config import METRICS, Manifest, Statement
+from pipelines.config import METRICS, Manifest, ProblemConfig
 
 _CARD = """\
-# {{ statement.title }}: {{ manifest.estimator.replace("_", " ") }}
+# {{ config.title }}: {{ manifest.estimator.replace("_", " ") }}
 
 **{{ "Accepted: every gate passed." if manifest.accepted else "Refused: see the gates below." }}**
 
 ## Intended use
 
-{{ statement.business.goal }}
+{{ config.business.goal }}
 
-Answers for it: {{ statement.business.owner }}. Predicts: {{ statement.label.description }}
+Answers for it: {{ config.business.owner }}. Predicts: {{ config.label.description }}
 
 ## Gates
 
@@ -37,7 +37,7 @@ Answers for it: {{ statement.business.owner }}. Predicts: {{ statement.label.des
 {{ " %.4f |" | format(manifest.metrics.champion[name]) if manifest.metrics.champion }}
 {% endfor %}
 {%- if manifest.metrics.slices %}
-### {{ statement.gates.champion_comparison.metric.replace("_", " ") }} by slice
+### {{ config.gates.champion_comparison.metric.replace("_", " ") }} by slice
 
 | slice | value |
 |---|---:|
@@ -66,9 +66,9 @@ to {{ day(manifest.periods.train.end) }}, because: {{ manifest.reason }}.
 """
 
 
-def card(manifest: Manifest, statement: Statement) -> str:
+def card(manifest: Manifest, config: ProblemConfig) -> str:
     """Return the model card as Markdown."""
-    metric = statement.gates.champion_comparison.metric
+    metric = config.gates.champion_comparison.metric
     validation = {
         name.removeprefix("validation "): scores[metric]
         for name, scores in manifest.metrics.items()
@@ -77,12 +77,12 @@ def card(manifest: Manifest, statement: Statement) -> str:
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(_CARD)  # noqa: S701  (Markdown, not HTML)
     return template.render(
         manifest=manifest,
-        statement=statement,
-        directions={name: f"{way}" for name, way in METRICS[statement.task].items()},
+        config=config,
+        directions={name: f"{way}" for name, way in METRICS[config.task].items()},
         compared=", ".join(f"{name} {metric} {value:.4f}" for name, value in validation.items()),
         data=", ".join(f"{table} `{snapshot}`" for table, snapshot in manifest.data.items()),
         settings=", ".join(f"{name} = {value}" for name, value in manifest.settings.items()),
         personal=", ".join(name for name, column in manifest.request_schema.items() if column.personal),
-        delay=statement.model_dump(mode="json")["label"]["delay"],
+        delay=config.model_dump(mode="json")["label"]["delay"],
         day=lambda moment: f"{moment:%Y-%m-%d}",
     )

@@ -20,7 +20,7 @@ def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: Rele
     Raises:
         UserError: when an estimator that is to be trained does not exist.
     """
-    for name in params.estimators or problem.statement.training.estimators:
+    for name in params.estimators or problem.config.training.estimators:
         if name not in problem.estimators:
             raise UserError(
                 f"{problem.package}/estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
@@ -33,17 +33,17 @@ def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: Rele
 
 def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup, pinned: Pinned) -> pa.Table:
     """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature."""
-    statement = problem.statement
-    start = params.as_of - statement.training.history if statement.training.history else None
-    name = f"raw.{statement.request.table}"
+    config = problem.config
+    start = params.as_of - config.training.history if config.training.history else None
+    name = f"raw.{config.request.table}"
     requests = tables.read(
-        name, time=statement.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name)
+        name, time=config.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name)
     )
-    snapshot = pinned.snapshots.get(f"raw.{statement.label.table}")
+    snapshot = pinned.snapshots.get(f"raw.{config.label.table}")
     labels = known_labels(problem, tables, params.as_of, start, snapshot)
     with session(requests=requests, labels=labels) as connection:
-        query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON "{statement.key}" = labels.key
-            ORDER BY "{statement.event_time}", labels.key"""
+        query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON "{config.key}" = labels.key
+            ORDER BY "{config.event_time}", labels.key"""
         labelled = connection.sql(query).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
 
@@ -62,6 +62,6 @@ def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: date
 
 
 def _newest(problem: Problem, tables: Tables) -> dict[str, int]:
-    names = [f"raw.{name}" for name in problem.statement.tables]
+    names = [f"raw.{name}" for name in problem.config.tables]
     names += [f"features.{view.versioned_name}" for view in problem.views]
     return {name: snapshot for name in names if (snapshot := tables.snapshot(name)) is not None}

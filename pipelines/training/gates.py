@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
-from pipelines.config import FeatureType, GateResult, Problem, Statement
+from pipelines.config import FeatureType, GateResult, Problem, ProblemConfig
 from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
@@ -16,11 +16,11 @@ from pipelines.feature.request import Columns
 from pipelines.registry.scoring import Scorer, columns
 from pipelines.storage.ports import OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
-from pipelines.training import Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
+from pipelines.training import Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
 from pipelines.training.prepare import part
 
 
-def judge(
+def run_gates(
     params: TrainingParams,
     problem: Problem,
     tables: Tables,
@@ -30,43 +30,43 @@ def judge(
     split: Split,
     trained: Trained,
     evaluated: Evaluated,
-) -> Verdicts:
+) -> GateResults:
     """Put the candidate before every gate; a failed gate does not spare it the others."""
     sample = part(frame, split, "test").slice(0, trained.native.num_rows)
     requests = recent_requests(params, problem, tables, pinned)
-    return Verdicts(
+    return GateResults(
         gates=(
-            absolute_quality(problem.statement, evaluated.metrics.candidate),
-            champion_comparison(problem.statement, pinned.champion, evaluated.predictions),
+            absolute_quality(problem.config, evaluated.metrics.candidate),
+            champion_comparison(problem.config, pinned.champion, evaluated.predictions),
             onnx_parity(problem, trained, sample),
             training_serving_skew(problem, tables, online, requests),
         )
     )
 
 
-def absolute_quality(statement: Statement, metrics: dict[str, float]) -> GateResult:
+def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateResult:
     """Every bounded metric lies within its bounds; a metric that could not be computed does not."""
     failed = [
         f"{name} {metrics[name]:.4f} is {side} {limit:g}"
-        for name, bound in statement.gates.absolute_quality.items()
+        for name, bound in config.gates.absolute_quality.items()
         for side, limit, ok in (
             ("below", bound.min, bound.min is None or metrics[name] >= bound.min),
             ("above", bound.max, bound.max is None or metrics[name] <= bound.max),
         )
         if not ok
     ]
-    values = {name: metrics[name] for name in statement.gates.absolute_quality}
+    values = {name: metrics[name] for name in config.gates.absolute_quality}
     told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
     return _result("absolute_quality", "; ".join(failed), f"{told}: within bounds", values)
 
 
-def champion_comparison(statement: Statement, champion: str | None, predictions: pa.Table) -> GateResult:
+def champion_comparison(config: ProblemConfig, champion: str | None, predictions: pa.Table) -> GateResult:
     """The candidate's mean row loss is lower than the champion's, with the stated confidence.
 
     ``champion`` is its digest, if there is one; ``predictions`` has event_time, label, candidate and champion, the
     last unless the champion was trained on other definitions of the features.
     """
-    gate, name = statement.gates.champion_comparison, "champion_comparison"
+    gate, name = config.gates.champion_comparison, "champion_comparison"
     if champion is None:
         return GateResult(gate=name, passed=True, reason="there is no champion yet")
     if "champion" not in predictions.column_names:
@@ -77,11 +77,11 @@ def champion_comparison(statement: Statement, champion: str | None, predictions:
         return GateResult(gate=name, passed=False, reason=few)
     labels = predictions["label"].to_numpy()
     losses = {
-        variant: row_losses(statement, gate.metric, labels, predictions[variant].to_numpy())
+        variant: row_losses(config, gate.metric, labels, predictions[variant].to_numpy())
         for variant in ("candidate", "champion")
     }
     blocks = predictions["event_time"].cast(pa.int64()).to_numpy() // int(gate.block.total_seconds() * 1e6)
-    draws = paired_bootstrap(losses["candidate"], losses["champion"], blocks, gate.resamples, statement.training.seed)
+    draws = paired_bootstrap(losses["candidate"], losses["champion"], blocks, gate.resamples, config.training.seed)
     upper, difference = (
         float(np.quantile(draws, gate.confidence)),
         float((losses["candidate"] - losses["champion"]).mean()),
@@ -99,7 +99,7 @@ def champion_comparison(statement: Statement, champion: str | None, predictions:
 
 def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
     """The ONNX file predicts what the estimator it was made from predicted for the same rows."""
-    tolerance = problem.statement.gates.onnx_parity.tolerance
+    tolerance = problem.config.gates.onnx_parity.tolerance
     predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
     difference = np.abs(predicted - trained.native["prediction"].to_numpy())
     largest = float(np.where(np.isnan(difference), np.inf, difference).max())
@@ -110,13 +110,11 @@ def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateRes
 
 def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pinned) -> pa.Table:
     """Return the latest raw requests before the cut-off, as many as the skew gate wants."""
-    statement = problem.statement
-    name, wanted = f"raw.{statement.request.table}", statement.gates.training_serving_skew.rows
-    start = params.as_of - statement.training.test
-    rows = tables.read(
-        name, time=statement.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name)
-    )
-    rows = rows.sort_by([(statement.event_time, "ascending"), (statement.key, "ascending")])
+    config = problem.config
+    name, wanted = f"raw.{config.request.table}", config.gates.training_serving_skew.rows
+    start = params.as_of - config.training.test
+    rows = tables.read(name, time=config.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name))
+    rows = rows.sort_by([(config.event_time, "ascending"), (config.key, "ascending")])
     return rows.slice(max(0, rows.num_rows - wanted))
 
 
@@ -126,12 +124,12 @@ def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore,
     The requests are moved to the moment up to which the online store is complete, since it holds no history; both
     stores are read as they are now, and again when a feature pipeline moved them meanwhile.
     """
-    gate, name = problem.statement.gates.training_serving_skew, "training_serving_skew"
+    gate, name = problem.config.gates.training_serving_skew, "training_serving_skew"
     while True:
         moments = _complete(problem, online)
         if None in moments or not requests.num_rows:
             return GateResult(gate=name, passed=False, reason="a feature view was never materialised online")
-        moved = _at(requests, problem.statement.event_time, min(filter(None, moments))) if moments else requests
+        moved = _at(requests, problem.config.event_time, min(filter(None, moments))) if moments else requests
         offline = columns(with_features(problem, tables, {}, moved), problem.features)
         served = _served(problem, online, moved)
         if moments == _complete(problem, online):
@@ -159,9 +157,9 @@ def _at(requests: pa.Table, event_time: str, moment: datetime) -> pa.Table:
 
 def _served(problem: Problem, online: OnlineStore, requests: pa.Table) -> Columns:
     """Return the features as the serving app computes them: from JSON, each request on its own."""
-    statement = problem.statement
+    config = problem.config
     features = OnlineFeatures(problem, online)
-    decode = RequestDecoder(statement.request_columns)
+    decode = RequestDecoder(config.request_columns)
     served = [features(decode(msgspec.json.encode(row))[0]).features for row in requests.to_pylist()]
     return {name: np.concatenate([one[name] for one in served]) for name in problem.features}
 

@@ -4,7 +4,7 @@ from pipelines.orchestration.pipeline import Pipeline
 from pipelines.training import TrainingParams
 from pipelines.training.evaluate import evaluate
 from pipelines.training.extract import extract, pin
-from pipelines.training.gates import judge
+from pipelines.training.gates import run_gates
 from pipelines.training.prepare import prepare
 from pipelines.training.register import register
 from pipelines.training.train import train
@@ -17,6 +17,6 @@ PIPELINE = Pipeline(
     split=prepare,
     trained=train,
     evaluated=evaluate,
-    verdicts=judge,
+    gate_results=run_gates,
     candidate=register,
 )

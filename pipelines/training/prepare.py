@@ -16,7 +16,7 @@ def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
     Raises:
         UserError: when a part is too small to learn from or to judge with.
     """
-    training = problem.statement.training
+    training = problem.config.training
     test_start = params.as_of - training.test
     split = Split(
         train_start=pc.min(frame["event_time"]).as_py() or test_start,
@@ -28,7 +28,7 @@ def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
     rows = {name: part(frame, split, name) for name in ("train", "validation", "test")}
     for name, labelled in rows.items():
         labels = pc.count_distinct(labelled["label"]).as_py()
-        if labels < (2 if problem.statement.task is Task.BINARY else 1):
+        if labels < (2 if problem.config.task is Task.BINARY else 1):
             raise UserError(
                 f"the {name} period has {labelled.num_rows} labelled rows with {labels} different labels: too few as "
                 f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. Choose an as_of within, ingest more days, or shorten "

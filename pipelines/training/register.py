@@ -13,7 +13,7 @@ from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer, columns
 from pipelines.registry.tracking import NoTracking, Tracking
-from pipelines.training import Candidate, Evaluated, Pinned, Split, Trained, TrainingParams, Verdicts
+from pipelines.training import Candidate, Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
 from pipelines.training.card import card
 from pipelines.training.index import index
 from pipelines.training.prepare import part
@@ -33,15 +33,15 @@ def register(
     split: Split,
     trained: Trained,
     evaluated: Evaluated,
-    verdicts: Verdicts,
+    gate_results: GateResults,
 ) -> Candidate:
     """Store the candidate, refused ones too, so that every verdict stays on record with its numbers."""
-    statement, metrics = problem.statement, evaluated.metrics
+    config, metrics = problem.config, evaluated.metrics
     reference = _reference(problem, frame, split, evaluated).to_json()
     files = {ONNX: trained.onnx, REFERENCE: reference}
     manifest = Manifest(
-        problem=statement.name,
-        task=statement.task,
+        problem=config.name,
+        task=config.task,
         run_id=run.run_id,
         created=datetime.fromisoformat(run.created),
         reason=params.reason,
@@ -52,10 +52,10 @@ def register(
         feature_versions=FeatureVersions(
             views={view.name: view.version for view in problem.views},
             request=problem.request_features.version,
-            defaults=dict(statement.serving.defaults),
+            defaults=dict(config.serving.defaults),
         ),
         features=dict(problem.features),
-        request_schema=dict(statement.request_columns),
+        request_schema=dict(config.request_columns),
         periods=_periods(split),
         metrics={
             "test": metrics.candidate,
@@ -64,11 +64,11 @@ def register(
             **{f"validation {name}": scores for name, scores in trained.choice.validation.items()},
         },
         champion=pinned.champion,
-        gates=verdicts.gates,
+        gates=gate_results.gates,
         example=_example(problem, frame, split, trained),
         files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     )
-    text = card(manifest, statement).encode()
+    text = card(manifest, config).encode()
     digest, version = models.put(manifest, files)
     models.attach(digest, CARD, text)
     index(models, tracking)

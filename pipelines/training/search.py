@@ -38,7 +38,7 @@ def space_of(problem: Problem, estimator: str) -> Space:
     Raises:
         UserError: when the problem states nothing, or the estimator does not know a setting.
     """
-    search = problem.statement.training.search
+    search = problem.config.training.search
     if estimator not in problem.estimators:
         raise UserError(f"there is no estimator {estimator!r}; {nearest(estimator, problem.estimators)}")
     if estimator not in search:
@@ -67,7 +67,7 @@ def open_study(folder: Path, name: str, seed: int = 0) -> Study:
 
 def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split: Split) -> None:
     """Make trials until the budget is used up; several workers may, on one study."""
-    space, budget = space_of(problem, estimator), problem.statement.training.budget
+    space, budget = space_of(problem, estimator), problem.config.training.budget
     ends = time.monotonic() + budget.minutes * 60
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
     score = scorer(problem, validation)
@@ -89,11 +89,11 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
 
 def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], float]:
     """Return what scores a fitted estimator on the validation period, by the metric that candidates are compared by."""
-    metric = problem.statement.gates.champion_comparison.metric
+    metric = problem.config.gates.champion_comparison.metric
 
     def score(fitted: Any) -> float:
-        predicted = predict(fitted, validation[0], problem.statement.task)
-        return quality(problem.statement, validation[1], predicted)[metric]
+        predicted = predict(fitted, validation[0], problem.config.task)
+        return quality(problem.config, validation[1], predicted)[metric]
 
     return score
 

@@ -9,24 +9,24 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.config import UserError
-from pipelines.settings import Place, Settings
+from pipelines.settings import Node, Settings
 
 PORT = 29_500
 
 
-def meeting(place: Place) -> dict[str, str]:
+def meeting(node: Node) -> dict[str, str]:
     """Return the variables by which processes meet: on the loopback of one machine, or where the job says.
 
     Gloo would look the machine's own name up, which takes minutes where no name server answers.
     """
-    if place.machines == 1:
+    if node.num_nodes == 1:
         return {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), place.interface) if place.interface else {}
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), node.interface) if node.interface else {}
 
 
-def environ(place: Place, settings: Settings) -> dict[str, str]:
+def environ(node: Node, settings: Settings) -> dict[str, str]:
     """Return the variables of the processes: what this one was given goes before how they would meet else."""
-    return {**meeting(place), **os.environ, **settings.variables()}
+    return {**meeting(node), **os.environ, **settings.variables()}
 
 
 def processes_here() -> int:
@@ -40,7 +40,7 @@ def processes_here() -> int:
     return max(1, gpus())
 
 
-def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:
+def torchrun(node: Node, processes: int, command: Sequence[str]) -> list[str]:
     """Return the command that runs ``mlops COMMAND`` in so many processes of this machine, as part of all machines.
 
     Raises:
@@ -50,14 +50,14 @@ def torchrun(place: Place, processes: int, command: Sequence[str]) -> list[str]:
 
     if find_spec("torch") is None:
         raise UserError("several processes train by torch: install it with 'uv sync --extra torch'")
-    if not 0 <= place.machine < place.machines:
-        raise UserError(f"machine {place.machine} of {place.machines}: numbers go from 0, and are below the count")
+    if not 0 <= node.node_rank < node.num_nodes:
+        raise UserError(f"machine {node.node_rank} of {node.num_nodes}: numbers go from 0, and are below the count")
     together = [
-        f"--nnodes={place.machines}",
-        f"--node-rank={place.machine}",
-        f"--master-addr={place.first}",
+        f"--nnodes={node.num_nodes}",
+        f"--node-rank={node.node_rank}",
+        f"--master-addr={node.master_addr}",
         f"--master-port={PORT}",
     ]
-    how = ["--standalone"] if place.machines == 1 else together
+    how = ["--standalone"] if node.num_nodes == 1 else together
     launcher = [sys.executable, "-m", "torch.distributed.run", *how, f"--nproc-per-node={processes}"]
     return [*launcher, "-m", "pipelines.entrypoints.cli", *command]

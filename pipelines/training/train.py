@@ -32,8 +32,8 @@ def train(
     split: Split,
 ) -> Trained:
     """Fit every estimator on the training period and keep the one with the best validation metric."""
-    statement, metric = problem.statement, problem.statement.gates.champion_comparison.metric
-    names = params.estimators or statement.training.estimators
+    config, metric = problem.config, problem.config.gates.champion_comparison.metric
+    names = params.estimators or config.training.estimators
     X, y = inputs(part(frame, split, "train"), problem)
     X_validation, y_validation = inputs(part(frame, split, "validation"), problem)
     fitted, scores = {}, {}
@@ -43,18 +43,18 @@ def train(
             profile = profiles / run.run_id / name if params.profile else None
             estimator.work_in(checkpoints / run.run_id / name, profile)
         estimator.fit(X, y)
-        scores[name] = quality(statement, y_validation, predict(fitted[name], X_validation, statement.task))
+        scores[name] = quality(config, y_validation, predict(fitted[name], X_validation, config.task))
         log.info("fitted estimator=%s rows=%d %s=%.4f", name, len(y), metric, scores[name][metric])
-    choose = min if METRICS[statement.task][metric] == "lower" else max
+    choose = min if METRICS[config.task][metric] == "lower" else max
     best = choose(names, key=lambda name: scores[name][metric])
     X_test, _ = inputs(part(frame, split, "test").slice(0, PARITY_ROWS), problem)
     shutil.rmtree(checkpoints / run.run_id, ignore_errors=True)
     return Trained(
-        onnx=to_onnx(fitted[best], problem.features, statement.task),
+        onnx=to_onnx(fitted[best], problem.features, config.task),
         choice=Choice(
             estimator=best, settings=settings_of(problem, best, params.settings.get(best, {})), validation=scores
         ),
-        native=pa.table({"prediction": predict(fitted[best], X_test, statement.task)}),
+        native=pa.table({"prediction": predict(fitted[best], X_test, config.task)}),
     )
 
 
@@ -81,11 +81,11 @@ def new_estimator(problem: Problem, name: str, changed: Mapping[str, Scalar]) ->
     """
     settings = settings_of(problem, name, changed)
     try:
-        return problem.estimators[name](problem.features, problem.statement.training.seed, **settings)
+        return problem.estimators[name](problem.features, problem.config.training.seed, **settings)
     except TypeError as error:
         raise UserError(f"training.settings.{name} does not fit the estimator: {error}") from error
 
 
 def settings_of(problem: Problem, name: str, changed: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return the settings of an estimator: those of ``problem.toml`` but for the changed ones."""
-    return {**problem.statement.training.settings.get(name, {}), **changed}
+    return {**problem.config.training.settings.get(name, {}), **changed}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.config import Options, Problem, Resumable, Scalar, Space, Strict, UserError
+from pipelines.config import Options, Problem, Resumable, Scalar, Space, StrictModel, UserError
 from pipelines.storage.ports import ObjectStore
 from pipelines.training import Split
 from pipelines.training.prepare import part
@@ -25,7 +25,7 @@ from pipelines.training.tuning_job import as_text
 log = logging.getLogger(__name__)
 
 
-class Trial(Strict):
+class Trial(StrictModel):
     """Settings, and what the estimator reached with them on the validation period; lower is better."""
 
     settings: dict[str, Scalar]
@@ -37,7 +37,7 @@ def make_trial(
 ) -> Trial:
     """Fit an estimator with the settings of a trial and score it; each score on the way is told in the log."""
     settings = settings_of_trial(space_of(problem, estimator), texts)
-    metric = problem.statement.gates.champion_comparison.metric
+    metric = problem.config.gates.champion_comparison.metric
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
     folder = checkpoints / _digest(settings)  # trials of one job share what SageMaker keeps
 

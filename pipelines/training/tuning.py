@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from pipelines.config import Problem, Statement, Strict, UserError
+from pipelines.config import Problem, ProblemConfig, StrictModel, UserError
 from pipelines.orchestration.pipeline import Pipeline, RunInfo
 from pipelines.training import TrainingParams
 from pipelines.training.extract import extract, pin
@@ -18,14 +18,14 @@ from pipelines.training.prepare import prepare
 class Tuner(Protocol):
     """What has trials made."""
 
-    def start(self, run_id: str, statement: Statement, estimator: str, workers: int) -> str:
+    def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
         """Have the trials of a search made, and return the name of what makes them; at most once for each run."""
 
 
 class NoTuner:
     """Where trials are made by whoever asks for them."""
 
-    def start(self, run_id: str, statement: Statement, estimator: str, workers: int) -> str:  # noqa: ARG002
+    def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:  # noqa: ARG002
         """Refuse: see :class:`Tuner`."""
         raise UserError(f"on this machine 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
 
@@ -36,7 +36,7 @@ class SearchParams(TrainingParams):
     workers: int = Field(default=1, ge=1)
 
 
-class Search(Strict):
+class Search(StrictModel):
     """A search that is under way."""
 
     estimator: str
@@ -52,7 +52,7 @@ def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner) -> 
     if len(params.estimators) != 1:
         raise UserError("a search is for one estimator, such as --set estimators='[\"gradient_boosting\"]'")
     (estimator,) = params.estimators
-    return Search(estimator=estimator, job=tuner.start(run.run_id, problem.statement, estimator, params.workers))
+    return Search(estimator=estimator, job=tuner.start(run.run_id, problem.config, estimator, params.workers))
 
 
 PIPELINE = Pipeline("search", SearchParams, pinned=pin, frame=extract, split=prepare, searched=tune)

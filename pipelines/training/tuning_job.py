@@ -5,12 +5,12 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperParameterTuni
 
 from typing import Any
 
-from pipelines.config import Options, Range, Scalar, Space, Statement, UserError, nearest
+from pipelines.config import Options, ProblemConfig, Range, Scalar, Space, UserError, nearest
 
 _RUNTIME = (120, 15_768_000)  # seconds that SageMaker takes for MaxRuntimeInSeconds
 
 
-def tuning_job(statement: Statement, estimator: str, workers: int = 1) -> dict[str, Any]:
+def tuning_job(config: ProblemConfig, estimator: str, workers: int = 1) -> dict[str, Any]:
     """Return the configuration of a tuning job; every number in it is text, as the API has it.
 
     Money becomes running time, which SageMaker can limit: what all workers may compute for it, shared among them.
@@ -18,7 +18,7 @@ def tuning_job(statement: Statement, estimator: str, workers: int = 1) -> dict[s
     Raises:
         UserError: when the problem states no search for the estimator, or too short a one for SageMaker.
     """
-    training = statement.training
+    training = config.training
     if estimator not in training.search:
         raise UserError(f"problem.toml states no [training.search.{estimator}]; {nearest(estimator, training.search)}")
     budget = training.budget
@@ -30,7 +30,7 @@ def tuning_job(statement: Statement, estimator: str, workers: int = 1) -> dict[s
         "Strategy": "Bayesian",
         "HyperParameterTuningJobObjective": {
             "Type": "Minimize",  # every metric that candidates are compared by is a loss
-            "MetricName": statement.gates.champion_comparison.metric,
+            "MetricName": config.gates.champion_comparison.metric,
         },
         "ResourceLimits": {
             "MaxNumberOfTrainingJobs": budget.trials,

@@ -141,7 +141,7 @@ def measure_drift() -> Iterator[Row]:
 
 def measure_pipelines() -> Iterator[Row]:
     """What the runner adds to the steps' own time, for the problem in ``model/`` over the history of its replay."""
-    plan = Platform(Settings()).problem.statement.replay
+    plan = Platform(Settings()).problem.config.replay
     if plan is None:
         yield Row("pipeline overhead", "the problem has no [replay] to measure with")
         return

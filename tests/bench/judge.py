@@ -52,7 +52,7 @@ def _rows(task: str, platform: Platform, given: Recorded) -> Iterator[Row]:
     looks = len(given.keys) // 100
     alarms = len(failed(platform, given, CANARIES))
     what = f"judge, {task}: itself, {CANARIES:,} x {looks} looks"
-    allowed = 1 - platform.problem.statement.judge.confidence
+    allowed = 1 - platform.problem.config.canary_analysis.confidence
     yield Row(what, f"{alarms / CANARIES:.1%} failed", bar=f"<= {allowed:.0%}", met=alarms / CANARIES <= allowed)
     faults = {**FAULTS, **{name: {"offset": offset} for name, offset in LOSSES[task].items()}}
     for name, fault in faults.items():

@@ -32,7 +32,7 @@ REFERENCE = "gradient_boosting"
 def measure_models(home: Path | None = None) -> Iterator[Row]:
     """The problem's estimators, XGBoost and LightGBM: log loss, AUC, calibration and seconds at three cut-offs."""
     problem = Platform(Settings()).problem
-    if problem.statement.replay is None:
+    if problem.config.replay is None:
         yield Row("models", "the problem has no [replay] to measure with")
         return
     platform = prepared(home or Path(tempfile.mkdtemp()))
@@ -40,16 +40,16 @@ def measure_models(home: Path | None = None) -> Iterator[Row]:
     times = frame["event_time"].cast("int64").to_numpy()
     X, y = inputs(frame, problem)
     last = datetime.fromtimestamp(times[-1] / 1e6, UTC)
-    metric = problem.statement.gates.champion_comparison.metric
+    metric = problem.config.gates.champion_comparison.metric
     for days in CUTS:
         cut = last - timedelta(days=days) - TEST
         train = times < cut.timestamp() * 1e6
         test = ~train & (times < (cut + TEST).timestamp() * 1e6)
         found = {name: _fitted(name, problem, X[train], y[train], X[test]) for name in _names()}
         labels, days_of_rows = y[test], times[test] // 86_400_000_000
-        losses = {name: row_losses(problem.statement, metric, labels, scores) for name, (scores, _) in found.items()}
+        losses = {name: row_losses(problem.config, metric, labels, scores) for name, (scores, _) in found.items()}
         for name, (scores, seconds) in found.items():
-            measured = quality(problem.statement, labels, scores)
+            measured = quality(problem.config, labels, scores)
             draws = paired_bootstrap(losses[name], losses[REFERENCE], days_of_rows, 2000, 0)
             low, high = np.quantile(draws, [0.025, 0.975])
             told = f"{metric} {measured[metric]:.4f} AUC {measured.get('roc_auc', 0):.4f} "
@@ -66,7 +66,7 @@ def _names() -> list[str]:
 def prepared(home: Path) -> Platform:
     """Return a platform in whose run "bench" all that the problem's source has is joined and split."""
     platform = Platform(Settings(home=home, releases=home / "releases"), Path())
-    plan = platform.problem.statement.replay
+    plan = platform.problem.config.replay
     assert plan
     start, end = (datetime.combine(day, clock(), UTC) for day in (plan.history, plan.end))
     platform.run("feature", FeatureParams(start=start, end=end), "all")
@@ -86,7 +86,7 @@ def _fitted(name: str, problem: Problem, X: Any, y: Any, X_test: Any) -> tuple[A
     began = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - began
-    return predict(estimator, X_test, problem.statement.task), seconds
+    return predict(estimator, X_test, problem.config.task), seconds
 
 
 def _boosted(name: str) -> Any:

@@ -64,7 +64,7 @@ class Server(NamedTuple):
 
 def measure_serving(plot: Path | None = None) -> Iterator[Row]:
     """The serving app's time per request, over eight connections to one worker, against the two others."""
-    plan = Platform(Settings()).problem.statement.replay
+    plan = Platform(Settings()).problem.config.replay
     if plan is None or shutil.which("wrk") is None:
         yield Row("serving", "the problem has no [replay]" if plan is None else "wrk is not on the PATH: not measured")
         return
@@ -174,10 +174,10 @@ def _released(platform: Platform, start: datetime, now: datetime) -> str:
 
 def _requests(platform: Platform, now: datetime) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the first requests after ``now``, without their personal fields, and the features of each."""
-    problem, statement = platform.problem, platform.problem.statement
-    table = problem.read(statement.request.table, now, now + timedelta(days=1)).slice(0, BODIES)
-    rows = table.select([name for name, column in statement.request_columns.items() if not column.personal]).to_pylist()
-    decode = RequestDecoder(statement.request_columns)
+    problem, config = platform.problem, platform.problem.config
+    table = problem.read(config.request.table, now, now + timedelta(days=1)).slice(0, BODIES)
+    rows = table.select([name for name, column in config.request_columns.items() if not column.personal]).to_pylist()
+    decode = RequestDecoder(config.request_columns)
     lookup = OnlineFeatures(problem, platform.online)
     features = []
     for row in rows:

@@ -19,8 +19,8 @@ TRIALS = 16
 
 def measure_sweep() -> Iterator[Row]:
     """The same number of trials: one after another to the end, with pruning, and by two workers with pruning."""
-    statement = Platform(Settings()).problem.statement
-    if statement.replay is None or REFERENCE not in statement.training.search:
+    config = Platform(Settings()).problem.config
+    if config.replay is None or REFERENCE not in config.training.search:
         yield Row("sweep", f"the problem has no [replay], or no [training.search.{REFERENCE}], to measure with")
         return
     home = Path(tempfile.mkdtemp())
@@ -55,7 +55,7 @@ def _work(home: Path, name: str, prunes: bool, number: int) -> None:
 
 def _of_trials(problem: Problem) -> Problem:
     """Return the problem with a budget of so many trials."""
-    statement = problem.statement
-    budget = statement.training.budget.model_copy(update={"trials": TRIALS})
-    training = statement.training.model_copy(update={"budget": budget})
-    return Problem(problem.package, statement.model_copy(update={"training": training}))
+    config = problem.config
+    budget = config.training.budget.model_copy(update={"trials": TRIALS})
+    training = config.training.model_copy(update={"budget": budget})
+    return Problem(problem.package, config.model_copy(update={"training": training}))

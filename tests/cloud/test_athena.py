@@ -109,7 +109,7 @@ def test_upkeep_on_trino_leaves_the_rows_and_the_snapshots_that_are_pinned(on_tr
     platform, engine = on_trino
     tables, name = platform.tables, "raw.scans"
     rows = tables.read(name)
-    time_column = platform.problem.statement.tables["scans"].event_time
+    time_column = platform.problem.config.tables["scans"].event_time
     first, day = tables.snapshot(name), timedelta(days=1)
     for number in range(6):  # days that are written anew, each a snapshot and a small file
         start = HISTORY + number * day

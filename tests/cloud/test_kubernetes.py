@@ -77,7 +77,7 @@ def test_a_job_s_manifest_is_the_template_s_with_the_work_of_the_run():
     assert made["command"] == ["job", "train", "--run-id", "Run.1"]
     assert {one["name"]: one["value"] for one in made["env"]} == {
         "A": "1",
-        "RATCHET_MACHINES": "3",
-        "RATCHET_FIRST_MACHINE": "name-0.training",
+        "RATCHET_NUM_NODES": "3",
+        "RATCHET_MASTER_ADDR": "name-0.training",
     }
     assert template["metadata"] == {"labels": {"a": "b"}}, "the template stays what it is"

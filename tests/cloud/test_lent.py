@@ -28,9 +28,9 @@ def lending(new_cloud, made):
 def test_raw_rows_come_from_production_without_personal_values_and_features_are_made_anew(lending, monkeypatch):
     prod, dev = lending
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # there is no source to ask
-    before = {name: prod.tables.snapshot(f"raw.{name}") for name in prod.problem.statement.tables}
+    before = {name: prod.tables.snapshot(f"raw.{name}") for name in prod.problem.config.tables}
     dev.run("feature", DAYS, "history")
-    for name, contract in prod.problem.statement.tables.items():
+    for name, contract in prod.problem.config.tables.items():
         theirs, ours = prod.tables.read(f"raw.{name}"), dev.tables.read(f"raw.{name}")
         empty = {column for column, declared in contract.columns.items() if declared.personal and declared.nullable}
         kept = [column for column in theirs.column_names if column not in empty]
@@ -46,4 +46,4 @@ def test_a_role_that_does_not_trust_us_is_told(lending, emulator):
     _, dev = lending
     misbehave(emulator, Fault("refuses", "POST /", code="AccessDenied", status=403))
     with pytest.raises(Unavailable, match="STS AssumeRole: this role may not"):
-        _ = dev.changed({}).profile.lender
+        _ = dev.changed({}).profile.shared_tables

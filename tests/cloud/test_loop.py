@@ -18,7 +18,7 @@ from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import FeatureParams
 from pipelines.monitor import MonitorParams
 from pipelines.registry.model_store import ModelStore
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from pipelines.storage.tables import TIMESTAMP
 from tests.conftest import HISTORY, NOW, learn, release
@@ -34,7 +34,9 @@ CANARY = CanaryStrategy(steps=(0.5,), bake=DAY)
 def ask(platform, start, end):
     """Serve the requests of some days, each as it comes, and log what was answered."""
     writer = LogWriter(platform.objects, platform.settings.environment, 60, 10**6)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings)
+    service = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     service.refresh()
     asked = 0
     for day in range((end - start) // DAY):
@@ -92,7 +94,9 @@ def canary_and_back(platform, candidate):
     propose(platform.releases, platform.models, actor, file)
     approve(platform.releases, actor, file)
     platform.run("deployment", DeploymentParams(release=file, as_of=at, who="tester"))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", at + DAY))
+    judged = tick(
+        platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", at + DAY)
+    )
     assert judged.verdict.outcome.value == "insufficient"
     assert platform.releases.state().live
 

@@ -8,7 +8,7 @@ import pytest
 from monitoring.alarms import Alarm, Measurements
 from monitoring.measures import Measure, measures
 from pipelines.adapters.aws.metrics import CloudWatchGauges, CloudWatchMetrics
-from pipelines.serving.metrics import Metrics
+from pipelines.serving.metrics import ServingMetrics
 from pipelines.storage.ports import Unavailable
 from tests.cloud.emulator import Fault, misbehave
 from tests.conftest import NOW
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cloud
 
 @pytest.fixture
 def sending(made):
-    metrics, name = Metrics(), "contract-metrics"
+    metrics, name = ServingMetrics(), "contract-metrics"
     sender = CloudWatchMetrics(connected(made, "cloudwatch", 2), name, metrics.registry, seconds=3600)
     yield metrics, sender, lambda metric, **dimensions: added_up(made, name, metric, dimensions)
     sender.close()
@@ -78,9 +78,9 @@ def test_the_monitors_metrics_are_those_of_the_alarms_that_are_provisioned(new_c
     cloud = new_cloud()
     measured = Measurements(as_of=NOW, model="m", version=1, predictions=9, coverage=0.5, quality={"bias": nan})
     raised = [Alarm(name="label_coverage", reason="few", value=0.5, retrain=False)]
-    cloud.gauges.send("monitor", measures(measured, raised))
+    cloud.metrics_sink.send("monitor", measures(measured, raised))
     namespace, client = cloud.profile.stack.metrics, made.client("cloudwatch")
-    metrics = client.list_metrics(Namespace=namespace)["Metrics"]
+    metrics = client.list_metrics(Namespace=namespace)["ServingMetrics"]
     there = {(one["MetricName"], *((each["Name"], each["Value"]) for each in one["Dimensions"])) for one in metrics}
     assert ("monitored_predictions",) in there and ("label_coverage",) in there
     assert not any(name == "model_quality" for name, *_ in there)  # a quality that cannot be told is not sent

@@ -9,7 +9,7 @@ import pytest
 from pipelines.feature.materialise import restore
 from pipelines.registry.tracking import Tracking
 from pipelines.reporting.history import materialised_until
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from pipelines.training.index import index
 from tests.conftest import NOW, learn, release
@@ -23,7 +23,9 @@ def answers(platform):
     rows = parcels.read("parcels", NOW, NOW + timedelta(days=1)).drop_columns(["recipient"]).to_pylist()
     body = json.dumps({"instances": [{**row, "asked_at": row["asked_at"].isoformat()} for row in rows]}).encode()
     writer = LogWriter(platform.objects, platform.settings.environment, 60, 10**6)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings)
+    service = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     service.refresh()
     try:
         predictions = service.predict(body)["predictions"]

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 from pipelines import PIPELINES
 from pipelines.adapters.aws.endpoint import Endpoint, Health
-from pipelines.adapters.aws.executions import Executions
+from pipelines.adapters.aws.executions import SageMakerExecutions
 from pipelines.bootstrap import pipeline
 from pipelines.config import UserError
 from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
-from pipelines.orchestration.executions import Outcome
+from pipelines.orchestration.executions import RunOutcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises
 from tests.unit.contracts.test_rendered import PLACES, RENDERED
@@ -60,7 +60,7 @@ def test_a_success_without_what_was_promised_is_a_failure(cloud):
     assert outcome.status == "failed"
     assert outcome.reason.startswith("SageMaker says Succeeded, but step feature/extract of run 'days' is not done")
     cloud.runner.run(feature, run_id)
-    assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == Outcome("succeeded")
+    assert cloud.aws.executions.outcome(cloud.runner, feature, run_id) == RunOutcome("succeeded")
     cloud.objects.write(f"runs/{run_id}/materialise/output.json", b"{}")
     assert "was changed" in cloud.aws.executions.outcome(cloud.runner, feature, run_id).reason
 
@@ -99,7 +99,7 @@ def stubbed(cloud):
         stub.activate()
     cloud.runner.start(pipeline("feature"), DAYS, "days")
     cloud.objects.write("runs/days/execution.json", b'{"arn": "arn:of-the-execution"}')
-    return Executions(*clients, cloud.objects, "parcels-dev"), *stubs
+    return SageMakerExecutions(*clients, cloud.objects, "parcels-dev"), *stubs
 
 
 def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, mo
     sagemaker.add_response("list_pipeline_execution_steps", {"PipelineExecutionSteps": steps})
     outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
     record = cloud.runner.record("days", "extract")
-    assert outcome == Outcome("failed", f"extract: {record.error}", record.log[-20:])
+    assert outcome == RunOutcome("failed", f"extract: {record.error}", record.log[-20:])
     assert "Traceback" in outcome.log[-1]
 
 
@@ -134,7 +134,7 @@ def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(clou
     asked = {**group, "logStreamName": "job-1/algo", "limit": 20, "startFromHead": False}
     logs.add_response("get_log_events", lines, asked)
     outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
-    assert outcome == Outcome("failed", "extract: AlgorithmError: out of memory", ("reading", "Killed"))
+    assert outcome == RunOutcome("failed", "extract: AlgorithmError: out of memory", ("reading", "Killed"))
 
 
 # ---- the function
@@ -197,8 +197,8 @@ def test_status_shows_why_a_run_failed_with_the_end_of_its_log(function, cloud, 
     assert "0 of 5 steps done, failed on SageMaker" in " ".join(told.split())
     assert "SageMaker says Succeeded, but step feature/extract" in " ".join(told.split())
     log = ("one", "two [x]", *"345678")
-    failed = Outcome("failed", "extract: AlgorithmError: out of memory", log)
-    monkeypatch.setattr(Executions, "outcome", lambda *_: failed)
+    failed = RunOutcome("failed", "extract: AlgorithmError: out of memory", log)
+    monkeypatch.setattr(SageMakerExecutions, "outcome", lambda *_: failed)
     told = CliRunner().invoke(app, ["status"]).output
     assert "out of memory" in told and "  8\n" in told and "  two" not in told
     (shown,) = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["runs"]

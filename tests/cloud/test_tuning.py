@@ -10,7 +10,7 @@ from pipelines.adapters.aws.tuning import job_name, request
 from pipelines.bootstrap import pipeline
 from pipelines.config import Problem, UserError
 from pipelines.contracts import Stack
-from pipelines.contracts.stack import Training
+from pipelines.contracts.stack import TrainingResources
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import handler
 from pipelines.feature import FeatureParams
@@ -21,7 +21,7 @@ from tests.conftest import HISTORY, NOW
 
 pytestmark = pytest.mark.cloud
 
-LATE = Problem.load("tests.problems.late").statement
+LATE = Problem.load("tests.problems.late").config
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/parcels@sha256:" + "a" * 64
 GIVEN = SearchParams(as_of=NOW, reason="test", estimators=("boosting",), workers=2)
 
@@ -30,7 +30,9 @@ def with_image(stack: Stack, **compute: object) -> Stack:
     return stack.model_copy(update={"compute": stack.compute.model_copy(update={"image": IMAGE, **compute})})
 
 
-@pytest.mark.parametrize("training", [Training(), Training(spot=False, warm_minutes=5, gpu_instance="ml.g5.xlarge")])
+@pytest.mark.parametrize(
+    "training", [TrainingResources(), TrainingResources(spot=False, warm_minutes=5, gpu_instance="ml.g5.xlarge")]
+)
 @pytest.mark.parametrize("estimator", ["boosting", "network"])
 def test_the_request_is_one_that_botocore_takes(made, training, estimator):
     stack, client = with_image(made.stack(), training=training), made.client("sagemaker")
@@ -106,7 +108,7 @@ def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeyp
     from pipelines.entrypoints.launch import start_on_aws
     from pipelines.training import TrainingParams
 
-    stack = with_image(searching.profile.stack, training=Training(gpu_instance="ml.g5.xlarge", instances=2))
+    stack = with_image(searching.profile.stack, training=TrainingResources(gpu_instance="ml.g5.xlarge", instances=2))
     made.publish(stack)
     platform, training = searching.changed({}), pipeline("training")
     arns = {}

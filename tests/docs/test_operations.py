@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from infra.bootstrap.settings import Settings
+from infra.bootstrap.settings import BootstrapSettings
 from monitoring.alarms import Measurements, alarms
 from pipelines.config import Problem
 from tests.conftest import NOW, PROBLEMS
@@ -19,7 +19,7 @@ def test_the_settings_of_the_first_day_are_valid():
     (block,) = re.findall(r"```yaml\n(config:.*?)```", FIRST_DAY, re.DOTALL)
     given = yaml.safe_load(block)["config"]
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
-    settings = Settings.parse(texts, "docs/first-day.md")
+    settings = BootstrapSettings.parse(texts, "docs/first-day.md")
     assert settings.environments == ("dev", "prod")
     assert settings.is_first
 
@@ -28,16 +28,16 @@ def test_every_setting_that_the_first_day_names_exists():
     table = FIRST_DAY[FIRST_DAY.index("| Setting | when |") : FIRST_DAY.index("## 3. Bootstrap")]
     named = re.findall(r"^\| `(\w+):", table, re.MULTILINE)
     assert len(named) == 5
-    assert set(named) <= set(Settings.model_fields)
+    assert set(named) <= set(BootstrapSettings.model_fields)
 
 
 def test_every_alarm_of_the_model_has_a_heading():
-    statement = Problem.load(PROBLEMS[0]).statement
-    bad = dict.fromkeys(statement.monitoring.performance, float("inf"))
+    config = Problem.load(PROBLEMS[0]).config
+    bad = dict.fromkeys(config.monitoring.performance, float("inf"))
     measured = Measurements(
         as_of=NOW, model="m", version=1, predictions=10**6, labels=10**6, coverage=0.0, quality=bad, drift={"a": 9.0}
     )
-    raised = {alarm.name.partition(".")[0] for alarm in alarms(statement, measured)}
+    raised = {alarm.name.partition(".")[0] for alarm in alarms(config, measured)}
     assert raised == {"performance", "drift", "label_coverage"}
     assert raised <= HEADINGS
 

@@ -22,7 +22,7 @@ import numpy as np
 from pipelines import PIPELINES
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
-from pipelines.config import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, Strict, Variant
+from pipelines.config import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, StrictModel, Variant
 from pipelines.continuous_training import ContinuousTrainingParams
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
@@ -66,7 +66,7 @@ class KillingObjects(FileObjects):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def params(name: str, platform: Platform) -> Strict:
+def params(name: str, platform: Platform) -> StrictModel:
     if name == "feature":
         return FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=3))
     if name == "continuous_training":
@@ -82,7 +82,13 @@ def release(platform: Platform) -> ReleaseFile:
 def act(name: str, platform: Platform) -> None:
     """What is killed, and what is done again after it."""
     if name.startswith("tick"):
-        tick(platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW + BAKE))
+        tick(
+            platform.problem,
+            platform.tables,
+            platform.predictions,
+            platform.releases,
+            Actor("canary analysis", NOW + BAKE),
+        )
     else:
         platform.run(name, params(name, make_platform(platform.home)), "run")
 

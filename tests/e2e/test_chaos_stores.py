@@ -123,7 +123,11 @@ def test_a_clock_that_is_behind_moves_no_canary_and_hinders_no_rollback(serving)
     until(lambda: metric(served, "prediction_log_pending") == 0)
     for behind in (timedelta(seconds=1), DAY, 400 * DAY):
         judged = tick(
-            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW - behind)
+            platform.problem,
+            platform.tables,
+            platform.predictions,
+            platform.releases,
+            Actor("canary analysis", NOW - behind),
         )
         assert judged.verdict.outcome.value == "insufficient"
         assert judged.entry == started

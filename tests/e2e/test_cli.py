@@ -103,7 +103,7 @@ def test_each_step_can_be_run_by_itself(home):
 
 @pytest.mark.slow
 def test_a_training_by_single_steps_is_the_same_training(home):
-    for number, step in enumerate(("pin", "extract", "prepare", "train", "evaluate", "judge", "register")):
+    for number, step in enumerate(("pin", "extract", "prepare", "train", "evaluate", "run_gates", "register")):
         start = ("--set", "as_of=2024-02-25", "--set", "reason=first") if number == 0 else ()
         done = home("step", f"training/{step}", "--run-id", "steps", *start)
         assert done.code == 0, done.err

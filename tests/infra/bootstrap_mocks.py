@@ -4,7 +4,7 @@ import json
 
 from infra.bootstrap.program import bootstrap
 from infra.bootstrap.scope import Home
-from infra.bootstrap.settings import Settings
+from infra.bootstrap.settings import BootstrapSettings
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 GITHUB = {"owner": "acme", "owner_id": 42, "repository": "fleet", "repository_id": 4711}
@@ -16,7 +16,7 @@ ATTACHED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 
 def settings(**changes):
     given = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (GIVEN | changes).items()}
-    return Settings.parse({f"bootstrap:{key}": text for key, text in given.items()}, "Pulumi.main.yaml")
+    return BootstrapSettings.parse({f"bootstrap:{key}": text for key, text in given.items()}, "Pulumi.main.yaml")
 
 
 def program(project="fleet", **changes):

@@ -7,7 +7,7 @@ import pytest
 
 from infra.bootstrap.permissions.documents import MANAGED_POLICY_LIMIT
 from infra.bootstrap.scope import Home, shortened
-from infra.bootstrap.settings import Settings
+from infra.bootstrap.settings import BootstrapSettings
 from pipelines.config import UserError
 from pipelines.contracts.setup import Setup
 from tests.infra.bootstrap_mocks import ACCOUNT, ATTACHED, GITHUB, PEOPLE, POLICY, ROLE, program, settings, trust_of
@@ -268,7 +268,7 @@ def test_a_wrong_setting_is_told(changes, says):
 
 def test_without_settings_the_docs_are_named():
     with pytest.raises(UserError, match=r"says nothing about the account; docs/first-day\.md shows what to write"):
-        Settings.parse({"aws:region": "eu-west-1"}, "Pulumi.main.yaml")
+        BootstrapSettings.parse({"aws:region": "eu-west-1"}, "Pulumi.main.yaml")
 
 
 def test_an_account_without_quotes_loses_no_zero():

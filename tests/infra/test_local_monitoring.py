@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from infra.aws.components.alarm import Bound
+from infra.aws.components.alarm import AlarmBound
 from infra.local import alertmanager, grafana, prometheus
 from infra.local.rules import EXPRESSIONS, NOT_HERE, bounds, rule, rules
 from infra.program import ROOT
@@ -18,7 +18,7 @@ from monitoring.measures import ALARMS
 from pipelines import PIPELINES
 from pipelines.config import Problem
 from pipelines.contracts.rendered import Rendered
-from pipelines.entrypoints.watch.app import App
+from pipelines.entrypoints.watch.app import WatchApp
 from pipelines.entrypoints.watch.metrics import Stores
 from pipelines.monitor import MonitorReport
 from tests.conftest import NOW, PROBLEMS, make_platform
@@ -77,7 +77,7 @@ def test_every_alarm_is_in_the_runbook():
 
 def exposed(folder):
     """Return the names of every metric that the serving app, the watch and Prometheus itself expose."""
-    from pipelines.serving.metrics import Metrics
+    from pipelines.serving.metrics import ServingMetrics
 
     platform = make_platform(folder)
     measured = Measurements(
@@ -87,8 +87,8 @@ def exposed(folder):
     report = MonitorReport(measured=measured, alarms=(raised,))
     platform.objects.write("monitoring/dev/2024.json", report.to_json())
     stores = Stores(platform.objects, platform.events, "dev", lambda: NOW)
-    app = App(stores, platform.events, platform.objects, "dev", "token", lambda: None)
-    registries = (Metrics().registry, app._registry, stores.read())
+    app = WatchApp(stores, platform.events, platform.objects, "dev", "token", lambda: None)
+    registries = (ServingMetrics().registry, app._registry, stores.read())
     lines = [line for registry in registries for line in generate_latest(registry).decode().splitlines()]
     families = re.findall(r"^# TYPE (\S+) (\S+)$", "\n".join(lines), re.MULTILINE)
     histograms = {
@@ -117,7 +117,7 @@ def test_the_rules_and_the_configuration_are_valid_for_prometheus(tmp_path):
 
 
 def test_a_rule_that_prometheus_cannot_read_is_found(tmp_path):
-    broken = rule(Bound("endpoint-errors", "n", "m", {}, "Sum", ">", 1, 1, "x"), names(), stated())
+    broken = rule(AlarmBound("endpoint-errors", "n", "m", {}, "Sum", ">", 1, 1, "x"), names(), stated())
     (tmp_path / "rules.yml").write_text(
         yaml.safe_dump({"groups": [{"name": "g", "rules": [{**broken, "expr": "sum(("}]}]})
     )

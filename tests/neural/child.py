@@ -10,7 +10,7 @@ import torch
 
 from pipelines.neural.checkpoint import Checkpoints
 from pipelines.neural.group import training_group
-from pipelines.neural.loop import Watch
+from pipelines.neural.loop import LoopWatch
 from tests.neural.test_loop import trained
 
 EVERY = 5
@@ -29,7 +29,7 @@ def main(folder: Path, pause: str, settings: str) -> None:
             time.sleep(float(pause))
 
         checkpoints = Checkpoints(folder, "test")
-        history, _ = trained(checkpoints, Watch(step=step), group=group, **json.loads(settings))
+        history, _ = trained(checkpoints, LoopWatch(step=step), group=group, **json.loads(settings))
     if group.rank == 0:
         (folder / "history.json").write_text(json.dumps(asdict(history)))
 

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
 from pipelines.neural.checkpoint import Checkpoints
-from pipelines.settings import Place
+from pipelines.settings import Node
 from pipelines.training.torchrun import meeting
 from tests.neural.test_loop import trained
 
@@ -19,7 +19,7 @@ EVERY = 5
 def start(folder, pause=0.03, launcher=(), **settings):
     given = json.dumps({"checkpoint_steps": EVERY, **settings})
     module = ["-m", "tests.neural.child", str(folder), str(pause), given]
-    environ = {**meeting(Place(1, 0, "localhost")), **os.environ}
+    environ = {**meeting(Node(1, 0, "localhost")), **os.environ}
     return subprocess.Popen([sys.executable, *launcher, *module], stdout=subprocess.PIPE, text=True, env=environ)
 
 

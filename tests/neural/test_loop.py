@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="the extra torch is not installed; m
 from pipelines.config import Task
 from pipelines.neural.data import Resident
 from pipelines.neural.encode import Encoding
-from pipelines.neural.group import Group
-from pipelines.neural.loop import History, Watch, learning_rate, train
+from pipelines.neural.group import ProcessGroup
+from pipelines.neural.loop import History, LoopWatch, learning_rate, train
 from pipelines.neural.network import TabularNetwork
 from pipelines.neural.settings import NetworkSettings
 from tests.neural.rows import FEATURES, SMALL, rows
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 RECORDED = Path(__file__).parent / "losses.json"
 
 
-def trained(checkpoints=None, watch=Watch(), labels=None, group=Group(CPU), **changed):
+def trained(checkpoints=None, watch=LoopWatch(), labels=None, group=ProcessGroup(CPU), **changed):
     """Train a small network on fixed rows, and return its history and the network."""
     settings = NetworkSettings(**{**SMALL, "epochs": 2, "patience": 9, **changed})
     X, quantity = rows(1000)
@@ -101,7 +101,7 @@ def test_who_watches_hears_each_epoch_and_may_end_it():
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        trained(watch=Watch(report), epochs=9)
+        trained(watch=LoopWatch(report), epochs=9)
     assert heard == [0, 1]
 
 

@@ -10,7 +10,7 @@ import pytest
 from pipelines.bootstrap import Platform
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
-from pipelines.github.client import GitHub
+from pipelines.github.client import GitHubClient
 from pipelines.settings import Workflow
 from tests.workflows.github import MAIN, NAME, FakeGitHub, serving
 from tests.workflows.workplace import OWNER, Workplace
@@ -29,9 +29,9 @@ def fake(tmp_path: Path) -> Iterator[FakeGitHub]:
 
 
 @pytest.fixture
-def github(fake: FakeGitHub) -> GitHub:
+def github(fake: FakeGitHub) -> GitHubClient:
     """The client, without the waits between requests that GitHub asks for."""
-    made = GitHub(Workflow(api=fake.url, token="t", repository=NAME, output=None))
+    made = GitHubClient(Workflow(api=fake.url, token="t", repository=NAME, output=None))
     requester = made._api.requester
     requester._Requester__seconds_between_requests = requester._Requester__seconds_between_writes = None
     return made

@@ -10,7 +10,7 @@ from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.release_file import changed
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 from tests.conftest import HISTORY, NOW
 from tests.e2e.conftest import running
 from tests.problems import parcels
@@ -27,7 +27,7 @@ def ingest(workplace: Workplace, start: datetime, end: datetime) -> None:
     workplace.platform().run("feature", FeatureParams(start=start, end=end))
 
 
-def ask(workplace: Workplace, app: App, start: datetime, days: int) -> set[int]:
+def ask(workplace: Workplace, app: ServingClient, start: datetime, days: int) -> set[int]:
     """Send the requests of some days, each day's features being there, and return the versions that answered."""
     answered = set()
     for at in (start + number * DAY for number in range(days)):
@@ -47,7 +47,7 @@ def drift(workplace: Workplace) -> None:
     """Serve the week after the strike, and look at it: an alarm asks for a new model."""
     ingest(workplace, NOW, STRIKE_WEEK)
     with serving(workplace) as served:
-        ask(workplace, App(served.url), STRIKE_WEEK, 5)
+        ask(workplace, ServingClient(served.url), STRIKE_WEEK, 5)
     done = workplace.run("monitor.yml", "schedule", ALARM)
     assert done.ok, done.out
     assert "alarm name=performance.bias" in done.out
@@ -140,7 +140,7 @@ def test_a_bad_release_is_rolled_back_quarantined_and_a_revert_is_proposed(workp
     workplace.github.review(number, OWNER)
     commit = workplace.github.merge(number, squash=True)
     with serving(workplace) as served:
-        app = App(served.url)
+        app = ServingClient(served.url)
         done = workplace.run("promote.yml", "push", NOW, commit)
         assert done.ok, done.out
         app.wait_for(workplace.platform().releases.latest().number)
@@ -228,13 +228,13 @@ def test_the_whole_path(new_workplace):
     done = workplace.run("promote.yml", "push", NOW, reviewed(workplace, "promote/dev"))
     assert done.ok, done.out
     with serving(workplace) as served:
-        assert ask(workplace, App(served.url), NOW, 1) == {1}
+        assert ask(workplace, ServingClient(served.url), NOW, 1) == {1}
     drift(workplace)
     done = workplace.run("continuous-training.yml", "schedule", ALARM)
     assert done.ok, done.out
     merge = reviewed(workplace, "promote/dev")
     with serving(workplace) as served:
-        app = App(served.url)
+        app = ServingClient(served.url)
         done = workplace.run("promote.yml", "push", ALARM, merge)
         assert done.ok, done.out
         app.wait_for(workplace.platform().releases.latest().number)
@@ -246,7 +246,13 @@ def test_the_whole_path(new_workplace):
         assert app.failed == 0
     entries = [(one.action, one.who) for one in workplace.platform().releases.entries()]
     moves = [("propose", "github-actions[bot]"), ("approve", OWNER)]
-    assert entries == [*moves, ("promote", "promote.yml"), *moves, ("start", "promote.yml"), ("promote", "judge")]
+    assert entries == [
+        *moves,
+        ("promote", "promote.yml"),
+        *moves,
+        ("start", "promote.yml"),
+        ("promote", "canary analysis"),
+    ]
     (onward,) = workplace.github.pulls(branch="promote/prod")
     assert onward["title"] == "Promote v2 to prod"
     done = workplace.run("promote.yml", "push", ALARM + 2 * DAY, reviewed(workplace, "promote/prod"))

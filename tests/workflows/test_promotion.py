@@ -122,7 +122,7 @@ def test_what_was_rolled_back_is_an_incident_a_comment_and_a_revert_and_stays_ou
     merged(platform, fake, number)
     started(platform, github)
     assert tell().reason == "a release is live; v2 waits for its end"
-    roll_back(platform.releases, Actor("judge", NOW), "it failed")
+    roll_back(platform.releases, Actor("canary analysis", NOW), "it failed")
     for told in (3, 1):
         assert len(follow(platform, github)) >= told
     assert [one["title"] for one in fake.open_issues()] == ["dev: rolled back v2 to v1: it failed"]
@@ -158,7 +158,7 @@ def test_what_serves_in_one_environment_is_proposed_to_the_next(platform, fake, 
     merged(platform, fake, tell().told.number)
     started(platform, github)
     assert tell(prod).reason == "v1 serves, or did", "a challenger is not proposed"
-    promote(platform.releases, Actor("judge", NOW), "good")
+    promote(platform.releases, Actor("canary analysis", NOW), "good")
     told = follow(platform, github)
     assert len(told) == 1
     assert "**promote** on 2024-02-25" in fake.comments[told[0].number][0]["body"]

@@ -15,7 +15,7 @@ COMPARISONS = {
 }
 
 
-class Bound(NamedTuple):
+class AlarmBound(NamedTuple):
     """A bound on a metric of CloudWatch.
 
     Attributes:
@@ -39,7 +39,7 @@ class Bound(NamedTuple):
 
 
 def alarm(
-    bound: Bound, names: Names, actions: list[pulumi.Input[str]], opts: pulumi.ResourceOptions
+    bound: AlarmBound, names: Names, actions: list[pulumi.Input[str]], opts: pulumi.ResourceOptions
 ) -> aws.cloudwatch.MetricAlarm:
     """Return the alarm of a bound; actions are ARNs of topics and functions."""
     percentile = bound.statistic.startswith("p")

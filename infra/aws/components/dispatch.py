@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.container import DISPATCH
 from infra.aws.components.function import FunctionArgs, function, on_event
 from infra.names import Names
@@ -38,7 +38,7 @@ class DispatchArgs:
     retention_days: int
 
 
-class Dispatch(pulumi.ComponentResource):
+class DispatchFunction(pulumi.ComponentResource):
     """The function, outside of any VPC because GitHub is, and the rule that calls it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Dispatch(pulumi.ComponentResource):
         called = function("dispatch", stated, child)
         triggers = {"source": [names.project], "detail-type": ["trigger"]}
         on_event("dispatch", called, triggers, stated, child, args.bus)
-        failing = Bound(
+        failing = AlarmBound(
             "dispatch-errors", "AWS/Lambda", "Errors", {"FunctionName": names.of("dispatch")}, "Sum", ">", 0, 15,
             "GitHub was not told of a trigger, which waits for the next poll.",
         )  # fmt: skip

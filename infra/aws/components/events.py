@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.rule import RuleArgs, rule
 from infra.names import Names
 
@@ -150,15 +150,15 @@ def queue_policy(names: Names, part: str, rules: list[pulumi.Input[str]]) -> dic
     }
 
 
-def bounds(names: Names) -> list[Bound]:
+def bounds(names: Names) -> list[AlarmBound]:
     """Return what is wrong with a queue: nobody polls it, or nobody understands what is in it."""
     return [
-        Bound(
+        AlarmBound(
             "events-dead", "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": names.of("dead")},
             "Maximum", ">", 0, 5, f"An event was given up after {ATTEMPTS} attempts.",
         ),
         *(
-            Bound(
+            AlarmBound(
                 f"{part}-waiting", "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": names.of(part)},
                 "Maximum", ">", 6 * 3600, 15, "An event has waited for 6 hours: nothing polls the queue.",
             )

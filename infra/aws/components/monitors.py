@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.serving import VARIANT
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered
@@ -49,10 +49,10 @@ class Monitors(pulumi.ComponentResource):
         self.register_outputs({"dashboard": self.dashboard})
 
 
-def runs(names: Names, rendered: Rendered) -> list[Bound]:
+def runs(names: Names, rendered: Rendered) -> list[AlarmBound]:
     """Return an alarm for each pipeline: one of its runs failed."""
     return [
-        Bound(
+        AlarmBound(
             f"failed-{part.replace('_', '-')}", "AWS/Sagemaker/ModelBuildingPipeline", "ExecutionFailed",
             {"PipelineName": names.of(part.replace("_", "-"))}, "Sum", ">", 0, 5, f"A run of {part} failed.",
         )
@@ -60,10 +60,10 @@ def runs(names: Names, rendered: Rendered) -> list[Bound]:
     ]  # fmt: skip
 
 
-def measured(names: Names, rendered: Rendered) -> list[Bound]:
+def measured(names: Names, rendered: Rendered) -> list[AlarmBound]:
     """Return the alarms that the project states on its own metrics."""
     return [
-        Bound(
+        AlarmBound(
             name, names.metrics, one.metric, one.dimensions, one.statistic, one.comparison, one.threshold,
             one.minutes, one.meaning, periods=one.periods,
         )

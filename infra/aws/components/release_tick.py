@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.container import TICK
 from infra.aws.components.events import tuning_job_ended
 from infra.aws.components.function import FunctionArgs, function, on_event
@@ -103,15 +103,15 @@ class ReleaseTick(pulumi.ComponentResource):
         self.register_outputs({"function": self.function})
 
 
-def bounds(function: str) -> list[Bound]:
+def bounds(function: str) -> list[AlarmBound]:
     """Return what is wrong with the tick: it fails, or nobody calls it."""
     at = {"FunctionName": function}
     return [
-        Bound(
+        AlarmBound(
             "tick-errors", "AWS/Lambda", "Errors", at, "Sum", ">=", 3, 5,
             "The release tick failed: a bad release might not be taken back.", periods=2,
         ),
-        Bound(
+        AlarmBound(
             "tick-missing", "AWS/Lambda", "Invocations", at, "Sum", "<", 1, 5,
             "The release tick did not run for 10 minutes.", periods=2, missing="breaching",
         ),

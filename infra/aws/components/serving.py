@@ -16,7 +16,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.components.alarm import Bound, alarm
+from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.container import variables
 from infra.aws.config import RealTime, Serverless
 from infra.names import Names
@@ -53,7 +53,7 @@ class ServingArgs:
     live: Callable[[str, str], str] | None
 
 
-class Serving(pulumi.ComponentResource):
+class ServingEndpoint(pulumi.ComponentResource):
     """The endpoint, its scaling and its alarms.
 
     Attributes:
@@ -191,15 +191,15 @@ def _deployment(serving: Serverless | RealTime, alarms: list[pulumi.Output[str]]
     }
 
 
-def bounds(names: Names) -> list[Bound]:
+def bounds(names: Names) -> list[AlarmBound]:
     """Return what takes an update of the endpoint back, and calls people and the release tick at any time."""
     at = {"EndpointName": names.prefix, "VariantName": VARIANT}
     return [
-        Bound(
+        AlarmBound(
             "endpoint-errors", "AWS/SageMaker", "Invocation5XXErrors", at, "Average", ">", 0.01, 1,
             "More than 1 % of requests failed for 3 minutes.", periods=3,
         ),
-        Bound(
+        AlarmBound(
             "endpoint-latency", "AWS/SageMaker", "ModelLatency", at, "p99", ">", 1_000_000, 1,
             "One request in a hundred took longer than a second, for 3 minutes.", periods=3,
         ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Service:
+class AwsService:
     """A service whose resources bear the environment's name in their ARNs.
 
     Attributes:
@@ -23,7 +23,7 @@ class Service:
 
 
 SERVICES = (
-    Service(
+    AwsService(
         "s3",
         ("{name}-*", "{name}-*/*"),
         look=(
@@ -36,25 +36,25 @@ SERVICES = (
         ),
         use=("AbortMultipartUpload", "*Object*", "GetBucketLocation", "ListBucket*", "ListMultipartUploadParts"),
     ),
-    Service(
+    AwsService(
         "dynamodb",
         ("table/{name}-*",),
         look=("Describe*", "ListTagsOfResource"),
         use=("BatchGetItem", "BatchWriteItem", "*Item", "ConditionCheckItem", "DescribeTable", "Query", "Scan"),
     ),
-    Service(
+    AwsService(
         "glue",
         ("catalog", "database/{table}*", "table/{table}*/*"),
         look=("GetDatabase*", "GetTable*", "GetTags"),
         use=("*Partition*", "CreateDatabase", "GetDatabase*", "*Table*"),
     ),
-    Service(
+    AwsService(
         "athena",
         ("workgroup/{name}*",),
         look=("GetWorkGroup", "ListTagsForResource"),
         use=("GetQuery*", "GetWorkGroup", "StartQueryExecution", "StopQueryExecution"),
     ),
-    Service(
+    AwsService(
         "sagemaker",
         (
             "endpoint/{name}*",
@@ -67,46 +67,46 @@ SERVICES = (
         look=("Describe*", "ListTags"),
         use=("Describe*", "InvokeEndpoint*", "ListPipelineExecution*", "ListTags", "St*PipelineExecution"),
     ),
-    Service(
+    AwsService(
         "sqs",
         ("{name}-*",),
         look=("GetQueueAttributes", "GetQueueUrl", "ListQueueTags"),
         use=("ChangeMessageVisibility", "*Message", "GetQueueAttributes", "GetQueueUrl"),
     ),
-    Service("sns", ("{name}-*",), look=("Get*", "List*"), use=("Publish",)),
-    Service(
+    AwsService("sns", ("{name}-*",), look=("Get*", "List*"), use=("Publish",)),
+    AwsService(
         "events",
         ("event-bus/{name}*", "rule/{name}*"),
         look=("Describe*", "List*"),
         use=("PutEvents",),
     ),
-    Service("scheduler", ("schedule-group/{name}*", "schedule/*/{name}*"), look=("Get*", "List*"), use=()),
-    Service(
+    AwsService("scheduler", ("schedule-group/{name}*", "schedule/*/{name}*"), look=("Get*", "List*"), use=()),
+    AwsService(
         "lambda",
         ("function:{name}-*",),
         look=("GetFunction*", "GetPolicy", "List*"),
         use=("InvokeFunction",),
     ),
-    Service(
+    AwsService(
         "logs",
         ("log-group:/aws/*/{name}*", "log-group:/{path}*", "log-group:{name}*"),
         look=("DescribeLogStreams", "ListTagsForResource", "ListTagsLogGroup"),
         use=("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"),
     ),
-    Service(
+    AwsService(
         "cloudwatch",
         ("alarm:{name}-*", "dashboard/{name}*"),
         look=("DescribeAlarms", "GetDashboard", "ListTagsForResource"),
         use=("DescribeAlarms",),
     ),
-    Service("ssm", ("parameter/{path}/*",), look=("GetParameter*", "ListTagsForResource"), use=("GetParameter*",)),
-    Service(
+    AwsService("ssm", ("parameter/{path}/*",), look=("GetParameter*", "ListTagsForResource"), use=("GetParameter*",)),
+    AwsService(
         "backup",
         ("backup-vault:{name}*",),
         look=("DescribeBackupVault", "GetBackupVault*", "ListTags"),
         use=(),
     ),
-    Service(
+    AwsService(
         "budgets", ("budget/{name}*",), look=("ViewBudget", "DescribeBudgetAction*", "ListTagsForResource"), use=()
     ),
 )

@@ -41,7 +41,7 @@ class JobsArgs:
     gpu: Gpu | None
 
 
-class Jobs(pulumi.ComponentResource):
+class PipelineJobs(pulumi.ComponentResource):
     """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
 
     def __init__(self, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:

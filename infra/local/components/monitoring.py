@@ -11,7 +11,7 @@ from infra.local import alertmanager, grafana, prometheus
 from infra.local.cluster import metadata, selector, within
 from infra.local.components.mlflow import claim, service
 from infra.local.components.watch import TOKEN, TOKEN_FOLDER
-from infra.local.config import Local
+from infra.local.config import LocalConfig
 from infra.local.pod import GRAFANA, NOBODY, Pod, Size, probe, scratch, template
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered
@@ -30,11 +30,11 @@ class MonitoringArgs:
     """
 
     names: Names
-    config: Local
+    config: LocalConfig
     rendered: Rendered
 
 
-class Monitoring(pulumi.ComponentResource):
+class MonitoringServices(pulumi.ComponentResource):
     """The three servers; Grafana only where there is an image of it."""
 
     def __init__(self, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from infra.local.cluster import labels, metadata, selector, within
-from infra.local.config import Local
+from infra.local.config import LocalConfig
 from infra.names import Names
 
 API_PORTS = (443, 6443, 8443)  # of the API server: its service, and the usual ones of its own, minikube's the last
@@ -18,7 +18,7 @@ class NamespaceArgs:
     """What the namespace is asked for: the environment, and its configuration."""
 
     names: Names
-    config: Local
+    config: LocalConfig
 
 
 class Namespace(pulumi.ComponentResource):
@@ -50,7 +50,7 @@ def restricted() -> dict[str, str]:
     return {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
 
 
-def quota(config: Local) -> dict[str, str]:
+def quota(config: LocalConfig) -> dict[str, str]:
     """Return what everything together may ask for."""
     gpu = {f"requests.{config.gpu.resource}": "8"} if config.gpu else {}
     return {
@@ -78,7 +78,7 @@ def limits() -> list[dict[str, Any]]:
     ]
 
 
-def policies(names: Names, config: Local) -> dict[str, dict[str, Any]]:
+def policies(names: Names, config: LocalConfig) -> dict[str, dict[str, Any]]:
     """Return the network policies: all is denied, then what the parts need of each other and of the emulator."""
     ours = ("serving", "pipelines", "mlflow", "watch")  # they keep what they make on the emulator
     metrics = {"serving": 8080, "watch": 8000, "alertmanager": 9093}

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from infra.local.cluster import metadata, within
-from infra.local.config import Local
+from infra.local.config import LocalConfig
 from infra.names import Names
 
 
@@ -15,10 +15,10 @@ class SettingsArgs:
     """Of which environment, and its configuration."""
 
     names: Names
-    config: Local
+    config: LocalConfig
 
 
-class Settings(pulumi.ComponentResource):
+class SettingsMap(pulumi.ComponentResource):
     """The settings, and the secrets, which Pulumi keeps encrypted in its state."""
 
     def __init__(self, args: SettingsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -37,7 +37,7 @@ class Settings(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def variables(names: Names, config: Local) -> dict[str, str]:
+def variables(names: Names, config: LocalConfig) -> dict[str, str]:
     """Return the variables that are no secret."""
     return {
         "RATCHET_PROFILE": "kubernetes",
@@ -52,7 +52,7 @@ def variables(names: Names, config: Local) -> dict[str, str]:
     }
 
 
-def secrets(config: Local) -> dict[str, dict[str, str]]:
+def secrets(config: LocalConfig) -> dict[str, dict[str, str]]:
     """Return the content of each Secret."""
     given = config.secrets
     return {

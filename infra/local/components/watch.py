@@ -23,7 +23,7 @@ class WatchArgs:
     image: str
 
 
-class Watch(pulumi.ComponentResource):
+class WatchDeployment(pulumi.ComponentResource):
     """The watch; two of them at once would do no harm, for of two moves of a release only the first counts."""
 
     def __init__(self, args: WatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -34,27 +34,27 @@ class Athena:
         Raises:
             UserError: when the key of a request is not declared to be unique, for it is what the answer is joined by.
         """
-        statement = problem.statement
-        if not statement.tables[statement.request.table].columns[statement.key].unique:
-            raise UserError(f"to join on Athena, declare that {statement.key} is unique in problem.toml")
-        span = pc.min_max(requests[statement.event_time])
+        config = problem.config
+        if not config.tables[config.request.table].columns[config.key].unique:
+            raise UserError(f"to join on Athena, declare that {config.key} is unique in problem.toml")
+        span = pc.min_max(requests[config.event_time])
         found = self.query(self.join(problem, snapshots, span["min"].as_py(), span["max"].as_py()))
         with session(requests=requests, found=found) as connection:
             names = ", ".join(f'"{name}"' for view in problem.views for name in view.features)
-            keys = f'SELECT "{statement.key}" AS key, row_number() OVER () AS place FROM requests'
+            keys = f'SELECT "{config.key}" AS key, row_number() OVER () AS place FROM requests'
             query = f"SELECT {names} FROM ({keys}) LEFT JOIN found USING (key) ORDER BY place"
             return connection.sql(query).to_arrow_table()
 
     def join(self, problem: Problem, snapshots: Mapping[str, int], first: Any, last: Any) -> str:
         """Return the join for the requests of a span, both ends included, as the snapshots had them."""
-        statement = problem.statement
-        time, columns = statement.event_time, {statement.key, statement.event_time}
+        config = problem.config
+        time, columns = config.event_time, {config.key, config.event_time}
         columns |= {column for view in problem.views for column in view.entity}
         listed = ", ".join(f'"{column}"' for column in sorted(columns))
         inside = f'"{time}" BETWEEN {_moment(first)} AND {_moment(last)}'
-        requests = f"(SELECT {listed} FROM {self._at(f'raw.{statement.request.table}', snapshots)} WHERE {inside})"
+        requests = f"(SELECT {listed} FROM {self._at(f'raw.{config.request.table}', snapshots)} WHERE {inside})"
         views = [(view, self._at(f"features.{view.versioned_name}", snapshots)) for view in problem.views]
-        return window_join(requests, statement.key, time, views)
+        return window_join(requests, config.key, time, views)
 
     def query(self, sql: str) -> pa.Table:
         """Return the result of a query, which Athena writes as Parquet below the lake's ``queries/``."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.serving.client import App
+from pipelines.serving.client import ServingClient
 
 
 class Health(NamedTuple):
@@ -26,7 +26,7 @@ class Health(NamedTuple):
     reason: str = ""
 
 
-class Endpoint(App):
+class Endpoint(ServingClient):
     """A client of an endpoint; a request is sent once, so that what fails is counted as a caller would see it."""
 
     def __init__(self, runtime: Any, sagemaker: Any, name: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.definition import RUN_ID
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, Outcome, checked
+from pipelines.orchestration.executions import TAIL, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
 
 
-class Executions:
+class SageMakerExecutions:
     """The executions of an environment's pipelines; ``prefix`` is what the names of the pipelines begin with."""
 
     def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, prefix: str) -> None:
@@ -47,7 +47,7 @@ class Executions:
         """Say whether a run was started here."""
         return self._objects.read(_key(run_id)) is not None
 
-    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands. Only records of its steps, and what they made, count as success.
 
         Raises:
@@ -58,7 +58,7 @@ class Executions:
             execution = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
         match execution["PipelineExecutionStatus"]:
             case "Executing" | "Stopping":
-                return Outcome("executing")
+                return RunOutcome("executing")
             case "Succeeded":
                 return checked(runner, pipeline, run_id, "SageMaker says Succeeded")
         return self._failed(runner, run_id, arn, str(execution.get("FailureReason", "it was stopped")))
@@ -81,7 +81,7 @@ class Executions:
             raise UserError(f"run {run_id!r} was not started on SageMaker; 'mlops status' lists the latest runs")
         return str(json.loads(document)["arn"])
 
-    def _failed(self, runner: Runner, run_id: str, arn: str, reason: str) -> Outcome:
+    def _failed(self, runner: Runner, run_id: str, arn: str, reason: str) -> RunOutcome:
         with asking("SageMaker"):
             steps = self._sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
         for step in steps:
@@ -89,8 +89,8 @@ class Executions:
                 record = runner.record(run_id, step["StepName"])
                 said = record.error if record and record.status == "failed" else step.get("FailureReason", reason)
                 log = record.log[-TAIL:] if record else self._log(step.get("Metadata", {}))
-                return Outcome("failed", f"{step['StepName']}: {said}", tuple(log))
-        return Outcome("failed", reason)
+                return RunOutcome("failed", f"{step['StepName']}: {said}", tuple(log))
+        return RunOutcome("failed", reason)
 
     def _log(self, metadata: dict[str, dict[str, str]]) -> list[str]:
         """Return the last lines of a job's log, for a step that was killed before it left a record."""

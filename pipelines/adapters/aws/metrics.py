@@ -21,7 +21,7 @@ _TOTALS = ("_total", "_count", "_sum")
 
 
 class CloudWatchGauges:
-    """Implements :class:`pipelines.storage.ports.Gauges`."""
+    """Implements :class:`pipelines.storage.ports.MetricsSink`."""
 
     def __init__(self, client: Any, namespace: str) -> None:
         self._client, self._namespace = client, namespace
@@ -53,8 +53,8 @@ class CloudWatchMetrics:
         """Send what was added since the last time, and gauges as they are."""
         now = dict(_samples(self._registry))
         changed = {sample: value for sample, value in now.items() if value != self._sent.get(sample, 0.0)}
-        gauges = {sample: value for sample, value in now.items() if not sample.name.endswith(_TOTALS)}
-        wanted = [*changed.keys() - gauges.keys(), *gauges]
+        metrics_sink = {sample: value for sample, value in now.items() if not sample.name.endswith(_TOTALS)}
+        wanted = [*changed.keys() - metrics_sink.keys(), *metrics_sink]
         for first in range(0, len(wanted), _AT_ONCE):
             part = wanted[first : first + _AT_ONCE]
             data = [self._datum(sample, now[sample]) for sample in part]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipelines.adapters.aws.athena import Athena
     from pipelines.adapters.aws.endpoint import Endpoint
-    from pipelines.adapters.aws.executions import Executions
+    from pipelines.adapters.aws.executions import SageMakerExecutions
     from pipelines.adapters.aws.github_app import GitHubApp
     from pipelines.adapters.aws.metrics import CloudWatchGauges
     from pipelines.adapters.aws.online import DynamoOnline
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from pipelines.adapters.aws.signer import KmsSigner
     from pipelines.adapters.aws.tuning import TuningJobs
     from pipelines.feature.offline import Lookup
-    from pipelines.feature.table_maintenance import Upkeep
+    from pipelines.feature.table_maintenance import TableMaintenance
     from pipelines.registry.tracking import NoTracking, Tracking
     from pipelines.storage.tables import Tables
 
 _ONLINE_SECONDS = 0.5  # of one attempt to read features for a request that somebody waits for
 
 
-class Aws:
+class AwsProfile:
     """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
@@ -69,7 +69,7 @@ class Aws:
         return _tables(self.stack, self.client("glue"), self.client("glue", attempts=1), {})
 
     @cached_property
-    def lender(self) -> "Tables | None":
+    def shared_tables(self) -> "Tables | None":
         """The tables of the environment whose raw rows this one may read, by a role of that one that trusts ours."""
         lent = self.stack.lent
         if lent is None:
@@ -133,22 +133,22 @@ class Aws:
         return GitHubApp(self.client("kms"), self.stack.dispatch)
 
     @cached_property
-    def executions(self) -> "Executions":
+    def executions(self) -> "SageMakerExecutions":
         """SageMaker Pipelines."""
-        from pipelines.adapters.aws.executions import Executions
+        from pipelines.adapters.aws.executions import SageMakerExecutions
 
         prefix = f"{self.stack.project}-{self.stack.environment}"
-        return Executions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
+        return SageMakerExecutions(self.client("sagemaker"), self.client("logs"), self.objects, prefix)
 
     @cached_property
-    def gauges(self) -> "CloudWatchGauges":
+    def metrics_sink(self) -> "CloudWatchGauges":
         """CloudWatch."""
         from pipelines.adapters.aws.metrics import CloudWatchGauges
 
         return CloudWatchGauges(self.client("cloudwatch"), self.stack.metrics)
 
     @cached_property
-    def upkeep(self) -> "Upkeep":
+    def table_maintenance(self) -> "TableMaintenance":
         """Athena."""
         return self._athena.maintain
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.jobs import machines, places, training_job
-from pipelines.config import Statement, UserError
+from pipelines.config import ProblemConfig, UserError
 from pipelines.contracts import Stack
 from pipelines.contracts.rendered import filled
 from pipelines.storage.ports import ObjectStore
@@ -22,10 +22,10 @@ class TuningJobs:
     def __init__(self, sagemaker: Any, objects: ObjectStore, stack: Stack) -> None:
         self._sagemaker, self._objects, self._stack = sagemaker, objects, stack
 
-    def start(self, run_id: str, statement: Statement, estimator: str, workers: int) -> str:
+    def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
         """See the port; which run the job is of is kept first, so that whoever hears of its end can tell."""
         name = job_name(self._stack, run_id)
-        given = request(self._stack, statement, run_id, estimator, workers)
+        given = request(self._stack, config, run_id, estimator, workers)
         self._objects.write(f"jobs/{name}.json", json.dumps({"run_id": run_id}).encode())
         started_before = suppress(self._sagemaker.exceptions.ResourceInUse)
         with asking("SageMaker"), started_before:
@@ -59,7 +59,7 @@ def job_name(stack: Stack, run_id: str) -> str:
     return name
 
 
-def request(stack: Stack, statement: Statement, run_id: str, estimator: str, workers: int) -> dict[str, Any]:
+def request(stack: Stack, config: ProblemConfig, run_id: str, estimator: str, workers: int) -> dict[str, Any]:
     """Return what CreateHyperParameterTuningJob takes besides a name.
 
     Raises:
@@ -67,12 +67,12 @@ def request(stack: Stack, statement: Statement, run_id: str, estimator: str, wor
     """
     if stack.compute.image is None:
         raise UserError(f"{stack.environment!r} has no image to run yet; deliver one, and 'pulumi up'")
-    config = tuning_job(statement, estimator, workers)
-    instance, _ = machines(stack, estimator in statement.training.networks)
+    tuned = tuning_job(config, estimator, workers)
+    instance, _ = machines(stack, estimator in config.training.networks)
     checkpoints = f"s3://{stack.store.bucket}/checkpoints/{run_id}"
     job = training_job({"trial": estimator, "run_id": run_id}, checkpoints, instance, 1)
-    metric = config["HyperParameterTuningJobObjective"]["MetricName"]
+    metric = tuned["HyperParameterTuningJobObjective"]["MetricName"]
     job["StaticHyperParameters"] = job.pop("HyperParameters")
     del job["AlgorithmSpecification"]["ContainerEntrypoint"]  # SageMaker starts the image with "train"
     job["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": metric, "Regex": rf"\b{metric}=([-+.e\d]+);"}]
-    return {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": filled(job, places(stack))}
+    return {"HyperParameterTuningJobConfig": tuned, "TrainingJobDefinition": filled(job, places(stack))}

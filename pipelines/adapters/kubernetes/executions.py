@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from pipelines.adapters.kubernetes.cluster import asking
 from pipelines.adapters.kubernetes.template import Work, filled
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, Outcome, checked
+from pipelines.orchestration.executions import TAIL, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _GONE_SECONDS = 60  # how long a deleted Job may take to go
 
 
-class Jobs:
+class KubernetesExecutions:
     """The executions of an environment's pipelines, in its namespace."""
 
     def __init__(self, batch: "BatchV1Api", core: "CoreV1Api", objects: ObjectStore, namespace: str) -> None:
@@ -62,7 +62,7 @@ class Jobs:
             if known:
                 self._delete(known)
 
-    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> Outcome:
+    def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands, with the end of its log. Only records of its steps count as success.
 
         Raises:
@@ -77,7 +77,7 @@ class Jobs:
         log = self.log(pods[-1].metadata.name) if pods else ()
         if failed := _ended(job, "Failed"):
             return self._failed(runner, pipeline, run_id, _state(pods) or f"{failed.reason}: {failed.message}", log)
-        return Outcome("executing", _state(pods[-1:]), log)
+        return RunOutcome("executing", _state(pods[-1:]), log)
 
     def cancel(self, run_id: str) -> None:
         """Stop a run, whose steps that are done stay done, and remove its Job.
@@ -115,15 +115,15 @@ class Jobs:
                 raise
         return tuple((text or "").splitlines())  # None when it wrote nothing
 
-    def _failed(self, runner: Runner, pipeline: Pipeline, run_id: str, reason: str, log: tuple[str, ...]) -> Outcome:
+    def _failed(self, runner: Runner, pipeline: Pipeline, run_id: str, reason: str, log: tuple[str, ...]) -> RunOutcome:
         """Tell a failure by the record of the step that failed, or by its pod when that was killed."""
         for step in pipeline.steps:
             record = runner.record(run_id, step)
             if record is None:
-                return Outcome("failed", f"{step}: {reason}", log)
+                return RunOutcome("failed", f"{step}: {reason}", log)
             if record.status == "failed":
-                return Outcome("failed", f"{step}: {record.error}", record.log[-TAIL:])
-        return Outcome("failed", reason, log)
+                return RunOutcome("failed", f"{step}: {record.error}", record.log[-TAIL:])
+        return RunOutcome("failed", reason, log)
 
     def _template(self, gpu: bool) -> dict[str, Any]:
         key, found = "gpu.json" if gpu else "job.json", self.templates()

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.aws.profile import Aws
+from pipelines.adapters.aws.profile import AwsProfile
 from pipelines.config import UserError
 from pipelines.contracts import Stack
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from pipelines.adapters.kubernetes.executions import Jobs
+    from pipelines.adapters.kubernetes.executions import KubernetesExecutions
     from pipelines.training.tuning import NoTuner
 
 
-class Kubernetes(Aws):
+class KubernetesProfile(AwsProfile):
     """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
 
     @cached_property
@@ -31,15 +31,15 @@ class Kubernetes(Aws):
         return super().stack.model_copy(update={"endpoint_url": url, "endpoint": None})
 
     @cached_property
-    def executions(self) -> "Jobs":  # type: ignore[override]
+    def executions(self) -> "KubernetesExecutions":  # type: ignore[override]
         """Jobs in the environment's namespace."""
         from pipelines.adapters.kubernetes.cluster import connect
-        from pipelines.adapters.kubernetes.executions import Jobs
+        from pipelines.adapters.kubernetes.executions import KubernetesExecutions
 
-        return Jobs(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
+        return KubernetesExecutions(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
 
     @cached_property
-    def upkeep(self) -> None:
+    def table_maintenance(self) -> None:
         """None: an emulator has no Athena."""
 
     @cached_property

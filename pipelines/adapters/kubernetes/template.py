@@ -37,5 +37,5 @@ def _together(spec: dict[str, Any], container: dict[str, Any], work: Work) -> No
     """Make it an Indexed Job, whose pods meet at the first: each has its number, and a name of its own."""
     spec |= {"completionMode": "Indexed", "completions": work.machines, "parallelism": work.machines}
     spec["template"]["spec"]["subdomain"] = SERVICE
-    given = {"RATCHET_MACHINES": str(work.machines), "RATCHET_FIRST_MACHINE": f"{work.name}-0.{SERVICE}"}
+    given = {"RATCHET_NUM_NODES": str(work.machines), "RATCHET_MASTER_ADDR": f"{work.name}-0.{SERVICE}"}
     container["env"] = [*container.get("env", []), *({"name": name, "value": value} for name, value in given.items())]

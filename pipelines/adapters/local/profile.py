@@ -11,7 +11,7 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-    from pipelines.adapters.local.gauges import TextGauges
+    from pipelines.adapters.local.metrics_sink import TextGauges
     from pipelines.adapters.local.online import SqliteOnline
     from pipelines.adapters.local.queue import SqliteQueue
     from pipelines.adapters.local.signer import FileSigner
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.training.tuning import NoTuner
 
 
-class Local:
+class LocalProfile:
     """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
 
     def __init__(self, settings: Settings, _root: Path) -> None:
@@ -39,7 +39,7 @@ class Local:
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
 
     @cached_property
-    def lender(self) -> None:
+    def shared_tables(self) -> None:
         """None: raw rows come from the problem's source."""
 
     @cached_property
@@ -72,14 +72,14 @@ class Local:
         return lambda: None
 
     @cached_property
-    def gauges(self) -> "TextGauges":
+    def metrics_sink(self) -> "TextGauges":
         """A text file, in Prometheus' format."""
-        from pipelines.adapters.local.gauges import TextGauges
+        from pipelines.adapters.local.metrics_sink import TextGauges
 
         return TextGauges(self.home / "metrics")
 
     @cached_property
-    def upkeep(self) -> None:
+    def table_maintenance(self) -> None:
         """None: tables in files are left as they are."""
 
     @cached_property

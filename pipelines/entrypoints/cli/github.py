@@ -11,7 +11,7 @@ from pipelines.entrypoints.cli.app import app, console
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.github.client import GitHub, Told
+    from pipelines.github.client import GitHubClient, Told
 
 github_app = typer.Typer(
     help="Pull requests, issues and reviews on GitHub. GITHUB_TOKEN and GITHUB_REPOSITORY say as whom and where.",
@@ -109,11 +109,11 @@ def issue_command(
     _tell(_github().close_issue(subject, text) if close else _github().put_issue(subject, title, text, label))
 
 
-def _github() -> "GitHub":
-    from pipelines.github.client import GitHub
+def _github() -> "GitHubClient":
+    from pipelines.github.client import GitHubClient
     from pipelines.settings import workflow
 
-    return GitHub(workflow())
+    return GitHubClient(workflow())
 
 
 def _tell(told: "Told | None") -> None:

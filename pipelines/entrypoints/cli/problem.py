@@ -13,7 +13,7 @@ from pipelines.entrypoints.cli.app import app, console
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.scaffold.plan import Plan
+    from pipelines.scaffold.plan import ProblemPlan
     from pipelines.scaffold.profile import ColumnProfile
     from pipelines.scaffold.sample import Sample
 
@@ -136,7 +136,7 @@ def _range(column: "ColumnProfile") -> str:
     return ", ".join(map(str, column.examples))[:60]
 
 
-def _next(folder: Path, plan: "Plan") -> None:
+def _next(folder: Path, plan: "ProblemPlan") -> None:
     """Say what to do next, with the days of the sample."""
     done = f"{folder}: a problem that runs; what was guessed is marked SAMPLE in its problem.toml"
     console.print(f"[green]✔[/] {done}", soft_wrap=True)

@@ -50,7 +50,7 @@ def propose_command(
         release = read_release(folder, environment)
     else:
         release = _proposed(platform, state, model, strategy, settings or [], override)
-    _show(changes(platform.models, platform.problem.statement, state, release))
+    _show(changes(platform.models, platform.problem.config, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
     entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
@@ -67,7 +67,7 @@ def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None,
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    _show(changes(platform.models, platform.problem.statement, platform.releases.state(), release))
+    _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
     _tell(approve(platform.releases, _actor(platform, who, as_of), release))
 
@@ -125,7 +125,7 @@ def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
     from pipelines.deployment.transitions import Actor
 
     platform: Platform = context.obj
-    actor = Actor("judge", moment(platform, as_of))
+    actor = Actor("canary analysis", moment(platform, as_of))
     judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
     if judged is None:
         console.print("no release is live")
@@ -146,7 +146,7 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        _show(lines(platform.problem.statement, found))
+        _show(lines(platform.problem.config, found))
 
 
 @release_app.command("check")
@@ -181,7 +181,7 @@ def _proposed(
     from pipelines.deployment.proposal import propose_model, strategy
 
     digest, version = platform.models.resolve(model)
-    how = strategy(platform.problem.statement, kind, dict(_setting(text) for text in settings))
+    how = strategy(platform.problem.config, kind, dict(_setting(text) for text in settings))
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
 
 

@@ -76,7 +76,7 @@ def doctor(
     On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
     With RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster.
     """
-    from pipelines.doctor import State, examine
+    from pipelines.doctor import FindingState, examine
 
     platform: Platform = context.obj
     findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
@@ -84,11 +84,11 @@ def doctor(
         from pipelines.doctor.cluster import examine_cluster
 
         findings += examine_cluster(platform)
-    left = sum(finding.state is State.TODO for finding in findings)
+    left = sum(finding.state is FindingState.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])
     else:
-        marks = {State.OK: "[green]✔[/]", State.TODO: "[yellow]✘[/]", State.NOTE: "[dim]·[/]"}
+        marks = {FindingState.OK: "[green]✔[/]", FindingState.TODO: "[yellow]✘[/]", FindingState.NOTE: "[dim]·[/]"}
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         for finding in findings:
             table.add_row(marks[finding.state], finding.check, escape(finding.says))

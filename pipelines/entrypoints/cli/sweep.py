@@ -38,7 +38,7 @@ def sweep(
     if on is Where.KUBERNETES:
         raise UserError("a cluster has no tuning jobs: run 'mlops sweep --workers N' where the trials may run")
     platform: Platform = placed(context.obj, on)
-    statement, training = platform.problem.statement, pipeline("training")
+    config, training = platform.problem.config, pipeline("training")
     space_of(platform.problem, estimator)
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
     if on is Where.AWS:
@@ -53,13 +53,13 @@ def sweep(
     study = open_study(folder, run_id)
     in_processes(_work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)])
     best, spent = winner(study), seconds(study)
-    metric = statement.gates.champion_comparison.metric
+    metric = config.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
-    platform.tracking.record_search(statement.name, run_id, study.trials, metric, figures)
+    platform.tracking.record_search(config.name, run_id, study.trials, metric, figures)
     if not as_json:
         ended = [trial for trial in study.trials if trial.state.is_finished()]
-        price = statement.training.budget.price_per_hour
-        cost = f", {spent / 3600 * price:.2f} {statement.business.currency}" if price else ""
+        price = config.training.budget.price_per_hour
+        cost = f", {spent / 3600 * price:.2f} {config.business.currency}" if price else ""
         console.print(f"[bold]{run_id}[/] {len(ended)} trials in {spent / 60:.1f} worker minutes{cost}")
         console.print(f"  {metric} {study.best_value:.4f} with {best}", markup=False)
         for figure in figures:
@@ -82,7 +82,7 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
     from pipelines.training.tuning_job import tuning_job
 
     search = pipeline("search")
-    tuning_job(platform.problem.statement, estimator, workers)  # what SageMaker would refuse is told now
+    tuning_job(platform.problem.config, estimator, workers)  # what SageMaker would refuse is told now
     if not platform.runner.exists(search, run_id):
         reason = f"search started by {getpass.getuser()}"
         params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
@@ -101,5 +101,5 @@ def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     platform = Platform(settings, root)
     frame, split = (platform.runner.output(pipeline("training"), name, run_id) for name in ("extract", "prepare"))
-    seed = platform.problem.statement.training.seed + number
+    seed = platform.problem.config.training.seed + number
     work(open_study(platform.home / "sweeps" / run_id, run_id, seed), platform.problem, estimator, frame, split)

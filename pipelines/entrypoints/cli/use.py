@@ -107,13 +107,13 @@ def replay(
 ) -> None:
     """Send recorded requests of the request table to a running app, their event times kept."""
     from pipelines.config import UserError
-    from pipelines.serving.client import App
+    from pipelines.serving.client import ServingClient
     from pipelines.serving.replay import recorded
     from pipelines.serving.replay import replay as replay_rows
 
     platform: Platform = context.obj
     rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
-    client = App(url) if url else platform.aws.endpoint
+    client = ServingClient(url) if url else platform.aws.endpoint
     with _progress("Replaying", rows.num_rows) as advance:
         done = replay_rows(client, rows, batch, rate, advance)
     if as_json:

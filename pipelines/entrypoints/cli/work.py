@@ -16,10 +16,10 @@ from pipelines.entrypoints.cli.app import REFUSED, AsOf, Json, On, Where, app, c
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.entrypoints.watch.app import App as WatchApp
+    from pipelines.entrypoints.watch.app import WatchApp
     from pipelines.monitor import MonitorReport
     from pipelines.orchestration.pipeline import Pipeline
-    from pipelines.serving.app import App
+    from pipelines.serving.app import ServingApp
     from pipelines.settings import Settings
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
@@ -122,7 +122,7 @@ def train(
     """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
     from pipelines.bootstrap import pipeline
     from pipelines.config import UserError
-    from pipelines.settings import place
+    from pipelines.settings import node
     from pipelines.training import TrainingParams
     from pipelines.training.torchrun import environ, torchrun
 
@@ -137,18 +137,18 @@ def train(
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
     if on is Where.KUBERNETES:
-        from pipelines.adapters.kubernetes.executions import Jobs
+        from pipelines.adapters.kubernetes.executions import KubernetesExecutions
 
-        jobs = cast("Jobs", platform.executions)
+        jobs = cast("KubernetesExecutions", platform.executions)
         _tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
         return
-    here = place(platform.settings)
-    if processes > 1 or here.machines > 1:
-        if here.machine == 0:  # the others wait for it where they meet
+    here = node(platform.settings)
+    if processes > 1 or here.num_nodes > 1:
+        if here.node_rank == 0:  # the others wait for it where they meet
             platform.runner.run(chosen, run_id, before="train")
         command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
         subprocess.run(command, check=True, env=environ(here, platform.settings))
-        if here.machine > 0:
+        if here.node_rank > 0:
             return
     tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
     for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
@@ -193,7 +193,7 @@ def step(
     With --processes, or on several machines that train together, torchrun starts the step in each process.
     """
     from pipelines.entrypoints.launch import parameters, scheduled, step_of
-    from pipelines.settings import place, rank
+    from pipelines.settings import node, rank
     from pipelines.training.torchrun import environ, torchrun
 
     platform: Platform = context.obj
@@ -201,8 +201,8 @@ def step(
     if settings:
         platform.runner.start(chosen, parameters(chosen.params, settings, platform.settings.now()), run_id)
     run_id = scheduled(platform, chosen, run_id, execution)
-    here = place(platform.settings)
-    if rank() is None and (processes > 1 or here.machines > 1):
+    here = node(platform.settings)
+    if rank() is None and (processes > 1 or here.num_nodes > 1):
         command = torchrun(here, processes, ["step", which, "--run-id", run_id])
         os.execve(command[0], command, environ(here, platform.settings))  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
@@ -264,17 +264,17 @@ def serve(
     serve(partial(_serving_app, platform.settings), host, port, workers)
 
 
-def _serving_app(settings: "Settings") -> "App":
+def _serving_app(settings: "Settings") -> "ServingApp":
     """Return the app of one worker process, which opens its own stores."""
     from pipelines.bootstrap import Platform
-    from pipelines.serving.app import App
-    from pipelines.serving.service import Service
+    from pipelines.serving.app import ServingApp
+    from pipelines.serving.service import PredictionService
     from pipelines.storage.prediction_log import LogWriter
 
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return App(service, settings, platform.profile.watch(service.metrics.registry))
+    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    return ServingApp(service, settings, platform.profile.watch(service.metrics.registry))
 
 
 @app.command()
@@ -299,24 +299,24 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     from pipelines.bootstrap import Platform
     from pipelines.deployment.tick import tick
     from pipelines.deployment.transitions import Actor
-    from pipelines.entrypoints.watch.app import App
+    from pipelines.entrypoints.watch.app import WatchApp
     from pipelines.entrypoints.watch.metrics import Stores
 
     platform = Platform(settings.changed({"attempts": 3}))
 
     def judge() -> object:
-        actor = Actor("judge", platform.settings.now())
+        actor = Actor("canary analysis", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
 
     stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
-    return App(stores, platform.events, platform.objects, settings.environment, token, judge)
+    return WatchApp(stores, platform.events, platform.objects, settings.environment, token, judge)
 
 
 def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
     """Print what a run came to; exits with 3 for a candidate that was refused."""
-    from pipelines.config import Strict
+    from pipelines.config import StrictModel
 
-    document = output.model_dump(mode="json") if isinstance(output, Strict) else {}
+    document = output.model_dump(mode="json") if isinstance(output, StrictModel) else {}
     if as_json:
         print_json({"run_id": run_id, "output": document})
     elif document:

@@ -31,28 +31,28 @@ class Alert(BaseModel):
         return self.labels.get("alarm") or self.labels.get("alertname", "alert")
 
 
-class Group(BaseModel):
+class AlertGroup(BaseModel):
     """What Alertmanager sends at once; what else it says is not needed."""
 
     version: Literal["4"]
     alerts: tuple[Alert, ...]
 
 
-def read(body: bytes) -> Group:
+def read(body: bytes) -> AlertGroup:
     """Read what Alertmanager sent.
 
     Raises:
         UserError: for anything else.
     """
     try:
-        return Group.model_validate_json(body)
+        return AlertGroup.model_validate_json(body)
     except ValidationError as error:
         (first, *_) = error.errors()
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"this is no message of Alertmanager, version 4: {where}: {first['msg']}") from error
 
 
-def send_events(group: Group, events: Queue, objects: ObjectStore, environment: str) -> list[Trigger]:
+def send_events(group: AlertGroup, events: Queue, objects: ObjectStore, environment: str) -> list[Trigger]:
     """Send an event for each alert that fires and that a new model could help with; return those sent.
 
     An alert of the same labels and beginning is one: that it was sent is kept, after it was, so that a kill in between
@@ -69,7 +69,7 @@ def send_events(group: Group, events: Queue, objects: ObjectStore, environment: 
     return sent
 
 
-def about_release(group: Group) -> bool:
+def about_release(group: AlertGroup) -> bool:
     """Say whether an alert fires that the live release may be the cause of."""
     return any(
         alert.status == "firing" and alert.labels.get("alertname", "").startswith(RELEASE) for alert in group.alerts

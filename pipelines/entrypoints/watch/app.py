@@ -24,7 +24,7 @@ TICK_SECONDS = 60.0
 _MOST_BYTES = 2**20  # of a message of Alertmanager
 
 
-class App:
+class WatchApp:
     """The app; ``token`` is what the sender of alerts has to show, and ``tick`` judges the live release."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from monitoring.measures import Measure, gauges, measures
+from monitoring.measures import Measure, measures, metrics_sink
 from pipelines import PIPELINES
 from pipelines.monitor import MonitorReport
 from pipelines.reporting.history import run_summary
@@ -70,4 +70,4 @@ class Stores:
         report = MonitorReport.from_json(self._objects.read(keys[-1]) or b"")
         moment = Measure("monitored_timestamp_seconds", report.measured.as_of.timestamp())
         found = measures(report.measured, report.alarms)
-        gauges((*found, moment), "Of the latest look at the model.", registry)
+        metrics_sink((*found, moment), "Of the latest look at the model.", registry)

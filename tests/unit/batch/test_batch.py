@@ -66,9 +66,9 @@ def test_the_predictions_are_those_of_the_app(learned, batch):
     rows = day()
     rows = replaced(rows, "asked_at", [NOW] * rows.num_rows)
     found = batch(rows)
-    problem, statement = learned.problem, learned.problem.statement
+    problem, config = learned.problem, learned.problem.config
     features = OnlineFeatures(problem, learned.online)
-    decode, model = RequestDecoder(statement.request_columns), ServedModel(champion(learned), learned.models, problem)
+    decode, model = RequestDecoder(config.request_columns), ServedModel(champion(learned), learned.models, problem)
     online = []
     for row in rows.to_pylist():
         body = json.dumps({**row, "asked_at": row["asked_at"].isoformat()}).encode()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import Problem, Statement, UserError, parse_toml
+from pipelines.config import Problem, ProblemConfig, UserError, parse_toml
 from tests.conftest import PROBLEMS, ROOT
 
 TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
@@ -28,7 +28,7 @@ TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
 def test_a_statement_that_cannot_be_meant_is_refused(old, new, message):
     assert old in TEXT
     with pytest.raises(UserError) as error:
-        parse_toml(TEXT.replace(old, new), Statement, "problem.toml")
+        parse_toml(TEXT.replace(old, new), ProblemConfig, "problem.toml")
     assert message in str(error.value)
 
 
@@ -43,11 +43,11 @@ def test_a_package_that_is_not_there_is_named():
         Problem.load("tests.problems.gone")
 
 
-def _problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: str, statement: str = TEXT) -> Problem:
+def _problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: str, config: str = TEXT) -> Problem:
     folder = tmp_path / "made_problem"
     folder.mkdir()
     (folder / "__init__.py").touch()
-    (folder / "problem.toml").write_text(statement)
+    (folder / "problem.toml").write_text(config)
     (folder / "features.py").write_text(features)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "made_problem.features", raising=False)

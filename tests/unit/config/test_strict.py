@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config import Duration, Strict, UserError, format_duration, parse_toml
+from pipelines.config import Duration, StrictModel, UserError, format_duration, parse_toml
 from pipelines.config.strict import parse_duration
 
 
-class Inner(Strict):
+class Inner(StrictModel):
     colour: str
     limit: float = 1.0
 
 
-class Outer(Strict):
+class Outer(StrictModel):
     name: str
     wait: Duration
     inner: Inner

@@ -118,9 +118,9 @@ def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, 
 
 
 def test_the_budget_of_a_month_is_kept(platform, monkeypatch):
-    limits = platform.problem.statement.continuous_training.model_copy(update={"cooldown": DAY, "monthly": 2})
-    statement = platform.problem.statement.model_copy(update={"continuous_training": limits})
-    monkeypatch.setitem(platform.__dict__, "problem", Problem(platform.problem.package, statement))
+    limits = platform.problem.config.continuous_training.model_copy(update={"cooldown": DAY, "monthly": 2})
+    config = platform.problem.config.model_copy(update={"continuous_training": limits})
+    monkeypatch.setitem(platform.__dict__, "problem", Problem(platform.problem.package, config))
     for day in (0, 2, 4):
         platform.events.send(ALARM.to_json())
         outcome = decide(platform, NOW + day * DAY)

@@ -16,13 +16,13 @@ from pipelines import PIPELINES
 from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
 from pipelines.contracts.rendered import Rendered, filled, training_places
-from pipelines.contracts.stack import Training
+from pipelines.contracts.stack import TrainingResources
 from pipelines.entrypoints.cli.cloud import alarms
 from tests.cloud.emulator import ROOT
 from tests.conftest import NOW
 
 RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
-REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
+REQUESTS = {"Processing": "CreateProcessingJob", "TrainingResources": "CreateTrainingJob"}
 PLACES = {
     "project": "parcels",
     "environment": "dev",
@@ -30,7 +30,7 @@ PLACES = {
     "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
     "bucket": "parcels-dev-store",
     "key": "arn:aws:kms:eu-west-1:123456789012:key/1",
-    **training_places(Training()),
+    **training_places(TrainingResources()),
     "subnets": ["subnet-1"],
     "security_groups": ["sg-1"],
 }
@@ -50,7 +50,9 @@ def test_a_step_comes_after_all_that_it_takes(name):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-@pytest.mark.parametrize("training", [Training(), Training(spot=False, warm_minutes=10)], ids=["spot", "warm"])
+@pytest.mark.parametrize(
+    "training", [TrainingResources(), TrainingResources(spot=False, warm_minutes=10)], ids=["spot", "warm"]
+)
 def test_a_step_is_a_request_that_botocore_takes(name, training):
     for step in RENDERED.pipelines[name].definition["Steps"]:
         assert problems(step, {**PLACES, **training_places(training)}) == []
@@ -59,7 +61,7 @@ def test_a_step_is_a_request_that_botocore_takes(name, training):
 def trains(**training):
     """The request of the training job of an environment."""
     steps = {step["Name"]: step["Arguments"] for step in RENDERED.pipelines["training"].definition["Steps"]}
-    return filled(steps["train"], {**PLACES, **training_places(Training(**training))})
+    return filled(steps["train"], {**PLACES, **training_places(TrainingResources(**training))})
 
 
 def test_a_training_job_on_spot_is_waited_for_and_goes_on_from_its_checkpoints():

@@ -219,7 +219,7 @@ def test_a_canary_takes_a_share_after_the_other_and_bakes_at_the_last(log, model
     released(log, models, 2, CanaryStrategy(steps=(0.05, 0.2, 0.5), bake=DAY))
     seen = [(log.state().phase, log.state().routing.share)]
     for day in (1, 2):
-        advance(log, Actor("judge", ME.at + day * DAY), "well so far")
+        advance(log, Actor("canary analysis", ME.at + day * DAY), "well so far")
         seen.append((log.state().phase, log.state().routing.share))
         assert log.state().since == ME.at + day * DAY
     assert seen == [(Phase.ROLLING, 0.05), (Phase.ROLLING, 0.2), (Phase.BAKE, 0.5)]
@@ -254,9 +254,9 @@ def test_what_is_concluded_leaves_the_champion_and_can_be_proposed_again(log, mo
 
 
 def test_a_strategy_takes_the_problems_defaults_and_what_is_given():
-    statement = Problem.load(PROBLEMS[0]).statement
-    assert strategy(statement, "canary", {}) == CanaryStrategy(steps=(0.5,), bake=DAY)
-    assert strategy(statement, "canary", {"steps": [0.1, 0.2], "bake": "2h"}).steps == (0.1, 0.2)
+    config = Problem.load(PROBLEMS[0]).config
+    assert strategy(config, "canary", {}) == CanaryStrategy(steps=(0.5,), bake=DAY)
+    assert strategy(config, "canary", {"steps": [0.1, 0.2], "bake": "2h"}).steps == (0.1, 0.2)
     for kind, given, message in (
         ("canari", {}, "there is no strategy 'canari'; did you mean 'canary'?"),
         ("canary", {"steps": [0.2, 0.1]}, "larger share"),
@@ -266,7 +266,7 @@ def test_a_strategy_takes_the_problems_defaults_and_what_is_given():
         ("ab", {"horizon": "1h"}, "labels come only after 6h"),
     ):
         with pytest.raises(UserError) as error:
-            strategy(statement, kind, given)
+            strategy(config, kind, given)
         assert message in str(error.value)
 
 

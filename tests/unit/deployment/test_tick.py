@@ -7,14 +7,14 @@ import pytest
 
 from pipelines.config import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, UserError, Variant
 from pipelines.demo.plants import plant_failing_model
+from pipelines.deployment.canary_analysis import AnalysisOutcome
 from pipelines.deployment.comparison import compare_live, lines
-from pipelines.deployment.judge import Outcome
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.registry.model_store import CARD
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW
 from tests.problems import parcels
@@ -54,7 +54,7 @@ def started(platform, variant, strategy):
 def serve(platform, day):
     """Answer a day's requests with what is released."""
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
     service.refresh()
     rows = parcels.read("parcels", NOW + day * DAY, NOW + (day + 1) * DAY).to_pylist()
     service.predict(msgspec.json.encode({"instances": rows}))
@@ -63,7 +63,11 @@ def serve(platform, day):
 
 def look(platform, days):
     return tick(
-        platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW + days * DAY)
+        platform.problem,
+        platform.tables,
+        platform.predictions,
+        platform.releases,
+        Actor("canary analysis", NOW + days * DAY),
     )
 
 
@@ -80,8 +84,8 @@ def test_a_canary_advances_step_by_step_and_is_promoted(platform):
         seen.append((judged.verdict.outcome, judged.entry.action))
         if judged.entry.state.phase is Phase.PROMOTED:
             break
-    assert seen[-1] == (Outcome.PASS, "promote")
-    assert (Outcome.PASS, "advance") in seen
+    assert seen[-1] == (AnalysisOutcome.PASS, "promote")
+    assert (AnalysisOutcome.PASS, "advance") in seen
     assert platform.releases.state().champion.version == 2
     assert look(platform, 9) is None
 
@@ -91,7 +95,7 @@ def test_a_step_is_judged_on_its_own_traffic(platform):
     serve(platform, 0)
     assert look(platform, 1.5).entry.action == "advance"
     judged = look(platform, 3)
-    assert (judged.verdict.outcome, judged.verdict.reason) == (Outcome.INSUFFICIENT, "no traffic yet")
+    assert (judged.verdict.outcome, judged.verdict.reason) == (AnalysisOutcome.INSUFFICIENT, "no traffic yet")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,7 @@ def test_a_challenger_that_fails_is_rolled_back_whatever_the_strategy(platform, 
     serve(platform, 0)
     serve(platform, 1)
     judged = look(platform, 2)
-    assert (judged.verdict.outcome, judged.entry.state.phase) == (Outcome.FAIL, Phase.ROLLED_BACK)
+    assert (judged.verdict.outcome, judged.entry.state.phase) == (AnalysisOutcome.FAIL, Phase.ROLLED_BACK)
     assert "it failed" in judged.verdict.reason
     assert judged.entry.state.champion.version == 1
 
@@ -115,7 +119,7 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert (found.strategy, found.disagreement) == ("shadow", 0.0), "a copy never disagrees"
     assert found.champion.predictions == found.challenger.predictions > 80
     assert (found.effect.per_prediction, found.until) == (0.0, NOW + 1.5 * DAY)
-    told = "\n".join(lines(platform.problem.statement, found))
+    told = "\n".join(lines(platform.problem.config, found))
     assert "disagreement      0.0%" in told
     assert "no difference is shown" in told
 
@@ -124,9 +128,9 @@ def test_an_ab_test_ends_undecided_at_its_horizon_and_tells_the_effect_in_money(
     started(platform, copied(platform), AbTest(horizon=2 * DAY))
     for day in range(3):
         serve(platform, day)
-    assert look(platform, 1.5).verdict.outcome is Outcome.INSUFFICIENT
+    assert look(platform, 1.5).verdict.outcome is AnalysisOutcome.INSUFFICIENT
     judged = look(platform, 3)
-    assert (judged.verdict.outcome, judged.entry.state.phase) == (Outcome.UNDECIDED, Phase.CONCLUDED)
+    assert (judged.verdict.outcome, judged.entry.state.phase) == (AnalysisOutcome.UNDECIDED, Phase.CONCLUDED)
     found = compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, NOW + 9 * DAY)
     assert found.effect.low < 0 < found.effect.high
     assert found.effect.low < found.effect.per_prediction < found.effect.high

@@ -17,7 +17,7 @@ from pipelines.config import UserError
 from pipelines.contracts import Cloud
 from pipelines.contracts.setup import Identities, Setup, setup_parameter
 from pipelines.contracts.stack import parameter_name
-from pipelines.doctor import State, cloud, examine
+from pipelines.doctor import FindingState, cloud, examine
 from pipelines.doctor.maturity import WORKFLOWS, maturity
 from pipelines.doctor.quotas import quotas, wanted
 from pipelines.doctor.tools import TOOLS, Tool, tools
@@ -141,7 +141,7 @@ def test_where_nothing_answers(aws, monkeypatch, tmp_path):
 def test_another_region(here, says):
     found = cloud.region(here, REGION)
     assert (found.state, found.says) == (
-        State.TODO,
+        FindingState.TODO,
         f"{says}, and {REGION} in cloud.toml; 'export AWS_REGION={REGION}'",
     )
 
@@ -303,7 +303,7 @@ def test_the_version_of_a_tool(script, says, tmp_path, monkeypatch):
 
 def test_gits_own_version_is_read():
     git = Tool("git", ("--version",), (1, 0), "", "")
-    assert [found.state for found in tools((git,))] == [State.OK]
+    assert [found.state for found in tools((git,))] == [FindingState.OK]
 
 
 def test_the_level_of_maturity_and_what_the_next_one_misses(bootstrapped, tmp_path):

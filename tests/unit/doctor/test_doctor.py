@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipelines.doctor import State, examine
+from pipelines.doctor import FindingState, examine
 from pipelines.doctor import repository as checks
 from tests.conftest import PROBLEMS, ROOT
 
@@ -39,7 +39,7 @@ def repository(tmp_path):
 
 
 def left(root, package=PROBLEMS[0]):
-    return [f"{found.check}: {found.says}" for found in examine(root, package) if found.state is State.TODO]
+    return [f"{found.check}: {found.says}" for found in examine(root, package) if found.state is FindingState.TODO]
 
 
 def of_engine(root):
@@ -70,7 +70,7 @@ def test_a_stale_lock_is_found(repository):
 
 def test_without_uv_nobody_can_tell_whether_the_lock_is_current(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert checks.lock(repository).state is State.NOTE
+    assert checks.lock(repository).state is FindingState.NOTE
 
 
 def test_a_repository_without_a_commit_is_found(repository):

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.config import CATEGORICAL, NUMERIC, Problem, Serving, UserError, Variant
+from pipelines.config import CATEGORICAL, NUMERIC, Problem, ServingConfig, UserError, Variant
 from pipelines.feature.missing import column_with_default, with_defaults
 from pipelines.registry.scoring import columns
 from pipelines.serving.model import ServedModel
-from pipelines.serving.service import Rejected, Service
+from pipelines.serving.service import PredictionService, Rejected
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from pipelines.training.extract import with_features
 from pipelines.training.gates import training_serving_skew
@@ -26,8 +26,8 @@ DEFAULT = {"queue": {"missing": "default", "defaults": {"queue_now": 42.5}}}
 
 def stated(views, package=PROBLEMS[0]):
     problem = Problem.load(package)
-    statement = problem.statement.model_copy(update={"serving": Serving.model_validate({"views": views})})
-    return dataclasses.replace(problem, statement=statement)
+    config = problem.config.model_copy(update={"serving": ServingConfig.model_validate({"views": views})})
+    return dataclasses.replace(problem, config=config)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_policy_of_nothing_is_told_when_the_problem_is_loaded(views, message):
 )
 def test_a_policy_says_all_that_it_needs_and_no_more(policy):
     with pytest.raises(ValueError, match="missing"):
-        Serving.model_validate({"views": {"queue": policy}})
+        ServingConfig.model_validate({"views": {"queue": policy}})
 
 
 @pytest.mark.parametrize("default", [7.0, "none"])
@@ -84,7 +84,7 @@ def ask(platform):
     writer = LogWriter(platform.objects, "dev", 60, 10_000)
 
     def asked(problem, row):
-        service = Service(problem, platform.online, platform.models, platform.releases, writer)
+        service = PredictionService(problem, platform.online, platform.models, platform.releases, writer)
         service.refresh()
         service.predict(json.dumps({"instances": [ROW, row]}, default=lambda time: time.isoformat()).encode())
         writer.flush()
@@ -152,7 +152,7 @@ def test_a_rejected_request_names_the_view_the_entity_and_why(platform, ask, row
         with platform.online._connection as connection:
             connection.execute("DELETE FROM latest WHERE view = ? AND entity = 'porto'", (view.versioned_name,))
     first = {**ROW, "depot": "lyon"}
-    service = Service(
+    service = PredictionService(
         problem, platform.online, platform.models, platform.releases, LogWriter(platform.objects, "x", 60, 9)
     )
     service.refresh()

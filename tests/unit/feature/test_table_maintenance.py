@@ -15,7 +15,7 @@ def test_every_table_that_is_there_is_looked_after(new_platform):
     platform.run("feature", FeatureParams(start=HISTORY, end=NOW))
     done = maintain(platform.problem, platform.tables, looked_after.append)
     views = [f"features.{view.versioned_name}" for view in platform.problem.views]
-    assert list(done.tables) == looked_after == [*(f"raw.{name}" for name in platform.problem.statement.tables), *views]
+    assert list(done.tables) == looked_after == [*(f"raw.{name}" for name in platform.problem.config.tables), *views]
 
 
 def test_where_nothing_looks_after_tables_it_is_told(new_platform):

@@ -20,7 +20,7 @@ def problem():
 
 @pytest.fixture
 def raw(problem):
-    return {name: problem.read(name, DAYS.start, DAYS.end) for name in problem.statement.tables}
+    return {name: problem.read(name, DAYS.start, DAYS.end) for name in problem.config.tables}
 
 
 def replaced(rows, column, value, position=0):
@@ -36,7 +36,7 @@ def test_rows_that_keep_the_contract_come_out_in_their_declared_types(problem, r
     rows = typed(
         "parcels",
         raw["parcels"].cast(nanoseconds).append_column("more", [[0] * raw["parcels"].num_rows]),
-        problem.statement.tables["parcels"],
+        problem.config.tables["parcels"],
     )
     assert rows.equals(raw["parcels"])
 
@@ -78,7 +78,7 @@ def test_a_refused_day_leaves_nothing_behind(new_platform, monkeypatch):
     def shortened(table, start, end):
         return problem.read(table, start, end).slice(0, 5)
 
-    monkeypatch.setitem(platform.__dict__, "problem", Problem(problem.package, problem.statement))
+    monkeypatch.setitem(platform.__dict__, "problem", Problem(problem.package, problem.config))
     monkeypatch.setitem(platform.problem.__dict__, "read", shortened)
     with pytest.raises(UserError, match="Nothing was written"):
         platform.run("feature", DAYS)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.config import UserError
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW, learn, release
 from tests.problems import parcels
@@ -31,7 +31,7 @@ def served(tmp_path_factory, mlflow_database):
     release(platform, learn(platform))
     platform.run("feature", FeatureParams(start=NOW, end=NOW + 3 * DAY, online_as_of=NOW))
     writer = LogWriter(platform.objects, "dev", 60, 100_000)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
     service.refresh()
     rows = parcels.read("parcels", NOW, NOW + 2 * DAY).to_pylist()
     encoded = [{**row, "asked_at": row["asked_at"].isoformat()} for row in rows]

@@ -8,7 +8,7 @@ from monitoring.alarms import Measurements, alarms
 from pipelines.config import Problem
 from tests.conftest import PROBLEMS
 
-STATEMENT = Problem.load(PROBLEMS[0]).statement
+CONFIG = Problem.load(PROBLEMS[0]).config
 CALM = Measurements(
     as_of=datetime(2024, 3, 1, tzinfo=UTC),
     model="m",
@@ -22,7 +22,7 @@ CALM = Measurements(
 
 
 def test_calm_raises_nothing():
-    assert alarms(STATEMENT, CALM) == []
+    assert alarms(CONFIG, CALM) == []
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,17 @@ def test_calm_raises_nothing():
     ],
 )
 def test_each_bound_that_is_left_raises_its_alarm(change, name, retrain):
-    (alarm,) = alarms(STATEMENT, CALM.model_copy(update=change))
+    (alarm,) = alarms(CONFIG, CALM.model_copy(update=change))
     assert (alarm.name, alarm.retrain) == (name, retrain)
 
 
 def test_few_labels_say_nothing_about_quality():
-    assert alarms(STATEMENT, CALM.model_copy(update={"labels": 199, "quality": {"bias": 0.9}})) == []
+    assert alarms(CONFIG, CALM.model_copy(update={"labels": 199, "quality": {"bias": 0.9}})) == []
 
 
 def test_few_predictions_say_nothing_about_drift():
-    assert alarms(STATEMENT, CALM.model_copy(update={"predictions": 999, "drift": {"a": 0.9}})) == []
+    assert alarms(CONFIG, CALM.model_copy(update={"predictions": 999, "drift": {"a": 0.9}})) == []
 
 
 def test_nothing_served_raises_nothing():
-    assert alarms(STATEMENT, Measurements(as_of=CALM.as_of, model="m", version=1)) == []
+    assert alarms(CONFIG, Measurements(as_of=CALM.as_of, model="m", version=1)) == []

@@ -49,9 +49,9 @@ def entries(log, models):
     """v1 at once on day 0; v2 from day 7, promoted on day 9; v3 from day 14, rolled back on day 15; v4 on day 20, live."""
     brought_in(log, models, 1, 0)
     brought_in(log, models, 2, 7)
-    promote(log, Actor("judge", BEGIN + 9 * DAY), "good")
+    promote(log, Actor("canary analysis", BEGIN + 9 * DAY), "good")
     brought_in(log, models, 3, 14)
-    roll_back(log, Actor("judge", BEGIN + 15 * DAY), "bad")
+    roll_back(log, Actor("canary analysis", BEGIN + 15 * DAY), "bad")
     brought_in(log, models, 4, 20, override="a hotfix")
     return list(log.entries())
 
@@ -64,11 +64,11 @@ def test_the_metrics_are_those_of_the_log(entries, models):
     assert found.change_failure_rate == 0.25
     assert found.time_to_restore == DAY
     assert found.stability == 1.0, "both that were promoted stayed"
-    assert found.reign == timedelta(days=14), "v1 for 9 days, v2 for 19"
+    assert found.tenure == timedelta(days=14), "v1 for 9 days, v2 for 19"
 
 
 def test_a_champion_that_is_taken_out_later_was_a_failed_deployment(entries, log):
-    roll_back(log, Actor("judge", BEGIN + 21 * DAY), "v4 is bad")
+    roll_back(log, Actor("canary analysis", BEGIN + 21 * DAY), "v4 is bad")
     roll_back(log, Actor("me", BEGIN + 22 * DAY), "v2 was bad all along")
     found = delivery(list(log.entries()), {}, BEGIN, BEGIN + 28 * DAY)
     assert [bool(one.rolled_back) for one in deployments(log.entries())] == [False, True, True, True]
@@ -85,7 +85,7 @@ def test_a_span_counts_what_began_in_it(entries):
 
 def test_nothing_is_made_up_where_nothing_happened():
     found = delivery([], {}, BEGIN, BEGIN + DAY)
-    assert (found.deployments, found.change_failure_rate, found.reign) == (0, None, None)
+    assert (found.deployments, found.change_failure_rate, found.tenure) == (0, None, None)
     assert told(found)["time to restore"] == "unknown"
 
 

@@ -15,26 +15,24 @@ from monitoring.metrics import (
 from pipelines.config import METRICS, ROW_LOSSES, Problem
 from tests.conftest import PROBLEMS
 
-LATE, MINUTES = (Problem.load(package).statement for package in PROBLEMS)
+LATE, MINUTES = (Problem.load(package).config for package in PROBLEMS)
 LABELS = np.array([0.0, 0, 0, 1, 1])
 
 
 @pytest.mark.parametrize("statement", [LATE, MINUTES])
-def test_every_metric_of_the_task_is_measured(statement):
-    measured = quality(statement, LABELS, np.array([0.1, 0.2, 0.6, 0.7, 0.9]))
-    assert set(measured) == {*METRICS[statement.task], "bias"}
+def test_every_metric_of_the_task_is_measured(config):
+    measured = quality(config, LABELS, np.array([0.1, 0.2, 0.6, 0.7, 0.9]))
+    assert set(measured) == {*METRICS[config.task], "bias"}
 
 
 @pytest.mark.parametrize("statement", [LATE, MINUTES])
-def test_row_losses_average_to_the_metric(statement):
+def test_row_losses_average_to_the_metric(config):
     predictions = np.array([0.1, 0.2, 0.6, 0.7, 0.9])
-    measured = quality(statement, LABELS, predictions)
-    for metric in ROW_LOSSES[statement.task]:
-        mean = row_losses(statement, metric, LABELS, predictions).mean()
+    measured = quality(config, LABELS, predictions)
+    for metric in ROW_LOSSES[config.task]:
+        mean = row_losses(config, metric, LABELS, predictions).mean()
         assert measured[metric] == pytest.approx(mean**0.5 if metric == "rmse" else mean)
-    assert mean_loss(statement, LABELS, predictions) == pytest.approx(
-        measured[statement.gates.champion_comparison.metric]
-    )
+    assert mean_loss(config, LABELS, predictions) == pytest.approx(measured[config.gates.champion_comparison.metric])
 
 
 def test_the_cost_of_a_decision_is_what_the_business_says():

@@ -5,18 +5,18 @@ import pyarrow as pa
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
-from pipelines.config import Strict, UserError
+from pipelines.config import StrictModel, UserError
 from pipelines.orchestration.pipeline import Pipeline, RunInfo
 from pipelines.orchestration.runner import Runner
 
 log = logging.getLogger("pipelines.example")
 
 
-class Params(Strict):
+class Params(StrictModel):
     start: int
 
 
-class Number(Strict):
+class Number(StrictModel):
     value: int
 
 

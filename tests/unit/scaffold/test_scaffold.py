@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from pipelines.config import Problem, Statement, Task, UserError, load_toml
+from pipelines.config import Problem, ProblemConfig, Task, UserError, load_toml
 from pipelines.scaffold.check import errors
 from pipelines.scaffold.contract import bounds
 from pipelines.scaffold.interview import Prompt, interview
@@ -127,8 +127,8 @@ def test_a_sample_or_an_answer_that_does_not_do_is_refused_in_words_and_nothing_
 def test_what_is_written_loads_and_keeps_its_own_contract(make, monkeypatch, request, frame, settings, flags):
     folder = make(frame, folder=f"made_{abs(hash(request.node.name))}", **settings, **flags)
     monkeypatch.syspath_prepend(str(folder.parent))
-    statement = load_toml(folder / "problem.toml", Statement)
-    day = pq.read_table(folder / "data/requests.parquet")[statement.event_time][ROWS // 2].as_py()
+    config = load_toml(folder / "problem.toml", ProblemConfig)
+    day = pq.read_table(folder / "data/requests.parquet")[config.event_time][ROWS // 2].as_py()
     midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
     assert errors(folder.name, midnight) == []
     config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
@@ -165,7 +165,7 @@ def test_personal_columns_are_found_declared_and_left_empty(make, tmp_path):
     found = {name: column.personal for name, column in profile(read_sample(tmp_path / "people.csv")).items()}
     assert {name for name, reason in found.items() if reason} == {"e_mail", "reached_by", "who"}
     folder = make(frame)
-    columns = load_toml(folder / "problem.toml", Statement).request_columns
+    columns = load_toml(folder / "problem.toml", ProblemConfig).request_columns
     assert {name for name, column in columns.items() if column.personal} == {"e_mail", "reached_by", "who"}
     rows = pq.read_table(folder / "data/requests.parquet")
     assert all(rows[name].null_count == ROWS for name in ("e_mail", "reached_by", "who"))
@@ -191,7 +191,7 @@ def test_a_problem_is_replaced_only_by_its_name(make, tmp_path):
             make(name="second", replace=replace)
     assert (folder / "mine.py").exists()
     make(name="second", replace="first")
-    assert load_toml(folder / "problem.toml", Statement).name == "second"
+    assert load_toml(folder / "problem.toml", ProblemConfig).name == "second"
     assert not (folder / "mine.py").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.txt").touch()
@@ -262,4 +262,4 @@ def test_check_tells_every_error_at_once(make, monkeypatch):
 
 def test_check_on_the_reference_problem_finds_nothing():
     assert errors("tests.problems.minutes", None) == []
-    assert Problem.load("tests.problems.minutes").statement.task is Task.REGRESSION
+    assert Problem.load("tests.problems.minutes").config.task is Task.REGRESSION

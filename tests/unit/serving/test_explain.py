@@ -14,7 +14,7 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.feature.decode import TooManyRows
 from pipelines.registry.model_store import REFERENCE
 from pipelines.serving.explain import baseline, explain
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.settings import Settings
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW
@@ -105,7 +105,7 @@ def test_a_served_prediction_is_explained_by_the_variant_that_gave_it(learned):
 
     release(learned, _candidate(learned))
     writer = LogWriter(learned.objects, "dev", 60, 10_000)
-    service = Service(learned.problem, learned.online, learned.models, learned.releases, writer)
+    service = PredictionService(learned.problem, learned.online, learned.models, learned.releases, writer)
     champion = learned.releases.state().champion
     model, version, _ = plant_failing_model(learned.models, champion.model, "weight")
     canary(learned, model, version)

@@ -8,9 +8,9 @@ import pytest
 
 from pipelines.config import UserError
 from pipelines.feature.decode import JSON
-from pipelines.serving.micro_batcher import Together
+from pipelines.serving.micro_batcher import MicroBatcher
 from pipelines.serving.problems import HTTPProblem
-from pipelines.serving.service import Service
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW
 from tests.problems import parcels
@@ -19,7 +19,7 @@ ROWS = parcels.read("parcels", NOW, NOW.replace(day=27)).slice(0, 40).to_pylist(
 BODIES = [json.dumps(row, default=lambda moment: moment.isoformat()).encode() for row in ROWS]
 
 
-class Counting(Service):
+class Counting(PredictionService):
     """A service that remembers how many bodies each of its passes had."""
 
     def predict_together(self, bodies):
@@ -41,7 +41,7 @@ def asked(service, *groups, late=()):
     """Ask for groups of bodies, each when the one before is answered; return the answers and errors."""
 
     async def ask():
-        together = Together(service)
+        together = MicroBatcher(service)
         now = time.monotonic()
         return [
             await asyncio.gather(
@@ -78,7 +78,7 @@ def test_each_of_a_pass_gets_its_own_error(service):
 
 def test_who_left_is_not_computed_for(service):
     async def ask():
-        together, soon = Together(service), time.monotonic() + 60
+        together, soon = MicroBatcher(service), time.monotonic() + 60
         gone, stays = (asyncio.ensure_future(together.predict(body, JSON, soon)) for body in BODIES[:2])
         asyncio.get_running_loop().call_soon(gone.cancel)
         return await stays

@@ -16,11 +16,11 @@ from tests.unit.feature.test_request import GOOD, SCHEMA
 
 
 def contract(package=PROBLEMS[0], columns=None):
-    statement = Problem.load(package).statement
+    config = Problem.load(package).config
     if columns:
-        table = statement.tables[statement.request.table].model_copy(update={"columns": columns})
-        statement = statement.model_copy(update={"tables": {**statement.tables, statement.request.table: table}})
-    return document(statement, Settings())
+        table = config.tables[config.request.table].model_copy(update={"columns": columns})
+        config = config.model_copy(update={"tables": {**config.tables, config.request.table: table}})
+    return document(config, Settings())
 
 
 @pytest.mark.parametrize("package", [*PROBLEMS, "model"])
@@ -29,7 +29,7 @@ def test_it_is_valid_and_its_examples_are_valid_requests(package):
     OpenAPIV31SpecValidator(made).validate()
     content = made["paths"]["/invocations"]["post"]["requestBody"]["content"]
     assert set(content) == set(FORMATS)
-    decode = RequestDecoder(Problem.load(package).statement.request_columns)
+    decode = RequestDecoder(Problem.load(package).config.request_columns)
     for one in content[JSON]["examples"].values():
         decode(json.dumps(one["value"]).encode())
     decode(content[CSV]["examples"]["table"]["value"].encode(), CSV)

@@ -13,7 +13,7 @@ from pipelines.deployment.transitions import Actor, approve, promote, propose, r
 from pipelines.feature.decode import JSON
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import to_challenger
-from pipelines.serving.service import NoRelease, Rejected, Service
+from pipelines.serving.service import NoRelease, PredictionService, Rejected
 from pipelines.settings import Settings
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from tests.conftest import NOW
@@ -28,7 +28,7 @@ def platform(released):
 @pytest.fixture
 def service(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    made = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    made = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
     made.refresh()
     yield made
     writer.close()
@@ -58,7 +58,7 @@ def live(platform, model, version, strategy):
 def test_without_a_release_there_is_no_answer(new_platform):
     empty = new_platform(name="empty")
     writer = LogWriter(empty.objects, "dev", 60, 100)
-    service = Service(empty.problem, empty.online, empty.models, empty.releases, writer)
+    service = PredictionService(empty.problem, empty.online, empty.models, empty.releases, writer)
     service.refresh()
     with pytest.raises(NoRelease):
         service.predict(body(requests(1)))
@@ -123,7 +123,9 @@ def test_what_arrives_together_is_scored_apart_while_a_challenger_takes_traffic(
 
 def test_without_a_release_all_that_arrive_together_are_told(new_platform):
     empty = new_platform(name="empty")
-    service = Service(empty.problem, empty.online, empty.models, empty.releases, LogWriter(empty.objects, "x", 60, 9))
+    service = PredictionService(
+        empty.problem, empty.online, empty.models, empty.releases, LogWriter(empty.objects, "x", 60, 9)
+    )
     assert [type(answer) for answer in together(service, requests(2))] == [NoRelease, NoRelease]
     service.log.close()
 
@@ -265,7 +267,7 @@ def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform
     service.refresh()
     assert service.release is before
     writer = LogWriter(platform.objects, "dev", 60, 100)
-    restarted = Service(platform.problem, platform.online, platform.models, platform.releases, writer)
+    restarted = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
     restarted.refresh()
     with pytest.raises(NoRelease, match=r"cannot be loaded: model.onnx of model .* was tampered with"):
         restarted.predict(body(requests(1)))
@@ -326,7 +328,7 @@ def test_what_is_served_is_what_training_saw(platform, service):
 def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
     settings = Settings(log_sample=0.25)
-    service = Service(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     service.refresh()
     ids = [answer["prediction_id"] for answer in service.predict(body(requests(180)))["predictions"]]
     assert 20 < writer.pending < 80

@@ -38,7 +38,7 @@ def fitted(package, name):
 
 MODELS = {(package, name): fitted(package, name) for package in PROBLEMS for name in ("baseline", "boosting")}
 SCORERS = {
-    key: Scorer(to_onnx(estimator, FEATURES, problem.statement.task), FEATURES)
+    key: Scorer(to_onnx(estimator, FEATURES, problem.config.task), FEATURES)
     for key, (problem, estimator) in MODELS.items()
 }
 
@@ -59,7 +59,7 @@ rows = st.lists(
 def test_the_exported_model_predicts_what_the_estimator_predicts(key, rows):
     frame = pd.DataFrame(rows, columns=list(FEATURES)).astype({"weight": np.float32, "queue": np.float32})
     problem, estimator = MODELS[key]
-    expected = predict(estimator, frame, problem.statement.task)
+    expected = predict(estimator, frame, problem.config.task)
     exported = SCORERS[key]({name: as_input(frame[name], kind) for name, kind in FEATURES.items()})
     assert exported.shape == (len(rows),)
     np.testing.assert_allclose(exported, expected, rtol=1e-5, atol=1e-5)
@@ -70,7 +70,7 @@ def test_the_same_estimator_gives_the_same_bytes_in_every_process():
 import hashlib
 from tests.unit.training import test_export as t
 for (package, name), (problem, estimator) in t.MODELS.items():
-    print(package, name, hashlib.sha256(t.to_onnx(estimator, t.FEATURES, problem.statement.task)).hexdigest())
+    print(package, name, hashlib.sha256(t.to_onnx(estimator, t.FEATURES, problem.config.task)).hexdigest())
 """
     environ = {**os.environ, "PYTHONHASHSEED": "1"}
     told = subprocess.run([sys.executable, "-c", program], env=environ, check=True, capture_output=True, text=True)
@@ -85,10 +85,10 @@ def test_an_estimator_may_bring_its_own_export():
 
     class Own:
         def to_onnx(self, features):
-            return to_onnx(estimator, features, problem.statement.task)
+            return to_onnx(estimator, features, problem.config.task)
 
     row = {name: as_input([X[name][0]], kind) for name, kind in FEATURES.items()}
-    own = Scorer(to_onnx(Own(), FEATURES, problem.statement.task), FEATURES)
+    own = Scorer(to_onnx(Own(), FEATURES, problem.config.task), FEATURES)
     assert own(row) == SCORERS[PROBLEMS[0], "boosting"](row)
 
 
@@ -106,15 +106,15 @@ def test_thresholds_between_neighbouring_floats_send_each_row_where_the_estimato
     label = dense.view(np.int32) % 7
     estimator = problem.estimators["boosting"](FEATURES, 0)
     estimator.fit(frame, (label > 3).astype(float) if package == PROBLEMS[0] else label)
-    expected = predict(estimator, frame, problem.statement.task)
+    expected = predict(estimator, frame, problem.config.task)
     assert np.ptp(expected) > 0.5, "the trees split between neighbours"
-    onnx = to_onnx(estimator, FEATURES, problem.statement.task)
+    onnx = to_onnx(estimator, FEATURES, problem.config.task)
     predicted = Scorer(onnx, FEATURES)({name: as_input(frame[name], kind) for name, kind in FEATURES.items()})
     np.testing.assert_allclose(predicted, expected, atol=1e-5)
 
 
 def test_a_model_that_wants_other_features_is_told():
     problem, estimator = MODELS[PROBLEMS[0], "boosting"]
-    onnx = to_onnx(estimator, FEATURES, problem.statement.task)
+    onnx = to_onnx(estimator, FEATURES, problem.config.task)
     with pytest.raises(UserError, match="wants features nobody computes: queue"):
         Scorer(onnx, {"depot": CATEGORICAL, "weight": NUMERIC})

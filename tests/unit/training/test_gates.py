@@ -17,7 +17,7 @@ from pipelines.training.prepare import part
 from tests.conftest import NOW, PROBLEMS, learn
 from tests.problems.parcels import REQUEST_FEATURES, VIEWS
 
-LATE = Problem.load(PROBLEMS[0]).statement
+LATE = Problem.load(PROBLEMS[0]).config
 
 
 def test_quality_within_its_bounds_passes():
@@ -121,7 +121,7 @@ def test_a_request_feature_that_differs_for_a_single_request_is_refused(training
     def by_batch(request):
         return {**REQUEST_FEATURES.compute(request), "weight": request["weight"] - request["weight"].mean()}
 
-    problem = Problem(platform.problem.package, platform.problem.statement)
+    problem = Problem(platform.problem.package, platform.problem.config)
     problem.__dict__["request_features"] = RequestFeatures(features=REQUEST_FEATURES.features, compute=by_batch)
     requests = gates.recent_requests(TrainingParams(as_of=NOW, reason=""), problem, platform.tables, pinned)
     result = gates.training_serving_skew(problem, platform.tables, platform.online, requests)
@@ -154,7 +154,7 @@ def test_stores_that_move_while_they_are_compared_are_compared_again(training, m
 
 def test_a_view_that_is_not_online_is_refused(training):
     platform, _, _, _ = training
-    problem = Problem(platform.problem.package, platform.problem.statement)
+    problem = Problem(platform.problem.package, platform.problem.config)
     problem.__dict__["views"] = (replace(VIEWS[0], description="", ttl=timedelta(hours=5)), VIEWS[1])
     result = gates.training_serving_skew(problem, platform.tables, platform.online, pa.table({"x": [1]}))
     assert not result.passed

@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from pipelines.bootstrap import pipeline
-from pipelines.config import Budget, Options, Problem, Range, Statement, UserError, parse_toml
+from pipelines.config import Budget, Options, Problem, ProblemConfig, Range, UserError, parse_toml
 from pipelines.training.search import open_study, seconds, space_of, used_up, winner, work
 from pipelines.training.search_plots import draw
 from pipelines.training.tuning_job import tuning_job
@@ -24,10 +24,8 @@ def data(learned):
 
 def changed(problem, **training):
     """Return a problem with other parts of [training]."""
-    statement = problem.statement
-    return Problem(
-        problem.package, statement.model_copy(update={"training": statement.training.model_copy(update=training)})
-    )
+    config = problem.config
+    return Problem(problem.package, config.model_copy(update={"training": config.training.model_copy(update=training)}))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def changed(problem, **training):
 def test_a_search_that_cannot_be_meant_is_refused(old, new, message):
     assert old in TEXT
     with pytest.raises(UserError) as error:
-        parse_toml(TEXT.replace(old, new), Statement, "problem.toml")
+        parse_toml(TEXT.replace(old, new), ProblemConfig, "problem.toml")
     assert message in str(error.value)
 
 
@@ -128,10 +126,8 @@ def test_a_tuning_job_has_the_same_search():
             "size": Options(values=(16, 32)),
         }
     }
-    statement = changed(
-        LATE, search=search, budget=Budget(trials=20, minutes=90, money=1, price_per_hour=0.5)
-    ).statement
-    job = tuning_job(statement, "boosting", workers=4)
+    config = changed(LATE, search=search, budget=Budget(trials=20, minutes=90, money=1, price_per_hour=0.5)).config
+    job = tuning_job(config, "boosting", workers=4)
     assert json.loads(json.dumps(job)) == job
     assert job["HyperParameterTuningJobObjective"] == {"Type": "Minimize", "MetricName": "log_loss"}
     assert job["ResourceLimits"] == {
@@ -152,11 +148,11 @@ def test_a_tuning_job_has_the_same_search():
 
 
 def test_what_sagemaker_cannot_limit_is_told():
-    short = changed(LATE, budget=Budget(minutes=1)).statement
+    short = changed(LATE, budget=Budget(minutes=1)).config
     with pytest.raises(UserError, match="at least 120 s"):
         tuning_job(short, "boosting")
     with pytest.raises(UserError, match=r"no \[training.search.none\]"):
-        tuning_job(LATE.statement, "none")
+        tuning_job(LATE.config, "none")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import numpy as np
 
 from monitoring.metrics import row_losses
 from monitoring.sequential import Mean, difference_interval, distance_bound, larger_evidence, mean, rate_evidence
-from pipelines.config import AbTest, BlueGreen, CanaryStrategy, ReleaseState, Shadow, Statement, Strict
+from pipelines.config import AbTest, BlueGreen, CanaryStrategy, ProblemConfig, ReleaseState, Shadow, StrictModel
 from pipelines.deployment.traffic import Side, Traffic
 
 _TESTS = 4  # errors, latency, distribution, quality: each gets its part of the false alarms that are allowed
@@ -23,7 +23,7 @@ _SLOWEST = 0.05  # of the champion's answers take longer than its 95th percentil
 _MIN_UNITS = 20  # values of the sticky field that each variant needs before their means say anything
 
 
-class Outcome(StrEnum):
+class AnalysisOutcome(StrEnum):
     """What a judgement says: let it serve, take it out, wait for more traffic, or end it without a winner."""
 
     PASS = "pass"  # noqa: S105
@@ -32,17 +32,17 @@ class Outcome(StrEnum):
     UNDECIDED = "undecided"
 
 
-class Verdict(Strict):
+class Verdict(StrictModel):
     """A judgement and its numbers."""
 
-    outcome: Outcome
+    outcome: AnalysisOutcome
     reason: str
 
 
 class _Case(NamedTuple):
     """What is judged: both sides' traffic of this step, and how sure each test must be."""
 
-    statement: Statement
+    config: ProblemConfig
     champion: Side
     challenger: Side
     alpha: float
@@ -57,22 +57,22 @@ class _Case(NamedTuple):
         return self.champion.answered(), self.challenger.answered()
 
 
-def judge(statement: Statement, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
+def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     """Judge a live release on the traffic of its present step, ``elapsed`` after the step began."""
     if traffic is None:
-        return Verdict(outcome=Outcome.INSUFFICIENT, reason="no traffic yet")
-    case = _Case(statement, traffic.champion, traffic.challenger, _alpha(statement, state))
+        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason="no traffic yet")
+    case = _Case(config, traffic.champion, traffic.challenger, _alpha(config, state))
     for test in (_errs, _slows, _shifts, _costs if isinstance(state.strategy, AbTest) else _degrades):
         if reason := test(case):
-            return Verdict(outcome=Outcome.FAIL, reason=reason)
+            return Verdict(outcome=AnalysisOutcome.FAIL, reason=reason)
     if isinstance(state.strategy, AbTest):
         return _experiment(case, elapsed, state.strategy)
-    return _wait(case, elapsed, _length(state)) or Verdict(outcome=Outcome.PASS, reason=_praise(case))
+    return _wait(case, elapsed, _length(state)) or Verdict(outcome=AnalysisOutcome.PASS, reason=_praise(case))
 
 
-def _alpha(statement: Statement, state: ReleaseState) -> float:
+def _alpha(config: ProblemConfig, state: ReleaseState) -> float:
     steps = len(state.strategy.steps) if isinstance(state.strategy, CanaryStrategy) else 1
-    return (1 - statement.judge.confidence) / _TESTS / steps
+    return (1 - config.canary_analysis.confidence) / _TESTS / steps
 
 
 def _length(state: ReleaseState) -> timedelta:
@@ -87,14 +87,14 @@ def _length(state: ReleaseState) -> timedelta:
 
 def _errs(case: _Case) -> str:
     failed, rows = int(case.challenger.failed.sum()), case.challenger.rows
-    if rate_evidence(failed, rows, case.statement.judge.max_error_rate) < case.certain:
+    if rate_evidence(failed, rows, case.config.canary_analysis.max_error_rate) < case.certain:
         return ""
     return f"it failed {failed} of {rows} requests ({failed / rows:.1%}), which the champion answered"
 
 
 def _slows(case: _Case) -> str:
     champion, challenger = case.answered
-    if min(champion.rows, challenger.rows) < case.statement.judge.min_predictions:
+    if min(champion.rows, challenger.rows) < case.config.canary_analysis.min_predictions:
         return ""
     slow, _ = _slow(case)
     if rate_evidence(slow, challenger.rows, _SLOWEST) < case.certain:
@@ -106,7 +106,7 @@ def _slows(case: _Case) -> str:
 def _slow(case: _Case) -> tuple[int, float]:
     """Return how many of the challenger's answers take longer than they may, and how long that is in ms."""
     champion, challenger = case.answered
-    limits = case.statement.judge
+    limits = case.config.canary_analysis
     limit = max(limits.latency_ms, limits.slower * float(np.quantile(champion.latency_ms, 0.95)))
     return int((challenger.latency_ms > limit).sum()), limit
 
@@ -116,7 +116,7 @@ def _shifts(case: _Case) -> str:
     if not champion.rows or not challenger.rows:
         return ""
     far = distance_bound(challenger.prediction, champion.prediction, case.alpha)
-    if far <= case.statement.judge.max_shift:
+    if far <= case.config.canary_analysis.max_shift:
         return ""
     usual, now = (float(side.prediction.mean()) for side in (champion, challenger))
     return (
@@ -126,29 +126,29 @@ def _shifts(case: _Case) -> str:
 
 
 def _degrades(case: _Case) -> str:
-    metric = case.statement.gates.champion_comparison.metric
+    metric = case.config.gates.champion_comparison.metric
     return _worse(case, metric, lambda value: f"{value:.4f}")
 
 
 def _costs(case: _Case) -> str:
-    currency = case.statement.business.currency
+    currency = case.config.business.currency
     return _worse(case, "expected_cost", lambda value: f"{value:.2f} {currency}")
 
 
 def _worse(case: _Case, metric: str, write: Callable[[float], str]) -> str:
-    usual, now = losses(case.statement, metric, case.champion, case.challenger)
+    usual, now = losses(case.config, metric, case.champion, case.challenger)
     if usual is None or now is None or larger_evidence(now, usual) < case.certain:
         return ""
     labels = case.challenger.labelled().rows
     return f"its {metric} is {write(now.value)}, the champion's {write(usual.value)}, over {labels} labels"
 
 
-def losses(statement: Statement, metric: str, *sides: Side) -> Iterator[Mean | None]:
+def losses(config: ProblemConfig, metric: str, *sides: Side) -> Iterator[Mean | None]:
     """Yield each side's mean loss on its labels, or None while there are too few to compare."""
     for side in sides:
         known = side.labelled()
-        enough = known.rows >= statement.judge.min_predictions and len(np.unique(known.unit)) >= _MIN_UNITS
-        yield mean(row_losses(statement, metric, known.label, known.prediction), known.unit) if enough else None
+        enough = known.rows >= config.canary_analysis.min_predictions and len(np.unique(known.unit)) >= _MIN_UNITS
+        yield mean(row_losses(config, metric, known.label, known.prediction), known.unit) if enough else None
 
 
 # ---- what lets it go on -------------------------------------------------------------------------------------------
@@ -156,9 +156,9 @@ def losses(statement: Statement, metric: str, *sides: Side) -> Iterator[Mean | N
 
 def _wait(case: _Case, elapsed: timedelta, length: timedelta) -> Verdict | None:
     """Return why the release must wait, or None when nothing speaks against it any more."""
-    judged = case.statement.judge
+    judged = case.config.canary_analysis
     # Labels that come while the step lasts are waited for; where they come later, the other tests must do.
-    by_labels = case.statement.label.delay <= length
+    by_labels = case.config.label.delay <= length
     seen = [side.labelled() if by_labels else side for side in case.answered]
     reason = ""
     if any(side.rows < judged.min_predictions for side in seen):
@@ -172,7 +172,7 @@ def _wait(case: _Case, elapsed: timedelta, length: timedelta) -> Verdict | None:
         reason = f"it failed {share:.1%} of its requests, which may be chance; send more traffic"
     elif _slow(case)[0] > _SLOWEST * case.challenger.rows:
         reason = f"it often takes longer than {_slow(case)[1]:.0f} ms, which may be chance; send more traffic"
-    return Verdict(outcome=Outcome.INSUFFICIENT, reason=reason) if reason else None
+    return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason) if reason else None
 
 
 def _praise(case: _Case) -> str:
@@ -181,16 +181,18 @@ def _praise(case: _Case) -> str:
 
 def _experiment(case: _Case, elapsed: timedelta, strategy: AbTest) -> Verdict:
     """Say whether an A/B test shows the challenger to cost less, or is over."""
-    usual, now = losses(case.statement, "expected_cost", case.champion, case.challenger)
+    usual, now = losses(case.config, "expected_cost", case.champion, case.challenger)
     if usual is not None and now is not None:
         low, high = difference_interval(now, usual, 2 * case.alpha)
-        currency = case.statement.business.currency
+        currency = case.config.business.currency
         effect = f"{now.value - usual.value:+.2f} {currency} a prediction [{low:+.2f}, {high:+.2f}]"
         if larger_evidence(usual, now) >= case.certain:
-            return Verdict(outcome=Outcome.PASS, reason=f"it costs less: {effect}")
+            return Verdict(outcome=AnalysisOutcome.PASS, reason=f"it costs less: {effect}")
         if elapsed >= strategy.horizon:
-            return Verdict(outcome=Outcome.UNDECIDED, reason=f"no difference is shown: {effect}; the champion stays")
-        return Verdict(outcome=Outcome.INSUFFICIENT, reason=f"no difference is shown yet: {effect}")
+            return Verdict(
+                outcome=AnalysisOutcome.UNDECIDED, reason=f"no difference is shown: {effect}; the champion stays"
+            )
+        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=f"no difference is shown yet: {effect}")
     if elapsed >= strategy.horizon:
-        return Verdict(outcome=Outcome.UNDECIDED, reason="too few labels to compare; the champion stays")
-    return Verdict(outcome=Outcome.INSUFFICIENT, reason="too few labels to compare yet")
+        return Verdict(outcome=AnalysisOutcome.UNDECIDED, reason="too few labels to compare; the champion stays")
+    return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason="too few labels to compare yet")

@@ -7,13 +7,13 @@ import pytest
 
 from monitoring.sequential import larger_evidence, mean
 from pipelines.config import AbTest, BlueGreen, Problem, Shadow
-from pipelines.deployment.judge import Outcome, judge
+from pipelines.deployment.canary_analysis import AnalysisOutcome, analyse
 from pipelines.deployment.traffic import Side, Traffic
 from tests.conftest import PROBLEMS
 from tests.judging import CANARY, DAY, live_state
 
-STATEMENT = Problem.load(PROBLEMS[0]).statement  # the judge there needs 20 labels, which come in 6 hours
-SLOW_LABELS = STATEMENT.model_copy(update={"label": STATEMENT.label.model_copy(update={"delay": timedelta(days=9)})})
+CONFIG = Problem.load(PROBLEMS[0]).config  # the judge there needs 20 labels, which come in 6 hours
+SLOW_LABELS = CONFIG.model_copy(update={"label": CONFIG.label.model_copy(update={"delay": timedelta(days=9)})})
 FEW = "{0} of the champion's and {0} of the challenger's labelled predictions, 20 of each are needed; send more traffic"
 
 
@@ -37,14 +37,14 @@ def traffic(rows=400, champion_rows=None, seed=1, labelled=True, **challenger):
     )
 
 
-def verdict(given, elapsed=2 * DAY, statement=STATEMENT, strategy=CANARY):
-    return judge(statement, live_state(strategy), given, elapsed)
+def verdict(given, elapsed=2 * DAY, config=CONFIG, strategy=CANARY):
+    return analyse(config, live_state(strategy), given, elapsed)
 
 
 @pytest.mark.parametrize("strategy", [CANARY, BlueGreen(bake=DAY), Shadow(duration=DAY)])
 def test_a_challenger_like_the_champion_passes(strategy):
-    assert verdict(traffic(), strategy=strategy).outcome is Outcome.PASS
-    assert verdict(traffic(labelled=False), statement=SLOW_LABELS, strategy=strategy).outcome is Outcome.PASS
+    assert verdict(traffic(), strategy=strategy).outcome is AnalysisOutcome.PASS
+    assert verdict(traffic(labelled=False), config=SLOW_LABELS, strategy=strategy).outcome is AnalysisOutcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_challenger_like_the_champion_passes(strategy):
 @pytest.mark.parametrize("elapsed", [timedelta(minutes=5), 2 * DAY])
 def test_a_challenger_that_errs_slows_degrades_or_shifts_fails_at_once(given, reason, elapsed):
     judged = verdict(given, elapsed)
-    assert judged.outcome is Outcome.FAIL
+    assert judged.outcome is AnalysisOutcome.FAIL
     assert judged.reason.startswith(reason)
 
 
@@ -73,20 +73,22 @@ def test_a_challenger_that_errs_slows_degrades_or_shifts_fails_at_once(given, re
     ],
 )
 def test_errors_that_may_be_chance_neither_pass_nor_fail(given, reason):
-    assert verdict(given) == (verdict(given).model_copy(update={"reason": reason, "outcome": Outcome.INSUFFICIENT}))
+    assert verdict(given) == (
+        verdict(given).model_copy(update={"reason": reason, "outcome": AnalysisOutcome.INSUFFICIENT})
+    )
 
 
 def test_one_error_is_an_accident():
-    assert verdict(traffic(rows=400, errors=1)).outcome is Outcome.PASS
+    assert verdict(traffic(rows=400, errors=1)).outcome is AnalysisOutcome.PASS
 
 
 def test_slow_is_not_too_slow_within_the_limit():
-    assert verdict(traffic(latency=20.0)).outcome is Outcome.PASS
+    assert verdict(traffic(latency=20.0)).outcome is AnalysisOutcome.PASS
 
 
 def test_predictions_may_differ_within_the_limit_where_they_are_no_worse():
     better = traffic(predict=lambda truth: truth**1.1)
-    assert verdict(better).outcome is Outcome.PASS
+    assert verdict(better).outcome is AnalysisOutcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -100,15 +102,15 @@ def test_predictions_may_differ_within_the_limit_where_they_are_no_worse():
 )
 def test_too_little_to_judge_is_said_to_be(given, elapsed, reason):
     judged = verdict(given, elapsed)
-    assert (judged.outcome, judged.reason) == (Outcome.INSUFFICIENT, reason)
+    assert (judged.outcome, judged.reason) == (AnalysisOutcome.INSUFFICIENT, reason)
 
 
 def test_the_rows_of_one_unit_count_as_one():
     """One customer's many bad predictions are one piece of evidence, not many."""
     bad = traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1))
-    assert verdict(bad).outcome is Outcome.FAIL
+    assert verdict(bad).outcome is AnalysisOutcome.FAIL
     few = bad._replace(challenger=bad.challenger._replace(unit=np.arange(400) % 2))
-    assert verdict(few).outcome is Outcome.PASS
+    assert verdict(few).outcome is AnalysisOutcome.PASS
 
 
 # ---- A/B tests ------------------------------------------------------------------------------------------------------
@@ -123,21 +125,24 @@ def blind(truth):
 def test_an_ab_test_is_won_when_the_challenger_is_shown_to_cost_less():
     random = np.random.default_rng(5)
     given = Traffic(side(2000, random, blind), side(2000, random))
-    judged = verdict(given, DAY, strategy=AB, statement=_shift_allowed())
-    assert judged.outcome is Outcome.PASS
+    judged = verdict(given, DAY, strategy=AB, config=_shift_allowed())
+    assert judged.outcome is AnalysisOutcome.PASS
     assert judged.reason.startswith("it costs less: -")
 
 
 def test_an_ab_test_is_lost_when_the_challenger_is_shown_to_cost_more():
     random = np.random.default_rng(5)
     given = Traffic(side(2000, random), side(2000, random, blind))
-    judged = verdict(given, DAY, strategy=AB, statement=_shift_allowed())
-    assert (judged.outcome, judged.reason.startswith("its expected_cost is")) == (Outcome.FAIL, True)
+    judged = verdict(given, DAY, strategy=AB, config=_shift_allowed())
+    assert (judged.outcome, judged.reason.startswith("its expected_cost is")) == (AnalysisOutcome.FAIL, True)
 
 
 @pytest.mark.parametrize(
     ("elapsed", "outcome", "reason"),
-    [(DAY, Outcome.INSUFFICIENT, "no difference is shown yet"), (9 * DAY, Outcome.UNDECIDED, "no difference is shown")],
+    [
+        (DAY, AnalysisOutcome.INSUFFICIENT, "no difference is shown yet"),
+        (9 * DAY, AnalysisOutcome.UNDECIDED, "no difference is shown"),
+    ],
 )
 def test_an_ab_test_goes_on_until_its_horizon(elapsed, outcome, reason):
     judged = verdict(traffic(), elapsed, strategy=AB)
@@ -146,12 +151,12 @@ def test_an_ab_test_goes_on_until_its_horizon(elapsed, outcome, reason):
 
 def test_an_ab_test_without_labels_ends_undecided():
     given = traffic(labelled=False)
-    assert verdict(given, DAY, strategy=AB).outcome is Outcome.INSUFFICIENT
-    assert verdict(given, 9 * DAY, strategy=AB).outcome is Outcome.UNDECIDED
+    assert verdict(given, DAY, strategy=AB).outcome is AnalysisOutcome.INSUFFICIENT
+    assert verdict(given, 9 * DAY, strategy=AB).outcome is AnalysisOutcome.UNDECIDED
 
 
 def _shift_allowed():
-    return STATEMENT.model_copy(update={"judge": STATEMENT.judge.model_copy(update={"max_shift": 1.0})})
+    return CONFIG.model_copy(update={"canary_analysis": CONFIG.canary_analysis.model_copy(update={"max_shift": 1.0})})
 
 
 def test_losses_that_differ_by_rounding_alone_are_no_evidence():

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from monitoring.measures import Measure, gauges
+from monitoring.measures import Measure, metrics_sink
 
 
 class TextGauges:
-    """Implements :class:`pipelines.storage.ports.Gauges` with one file for each kind of work."""
+    """Implements :class:`pipelines.storage.ports.MetricsSink` with one file for each kind of work."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -17,6 +17,6 @@ class TextGauges:
         from prometheus_client import CollectorRegistry, write_to_textfile
 
         registry = CollectorRegistry()
-        gauges(measures, f"Measured by the pipeline {work}.", registry)
+        metrics_sink(measures, f"Measured by the pipeline {work}.", registry)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_to_textfile(str(self._folder / f"{work}.prom"), registry)

@@ -30,5 +30,5 @@ def test_a_planted_fault_is_found_before_the_canary_ends(recorded, worse):
 
 
 def test_a_planted_loss_of_quality_is_found_before_the_canary_ends(recorded):
-    offset = -0.3 if recorded[0].problem.statement.task == "binary_classification" else -20.0
+    offset = -0.3 if recorded[0].problem.config.task == "binary_classification" else -20.0
     assert len(failed(*recorded, 20, offset=offset)) >= 19
