@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer.main
 
-from pipelines.entrypoints.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
+from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent

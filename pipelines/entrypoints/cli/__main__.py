@@ -7,16 +7,18 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines.entrypoints.cli import (  # noqa: F401  (each adds its commands)
-    cloud,
+    data,
     github,
+    look,
     problem,
-    recover,
     releases,
     report,
-    show,
-    sweep,
-    use,
-    work,
+    runs,
+    serve,
+    setup,
+    train,
+    watch,
+    workflow,
 )
 from pipelines.entrypoints.cli.app import REFUSED, app
 

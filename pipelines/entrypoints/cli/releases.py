@@ -1,4 +1,7 @@
-"""The commands that move a release: each shows what it will change, and asks when somebody is there."""
+"""The commands that move a release: propose, approve, deploy, rollback, promote, release.
+
+Each shows what it will change, and asks when somebody is there.
+"""
 
 import getpass
 import json
@@ -116,6 +119,21 @@ def rollback(
     # What was shown is what is done, or nothing.
     after = latest.number if latest else None
     _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after))
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
+    source: Annotated[str, typer.Option("--from", help="The environment that trained it.")] = "dev",
+) -> None:
+    """Copy a model's bytes from another environment's store into this one's, and verify them there."""
+    platform: Platform = context.obj
+    theirs = platform.changed({"environment": source}).models
+    digest, version = theirs.resolve(model)
+    platform.models.adopt(theirs, digest, version)
+    console.print(f"[green]✔[/] v{version} ({digest[:12]}) is in {platform.settings.environment}, verified")
+    console.print(f"  [dim]next: mlops propose v{version} -e {platform.settings.environment}[/]")
 
 
 @release_app.command("tick")

@@ -1,4 +1,4 @@
-"""The commands that write what people read: report, delivery, publish."""
+"""The commands that write what people read: report, delivery."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ def delivery_command(context: typer.Context, days: Days = 90, as_of: AsOf = None
     """Show how often models are deployed, how long that takes, how often it fails and how soon that is mended."""
     from monitoring.delivery import told
 
-    metrics = _delivery(context.obj, days, as_of)
+    metrics = delivery(context.obj, days, as_of)
     if as_json:
         print_json(metrics.model_dump(mode="json"))
         return
@@ -43,33 +43,8 @@ def delivery_command(context: typer.Context, days: Days = 90, as_of: AsOf = None
     console.print(table)
 
 
-@app.command()
-def publish(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="The folder to write, one for each environment.")],
-    days: Days = 90,
-    as_of: AsOf = None,
-) -> None:
-    """Write the report and the delivery metrics into a folder, the metrics also into a workflow run's summary."""
-    from monitoring.delivery import told
-    from pipelines.reporting.report import write_report
-    from pipelines.settings import step_summary
-
-    platform: Platform = context.obj
-    environment = platform.settings.environment
-    rows = "".join(f"| {name} | {text} |\n" for name, text in told(_delivery(platform, days, as_of)).items())
-    text = f"## Delivery of models to {environment}, {days} days\n\n| | |\n|---|---|\n{rows}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "delivery.md").write_text(text, encoding="utf-8")
-    if summary := step_summary():
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(text)
-    if platform.predictions.days():
-        write_report(platform, folder / "report.html")
-    console.print(f"[green]✔[/] {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
-
-
-def _delivery(platform: "Platform", days: int, as_of: AsOf) -> "Delivery":
+def delivery(platform: "Platform", days: int, as_of: AsOf) -> "Delivery":
+    """Return the delivery metrics of the days before a moment."""
     from pipelines.reporting.history import delivered
 
     end = moment(platform, as_of)

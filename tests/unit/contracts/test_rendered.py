@@ -17,7 +17,7 @@ from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
 from pipelines.contracts.rendered import Rendered, filled, training_places
 from pipelines.contracts.stack import TrainingResources
-from pipelines.entrypoints.cli.cloud import alarms
+from pipelines.entrypoints.cli.setup import alarms
 from tests.cloud.emulator import ROOT
 from tests.conftest import NOW
 

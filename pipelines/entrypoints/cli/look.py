@@ -1,4 +1,4 @@
-"""The commands that show: status, doctor, releases, explain, compare, lineage."""
+"""The commands that show what is there: status, explain, compare, lineage, releases."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,42 +60,6 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         console.print(
             f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
         )
-
-
-@app.command()
-def doctor(
-    context: typer.Context,
-    as_json: Json = False,
-    cloud: Annotated[
-        bool | None,
-        typer.Option("--cloud/--no-cloud", help="Ask AWS too; by default where infra/bootstrap has a stack."),
-    ] = None,
-) -> None:
-    """Say what is left to do in this repository, what is wrong, and which files of the engine you changed.
-
-    On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
-    With RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster.
-    """
-    from pipelines.doctor import FindingState, examine
-
-    platform: Platform = context.obj
-    findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
-    if platform.settings.profile == "kubernetes":
-        from pipelines.doctor.cluster import examine_cluster
-
-        findings += examine_cluster(platform)
-    left = sum(finding.state is FindingState.TODO for finding in findings)
-    if as_json:
-        print_json([finding.model_dump(mode="json") for finding in findings])
-    else:
-        marks = {FindingState.OK: "[green]✔[/]", FindingState.TODO: "[yellow]✘[/]", FindingState.NOTE: "[dim]·[/]"}
-        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        for finding in findings:
-            table.add_row(marks[finding.state], finding.check, escape(finding.says))
-        console.print(table)
-        console.print(f"{left} left to do (marked ✘)" if left else "nothing left to do")
-    if left:
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,23 +1,46 @@
-"""The commands that use a model outside the serving app, or ask the app: predict, export, replay."""
+"""The commands that predict, or have others predict: serve, predict, export, replay."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.entrypoints.cli.app import Json, On, Where, app, console, print_json
-from pipelines.entrypoints.cli.work import placed, start_there
+from pipelines.entrypoints.cli.runs import placed, start_there
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.serving.app import ServingApp
+    from pipelines.settings import Settings
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Day = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Predict for the request table's rows of this UTC day.")
 ]
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer; each follows the release log.")] = 1,
+) -> None:
+    """Run the serving app: /ping, /invocations, /openapi.json, /metrics."""
+    from pipelines.serving.server import serve
+
+    platform: Platform = context.obj
+    _ = platform.problem.features  # a problem that does not load is told before a worker starts
+    champion = platform.releases.state().champion
+    serves = f"v{champion.version}" if champion else "no release yet"
+    console.print(
+        f"[bold]{platform.settings.environment}[/] serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]"
+    )
+    serve(partial(_serving_app, platform.settings), host, port, workers)
 
 
 @app.command()
@@ -123,6 +146,19 @@ def replay(
         console.print(f"{told}; latency p50 {done.p50:.1f} ms, p95 {done.p95:.1f} ms, p99 {done.p99:.1f} ms")
     if done.failed:
         raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
+
+
+def _serving_app(settings: "Settings") -> "ServingApp":
+    """Return the app of one worker process, which opens its own stores."""
+    from pipelines.bootstrap import Platform
+    from pipelines.serving.app import ServingApp
+    from pipelines.serving.service import PredictionService
+    from pipelines.storage.prediction_log import LogWriter
+
+    platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
+    writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
+    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
+    return ServingApp(service, settings, platform.profile.watch(service.metrics.registry))
 
 
 def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: str | None, as_json: bool) -> None:

@@ -1,18 +1,70 @@
-"""``mlops sweep``: search an estimator's settings, then train with the best and put the candidate before the gates."""
+"""The commands that train: train, sweep, and drain for the triggers that wait."""
 
 import getpass
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, console, moment
-from pipelines.entrypoints.cli.work import placed, start_there, tell
+from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, console, moment, print_json
+from pipelines.entrypoints.cli.runs import Processes, RunId, placed, start_there, tell, tell_started
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.settings import Settings
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    as_of: AsOf = None,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="An estimator to train instead of those of problem.toml; may be repeated.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
+    processes: Processes = 1,
+    run_id: RunId = None,
+    on: Annotated[Where, typer.Option(help="here, or kubernetes: as a Job.")] = Where.HERE,
+    machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
+    from pipelines.bootstrap import pipeline
+    from pipelines.config import UserError
+    from pipelines.settings import node
+    from pipelines.training import TrainingParams
+    from pipelines.training.torchrun import environ, torchrun
+
+    platform: Platform = context.obj
+    chosen, reason = pipeline("training"), f"started by {getpass.getuser()}"
+    params = TrainingParams(
+        as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
+    )
+    if on is Where.AWS:
+        raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
+    platform = placed(platform, on)
+    if not (run_id and platform.runner.exists(chosen, run_id)):
+        run_id = platform.runner.start(chosen, params, run_id)
+    if on is Where.KUBERNETES:
+        from pipelines.adapters.kubernetes.executions import KubernetesExecutions
+
+        jobs = cast("KubernetesExecutions", platform.executions)
+        tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        return
+    here = node(platform.settings)
+    if processes > 1 or here.num_nodes > 1:
+        if here.node_rank == 0:  # the others wait for it where they meet
+            platform.runner.run(chosen, run_id, before="train")
+        command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
+        subprocess.run(command, check=True, env=environ(here, platform.settings))
+        if here.node_rank > 0:
+            return
+    tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
+    for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
+        console.print(f"  [dim]profile[/] {page}")
 
 
 @app.command()
@@ -73,6 +125,25 @@ def sweep(
             training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final
         )
     tell(platform, final, platform.runner.run(training, final), as_json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    from pipelines.entrypoints.drain import drain
+
+    platform: Platform = context.obj
+    done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if as_json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, run_id: str, as_json: bool) -> None:
