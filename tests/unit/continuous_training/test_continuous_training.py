@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.orchestration.executions import RunOutcome
 from pipelines.config import Problem, UserError
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
 from pipelines.continuous_training.decide import decisions
 from pipelines.entrypoints.drain import drain
 from pipelines.monitor import Trigger
+from pipelines.orchestration.executions import RunOutcome
 from pipelines.training import Candidate
 from pipelines.training.pipeline import PIPELINE as TRAINING
 from tests.conftest import NOW
