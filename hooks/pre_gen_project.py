@@ -24,8 +24,8 @@ ALLOWED = {
     "aws_region": (
         r"(?!us-gov-|cn-|us-iso)[a-z]{2}(-[a-z]+)+-[0-9]",
         (
-            "the code of a region of AWS's standard partition, such as eu-central-1 or us-east-1; GovCloud and China have "
-            "other ARNs and endpoints, which the stacks do not write"
+            "the code of a region of AWS's standard partition, such as eu-central-1 or us-east-1; "
+            "GovCloud and China have other ARNs and endpoints, which the stacks do not write"
         ),
     ),
     "monthly_budget": (r"(?=.*[1-9])[0-9]{1,7}(\.[0-9]{1,2})?", "an amount of USD above 0, such as 200 or 99.50"),
