@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
-from pipelines.config import Problem, UserError, nearest
+from pipelines.config import Problem, UserError, WrongUsage, nearest
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.settings import Settings, rank
 
@@ -38,7 +38,7 @@ PROFILES = {
 def pipeline(name: str) -> Pipeline:
     """Return a pipeline by name."""
     if name not in PIPELINES:
-        raise UserError(f"there is no pipeline {name!r}; {nearest(name, PIPELINES)}")
+        raise WrongUsage(f"there is no pipeline {name!r}; {nearest(name, PIPELINES)}")
     return importlib.import_module(PIPELINES[name]).PIPELINE  # type: ignore[no-any-return]
 
 

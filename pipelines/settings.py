@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pipelines.config import StrictModel, UserError, nearest
+from pipelines.config import StrictModel, UserError, WrongUsage, nearest
 from pipelines.config.strict import explain
 
 PREFIX = "RATCHET_"
@@ -89,7 +89,7 @@ class Settings(StrictModel):
         try:
             return self.model_validate({**dict(self), **given})
         except ValidationError as error:
-            raise UserError("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
+            raise WrongUsage("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
 
     def now(self) -> datetime:
         """Return the moment that commands act at."""

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from pipelines.batch.parts import writer
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import SUFFIXES, of_day
-from pipelines.config import Problem, StrictModel, UserError, Variant
+from pipelines.config import Problem, StrictModel, UserError, Variant, WrongUsage
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.registry.model_store import ModelStore
@@ -60,7 +60,7 @@ def chosen(models: ModelStore, releases: ReleaseLog, model: str | None) -> Varia
 def bring(runner: Runner, run_id: str, output: Path) -> int:
     """Write what a run predicted into a file, CSV or Parquet by its name, and return the number of rows."""
     if output.suffix not in SUFFIXES:
-        raise UserError(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
+        raise WrongUsage(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     rows = runner.output(PIPELINE, "predict_day", run_id)
     with writer(output, output.suffix, rows.schema) as file:
         file.write_table(rows)

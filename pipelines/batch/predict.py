@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.batch.parts import Parts, parts_of
 from pipelines.batch.requests import SUFFIXES, Requests, checked, chunks
-from pipelines.config import Problem, UserError, Variant
+from pipelines.config import Problem, UserError, Variant, WrongUsage
 from pipelines.feature.offline import with_features
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.scoring import Scorer, columns
@@ -46,7 +46,7 @@ def predict(
         UserError: when the requests break their contract, or the model is of other features; then nothing is written.
     """
     if output.suffix not in SUFFIXES:
-        raise UserError(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
+        raise WrongUsage(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     manifest = models.manifest(variant.model)
     if changed := changed_features(manifest, problem):
         raise UserError(f"v{variant.version} was trained on other definitions of {', '.join(changed)}: train it anew")

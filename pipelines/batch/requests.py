@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.data_quality import Violation, column_violations
-from pipelines.config import Column, Problem, UserError
+from pipelines.config import Column, Problem, UserError, WrongUsage
 from pipelines.storage.tables import ARROW_TYPES, Tables
 
 SUFFIXES = (".csv", ".parquet")
@@ -43,9 +43,9 @@ def of_file(problem: Problem, path: Path) -> Requests:
         UserError: when there is no such file, it is neither CSV nor Parquet, or lacks a column.
     """
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
+        raise WrongUsage(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUsage(f"there is no file {path}")
     columns = _used(problem)
     try:
         file = pq.ParquetFile(path) if path.suffix == ".parquet" else None

@@ -12,6 +12,10 @@ class Refused(UserError):
     """The answer is no: a gate, a rule or a missing approval stands against it. The CLI has an exit code for it."""
 
 
+class WrongUsage(UserError):
+    """A name or a value on the command line cannot be right, whatever the stores hold; the CLI exits as click does."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return the end of an error message that names the nearest valid name, or all of them when none is near."""
     names = sorted(valid)

@@ -11,6 +11,7 @@ from pipelines.config import (
     BlueGreen,
     CanaryStrategy,
     ProblemConfig,
+    Refused,
     ReleaseFile,
     ReleaseState,
     Shadow,
@@ -18,6 +19,7 @@ from pipelines.config import (
     StrictModel,
     UserError,
     Variant,
+    WrongUsage,
     format_duration,
     nearest,
 )
@@ -40,7 +42,7 @@ def strategy(config: ProblemConfig, kind: str, given: Mapping[str, Any]) -> Stra
         UserError: for an unknown kind, or settings that do not fit it.
     """
     if kind not in _STRATEGIES:
-        raise UserError(f"there is no strategy {kind!r}; {nearest(kind, _STRATEGIES)}")
+        raise WrongUsage(f"there is no strategy {kind!r}; {nearest(kind, _STRATEGIES)}")
     canary = config.canary
     usual: Mapping[str, Mapping[str, Any]] = {
         "blue-green": {"bake": canary.bake},
@@ -52,7 +54,7 @@ def strategy(config: ProblemConfig, kind: str, given: Mapping[str, Any]) -> Stra
     try:
         chosen: Strategy = _STRATEGIES[kind].model_validate(settings, strict=False)  # type: ignore[assignment]
     except ValidationError as error:
-        raise UserError("\n".join(f"--set {line}" for line in explain(error, _STRATEGIES[kind]))) from error
+        raise WrongUsage("\n".join(f"--set {line}" for line in explain(error, _STRATEGIES[kind]))) from error
     if isinstance(chosen, AbTest):
         _check_experiment(config, chosen)
     return chosen
@@ -71,6 +73,8 @@ def propose_model(
     models: ModelStore, state: ReleaseState, released: Variant, how: Strategy, override: str | None = None
 ) -> ReleaseFile:
     """Return the release file that brings ``released`` in beside the present champion; alone where there is none."""
+    if state.champion and released.model == state.champion.model:
+        raise Refused(f"v{released.version} is the champion already")
     manifest = models.manifest(released.model)
     alone = state.champion is None or isinstance(how, AllAtOnce)
     assert state.champion or alone

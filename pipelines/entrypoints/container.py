@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.entrypoints.cli.__main__ import ROOT, main, report_failure
-from pipelines.entrypoints.cli.app import REFUSED
+from pipelines.entrypoints.cli.app import ExitCode
 from pipelines.settings import Node, node
 from pipelines.training.torchrun import environ, processes_here, torchrun
 
@@ -53,7 +53,7 @@ def job() -> None:
     try:
         main()
     except SystemExit as ended:
-        if ended.code != REFUSED:
+        if ended.code != ExitCode.NO:
             raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.bootstrap import Platform, pipeline
-from pipelines.config import StrictModel, UserError, nearest
+from pipelines.config import StrictModel, WrongUsage, nearest
 from pipelines.config.strict import explain
 from pipelines.orchestration.pipeline import Pipeline
 
@@ -22,7 +22,7 @@ def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> S
     for setting in settings:
         name, separator, value = setting.partition("=")
         if not separator:
-            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
+            raise WrongUsage(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
         values[name] = _value(value)
     if "as_of" in kind.model_fields and "as_of" not in values:
         values["as_of"] = now.isoformat()
@@ -31,7 +31,7 @@ def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> S
     try:
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
+        raise WrongUsage("\n".join(f"--set {line}" for line in explain(error, kind))) from error
 
 
 def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str | None) -> str:

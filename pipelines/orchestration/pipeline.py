@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines.config.errors import UserError, nearest
+from pipelines.config.errors import WrongUsage, nearest
 from pipelines.config.strict import StrictModel
 
 
@@ -87,4 +87,4 @@ class Pipeline:
         try:
             return self.steps[step]
         except KeyError:
-            raise UserError(f"pipeline {self.name!r} has no step {step!r}; {nearest(step, self.steps)}") from None
+            raise WrongUsage(f"pipeline {self.name!r} has no step {step!r}; {nearest(step, self.steps)}") from None

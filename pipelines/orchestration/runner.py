@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipelines.config.errors import UserError
+from pipelines.config.errors import UserError, WrongUsage
 from pipelines.config.strict import StrictModel
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, StepRecord
 from pipelines.orchestration.serialisation import decode, encode
@@ -34,7 +34,7 @@ def _ignore(_step: str, _event: Event) -> None:
 
 def _valid(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id):
-        raise UserError(f"{run_id!r} is no run id; use letters, digits, '.', '_' and '-'")
+        raise WrongUsage(f"{run_id!r} is no run id; use letters, digits, '.', '_' and '-'")
     return run_id
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Prompt
 
-from pipelines.config import Task, UserError, nearest
+from pipelines.config import Task, UserError, WrongUsage, nearest
 from pipelines.config.strict import parse_duration
 from pipelines.scaffold import answers as known
 from pipelines.scaffold.answers import InterviewAnswers, resolve
@@ -116,7 +116,7 @@ def interview(
     )
     if ask.missing:
         needed = ", ".join(ask.missing).replace("--label-delay", "--label-delay or --label-time")
-        raise UserError(f"without questions these flags are needed: {needed}")
+        raise WrongUsage(f"without questions these flags are needed: {needed}")
     known.check(sample, profiles, answers)
     return answers
 
@@ -146,7 +146,7 @@ def _task(ask: Asker, sample: Sample, label: str) -> Task:
 
     def task(text: str) -> Task:
         if text not in list(Task):
-            raise UserError(f"task: there is no {text!r}; {nearest(text, list(Task))}")
+            raise WrongUsage(f"task: there is no {text!r}; {nearest(text, list(Task))}")
         return Task(text)
 
     return task(ask("task", f"Task ({' or '.join(Task)})", suggestion.value, task))
@@ -156,7 +156,7 @@ def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
     """Return the column that says when the label is known, or else after which time it is."""
     time, delay = ask.given("label_time"), ask.given("label_delay")
     if time and delay:
-        raise UserError("give --label-time or --label-delay, not both")
+        raise WrongUsage("give --label-time or --label-delay, not both")
     if not time and not delay:
         question = "When is the label known: after a delay such as 2d or 6h, or the column that says when"
         columns = {*sample.given, *sample.given.values()}
@@ -174,7 +174,7 @@ def _delay(text: str) -> timedelta:
     try:
         parsed = parse_duration(text)
     except ValueError as error:
-        raise UserError(f"label delay: {error}") from error
+        raise WrongUsage(f"label delay: {error}") from error
     assert isinstance(parsed, timedelta), "a text is parsed or refused"
     return parsed
 
@@ -201,7 +201,7 @@ def _number(flag: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise UserError(f"{flag}: {text!r} is no number") from error
+        raise WrongUsage(f"{flag}: {text!r} is no number") from error
     if not 0 < number < float("inf"):
-        raise UserError(f"{flag}: {text} is no cost; a cost is more than 0")
+        raise WrongUsage(f"{flag}: {text} is no cost; a cost is more than 0")
     return number

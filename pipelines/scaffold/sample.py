@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from pipelines.config import UserError
+from pipelines.config import UserError, WrongUsage
 from pipelines.scaffold.names import clean
 from pipelines.storage.tables import TIMESTAMP
 
@@ -33,9 +33,9 @@ def read_sample(path: Path, zone: str = "UTC", time_format: str | None = None) -
         UserError: when the file is missing, empty, of another kind, or cannot be read.
     """
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
+        raise WrongUsage(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUsage(f"there is no file {path}")
     try:
         raw = pq.read_table(path) if path.suffix == ".parquet" else _csv(path, time_format)
     except pa.ArrowException as error:
@@ -130,5 +130,5 @@ def _times(name: str, values: pa.ChunkedArray, zone: str) -> tuple[pa.ChunkedArr
     try:
         aware = pc.assume_timezone(micros, zone, ambiguous="earliest", nonexistent="earliest")
     except (pa.ArrowInvalid, KeyError) as error:
-        raise UserError(f"there is no time zone {zone!r}; write one such as 'UTC' or 'Europe/Berlin'") from error
+        raise WrongUsage(f"there is no time zone {zone!r}; write one such as 'UTC' or 'Europe/Berlin'") from error
     return aware.cast(TIMESTAMP), f"{name} has no time zone: taken as {zone}; --timezone names another"

@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from monitoring.metrics import quality
-from pipelines.config import Budget, Options, Problem, Scalar, Space, UserError, nearest
+from pipelines.config import Budget, Options, Problem, Scalar, Space, UserError, WrongUsage, nearest
 from pipelines.training import Split
 from pipelines.training.prepare import part
 from pipelines.training.train import inputs, new_estimator, predict
@@ -40,7 +40,7 @@ def space_of(problem: Problem, estimator: str) -> Space:
     """
     search = problem.config.training.search
     if estimator not in problem.estimators:
-        raise UserError(f"there is no estimator {estimator!r}; {nearest(estimator, problem.estimators)}")
+        raise WrongUsage(f"there is no estimator {estimator!r}; {nearest(estimator, problem.estimators)}")
     if estimator not in search:
         raise UserError(f"problem.toml states no [training.search.{estimator}]; {nearest(estimator, search)}")
     for name, allowed in search[estimator].items():

@@ -1,4 +1,4 @@
-"""The commands for data of an environment on this machine: data pull, data frame."""
+"""The commands that bring data of an environment to this machine: data pull, data frame."""
 
 from datetime import datetime
 from pathlib import Path
@@ -6,41 +6,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.entrypoints.cli.app import AsOf, app, console, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, command, group, moment
+from pipelines.entrypoints.cli.terminal import done, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
 
-data_app = typer.Typer(help="Data of an environment on this machine.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+data_app = group("data", "Bring raw rows or a training frame to this machine.")
 
-Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day, in UTC.")]
-
-
-@data_app.command()
-def pull(
-    context: typer.Context,
-    start: Day,
-    end: Day,
-    sample: Annotated[float, typer.Option(min=0.001, max=1, help="The share of the entities' rows to bring.")] = 0.1,
-    into: Annotated[Path, typer.Option(help="The embedded home that takes them.")] = Path(".ratchet"),
-) -> None:
-    """Bring the raw rows of some days to this machine, or a share of them, to work on without the cloud."""
-    from pipelines.feature.sampling import pull_sample
-
-    platform: Platform = context.obj
-    here = platform.changed({"profile": "embedded", "home": into})
-    for table, rows in pull_sample(platform.problem, platform.tables, here.tables, start, end, sample).items():
-        console.print(f"[green]✔[/] {table}: {rows:,} rows")
+Day = Annotated[datetime, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="A day in UTC; --end is exclusive.")]
 
 
-@data_app.command()
+@command(
+    data_app,
+    "mlops data frame frame.parquet",
+    "mlops data frame frame.parquet --as-of 2013-09-01",
+)
 def frame(
     context: typer.Context,
-    output: Annotated[Path, typer.Argument(help="The Parquet file to write, for a notebook.", dir_okay=False)],
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.", dir_okay=False)],
     as_of: AsOf = None,
+    as_json: Json = False,
 ) -> None:
-    """Write the training frame of a moment: labelled requests, each with the features that were known then."""
+    """Write the training frame for a notebook.
+
+    It holds the labelled requests of the training periods, each with the features known at its own time.
+    """
     import pyarrow.parquet as pq
 
     from pipelines.training.extract import training_frame
@@ -51,4 +42,35 @@ def frame(
     part = output.with_name(f"{output.name}.part")
     pq.write_table(rows, part)
     part.replace(output)
-    console.print(f"[green]✔[/] {output}: {rows.num_rows:,} rows, {rows.num_columns} columns", soft_wrap=True)
+    if as_json:
+        print_json({"output": str(output), "rows": rows.num_rows, "columns": rows.column_names})
+    else:
+        done(f"{output}: {rows.num_rows:,} rows, {rows.num_columns} columns")
+
+
+@command(
+    data_app,
+    "mlops -e prod data pull --start 2013-03-01 --end 2013-03-08",
+    "mlops data pull --start 2013-03-01 --end 2013-03-02 --sample 1",
+)
+def pull(
+    context: typer.Context,
+    start: Day,
+    end: Day,
+    sample: Annotated[
+        float, typer.Option(min=0.001, max=1, metavar="SHARE", help="Share of the entities' rows.")
+    ] = 0.1,
+    into: Annotated[Path, typer.Option(metavar="FOLDER", help="The embedded home to write to.")] = Path(".ratchet"),
+    as_json: Json = False,
+) -> None:
+    """Copy raw rows of some days, or a sample, to work without the cloud."""
+    from pipelines.feature.sampling import pull_sample
+
+    platform: Platform = context.obj
+    here = platform.changed({"profile": "embedded", "home": into})
+    pulled = dict(pull_sample(platform.problem, platform.tables, here.tables, start, end, sample))
+    if as_json:
+        print_json(pulled)
+        return
+    for table, rows in pulled.items():
+        done(f"{table}: {rows:,} rows")

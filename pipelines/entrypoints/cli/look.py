@@ -1,13 +1,14 @@
 """The commands that show what is there: status, explain, compare, lineage, releases."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from pipelines.entrypoints.cli.app import Json, app, console, print_json
+from pipelines.entrypoints.cli.app import Json, Version, app, command
+from pipelines.entrypoints.cli.terminal import NO, OK, console, print_json, print_pairs, print_table, say, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -17,58 +18,84 @@ _LATEST = 8
 _LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
 
-@app.command()
+@command(app, "mlops status", "mlops -e prod status --json")
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show what the environment serves, the model versions, and the latest runs and decisions."""
+    """Show what is served, and the latest models, runs, decisions."""
     platform: Platform = context.obj
     content = _status(platform)
     if as_json:
         print_json(content)
         return
-    state = content["release"]
-    served = {name: f"v{state[name]['version']}" if state[name] else "none" for name in ("champion", "challenger")}
-    console.print(
-        f"[bold]{content['environment']}[/]  champion {served['champion']}, challenger {served['challenger']}, ", end=""
-    )
-    proposal = platform.releases.state().proposal
-    console.print(f"latest release: {f'v{proposal.released.version} ' if proposal else ''}{state['phase']}")
-    if endpoint := content["endpoint"]:
-        _show_endpoint(endpoint)
+    print_pairs([("[dim]environment[/]", content["environment"]), *_release(platform, content)])
+    _show_models(content["versions"])
+    _show_runs(content["runs"])
+    if decisions := content["decisions"]:
+        console.print()
+        rows = [(one["at"][:10], "yes" if one["train"] else "no", escape(one["reason"])) for one in decisions]
+        print_table(("decided", "train", "because"), rows)
+    for proposed in _next(content):
+        suggest(proposed)
+
+
+def _release(platform: "Platform", content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is served, and what is quarantined and why."""
+    state, proposal = content["release"], platform.releases.state().proposal
+    for name in ("champion", "challenger"):
+        yield f"[dim]{name}[/]", f"v{state[name]['version']}" if state[name] else "none"
+    yield "[dim]latest release[/]", f"v{proposal.released.version}, {state['phase']}" if proposal else "none"
     numbers = {digest: version for version, digest in platform.models.versions().items()}
     for model, reason in state["quarantined"].items():
-        console.print(f"[yellow]quarantined[/] v{numbers.get(model, model[:12])}: {reason}")
-    versions = Table("version", "model", "trained", "estimator", "gates", "because", box=None, header_style="dim")
-    for column in versions.columns[:-1]:
-        column.no_wrap = True
-    for version in content["versions"]:
-        gates = "[green]passed[/]" if version["accepted"] else "[red]refused[/]" if version["judged"] else "not judged"
-        versions.add_row(
-            f"v{version['version']}",
-            version["model"][:12],
-            version["created"][:10],
-            version["estimator"],
-            gates,
-            version["reason"],
-        )
-    console.print(versions if content["versions"] else "no model yet; try 'mlops run training'")
-    for run in content["runs"]:
-        failed = f" [red]failed[/] {run['failed']}" if run["failed"] else ""
-        console.print(f"[dim]{run['created'][:16].replace('T', ' ')}[/] run {run['run_id']}: {run['steps']}{failed}")
-        for line in run["log"]:
-            console.print(f"  {line}", style="dim", markup=False)
-    for decision in content["decisions"]:
-        console.print(
-            f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
-        )
+        yield "[yellow]quarantined[/]", escape(f"v{numbers.get(model, model[:12])}: {reason}")
+    if endpoint := content["endpoint"]:
+        running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
+        told = f"{endpoint['status']}: {running}configuration {endpoint['configuration']} {endpoint['reason']}"
+        yield f"[{'dim' if endpoint['status'] == 'InService' else 'red'}]endpoint[/]", escape(told.rstrip())
 
 
-@app.command()
-def explain(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
-    as_json: Json = False,
-) -> None:
-    """Say why a model was trained, what each gate said of it, and what became of it in this environment."""
+def _show_models(versions: list[dict[str, Any]]) -> None:
+    rows = []
+    for one in versions:
+        gates = "[green]passed[/]" if one["accepted"] else "[red]refused[/]" if one["judged"] else "not judged"
+        rows.append((f"v{one['version']}", gates, one["created"][:10], one["estimator"], escape(one["reason"])))
+    if rows:
+        console.print()
+        print_table(("model", "gates", "trained", "estimator", "because"), rows)
+
+
+def _show_runs(runs: list[dict[str, Any]]) -> None:
+    """Show runs, and below them the logs of those that failed."""
+    rows = []
+    for one in runs:
+        failed = f", [red]failed[/] {escape(one['failed'])}" if one["failed"] else ""
+        rows.append((one["created"][:16].replace("T", " "), one["run_id"], f"{one['steps']}{failed}"))
+    if rows:
+        console.print()
+        print_table(("started", "run", "steps"), rows)
+    for one in runs:
+        for line in one["log"]:
+            say(f"  [dim]{one['run_id']}: {escape(line)}[/]")
+
+
+def _next(content: dict[str, Any]) -> Iterator[str]:
+    """Yield the command that moves the environment on, if it is plain which."""
+    state, versions = content["release"], content["versions"]
+    champion = state["champion"]["version"] if state["champion"] else 0
+    passed = [one["version"] for one in versions if one["accepted"] and one["model"] not in state["quarantined"]]
+    if not versions:
+        yield "mlops run training" if content["runs"] else "mlops run feature --set start=DAY --set end=DAY"
+    elif state["phase"] == "proposed":
+        yield "mlops approve"
+    elif state["phase"] == "approved":
+        yield "mlops deploy"
+    elif state["challenger"]:
+        yield "mlops release report"
+    elif passed and passed[-1] > champion:
+        yield f"mlops propose v{passed[-1]}"
+
+
+@command(app, "mlops explain v3", "mlops explain v3 --json")
+def explain(context: typer.Context, model: Version, as_json: Json = False) -> None:
+    """Show why a model was trained, its gates and its history."""
     platform: Platform = context.obj
     digest, version = platform.models.resolve(model)
     manifest = platform.models.manifest(digest)
@@ -80,22 +107,22 @@ def explain(
             {"model": digest, "version": version, "reason": manifest.reason, "gates": gates, "releases": history}
         )
         return
-    console.print(f"[bold]v{version}[/] {manifest.estimator} [dim]{digest[:12]}[/]  trained because: {manifest.reason}")
-    for gate in manifest.gates:
-        console.print(f"  {'[green]✔[/]' if gate.passed else '[red]✘[/]'} {gate.gate:<24} {gate.reason}")
+    console.print(f"[bold]v{version}[/] {manifest.estimator} [dim]{digest[:12]}[/]")
+    print_pairs([("[dim]trained because[/]", escape(manifest.reason))])
+    print_pairs([(f"{OK if gate.passed else NO} {gate.gate}", escape(gate.reason)) for gate in manifest.gates])
     if not manifest.gates:
-        console.print("  no gate judged it")
-    for entry in moves:
-        console.print(f"  [dim]{entry.at:%Y-%m-%d %H:%M}[/] {entry.action} by {entry.who}: {entry.reason}")
+        console.print("no gate judged it")
+    rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.action, escape(f"{one.reason} (by {one.who})")) for one in moves]
+    print_pairs([(f"[dim]{when}[/]", action, reason) for when, action, reason in rows])
 
 
-@app.command()
+@command(app, "mlops lineage v3", "mlops lineage f5c5781b09c3b872c663dc46db165f5e --json")
 def lineage(
     context: typer.Context,
-    of: Annotated[str, typer.Argument(help="A prediction id of 32 digits, or a version such as v3.")],
+    of: Annotated[str, typer.Argument(metavar="OF", help="A version, such as v3, or the 32 digits of a prediction.")],
     as_json: Json = False,
 ) -> None:
-    """Trace a prediction or a model back to its run, its data and its commit."""
+    """Trace a prediction or a model to its run, data and commit."""
     from pipelines.config import UserError
     from pipelines.reporting.lineage import of_model, of_prediction, tree
 
@@ -103,16 +130,18 @@ def lineage(
     found = of_prediction(platform.models, platform.predictions, of) if len(of) == 32 else of_model(platform.models, of)
     if found is None:
         environment = platform.settings.environment
-        raise UserError(f"the prediction log of {environment!r} has no prediction {of}; is it written yet?")
+        raise UserError(
+            f"the prediction log of {environment!r} has no prediction {of}; the app writes each within a second"
+        )
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
         console.print(tree(found))
 
 
-@app.command("releases")
+@command(app, "mlops releases", "mlops -e prod releases --json")
 def releases_command(context: typer.Context, as_json: Json = False) -> None:
-    """List the environment's releases, and check the whole signed log on the way."""
+    """List the releases, and verify the signed release log."""
     from pipelines.reporting.history import releases
 
     platform: Platform = context.obj
@@ -120,23 +149,25 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return
-    table = Table("proposed", "model", "strategy", "stands", "by", "what happened", box=None, header_style="dim")
-    for column in table.columns[:-1]:
-        column.no_wrap = True
+    if not found:
+        console.print("no release yet")
+        suggest("mlops propose v1")
+        return
+    rows = []
     for one in found:
         told = one.reason.removeprefix(f"v{one.version}: ")
-        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, told)
-    console.print(table if found else "no release yet; try 'mlops propose'")
+        rows.append((f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, escape(told)))
+    print_table(("proposed", "model", "strategy", "stands", "by", "what happened"), rows)
 
 
-@app.command()
+@command(app, "mlops compare v1 v3", "mlops compare v1 v3 --json")
 def compare(
     context: typer.Context,
-    first: Annotated[str, typer.Argument(help="A version, such as v3, or the beginning of a digest.")],
-    second: Annotated[str, typer.Argument(help="Another one.")],
+    first: Version,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="The version or digest to compare with.")],
     as_json: Json = False,
 ) -> None:
-    """Compare two models by what their manifests say: metrics, settings, features, data and code."""
+    """Compare two models: metrics, settings, features, data and code."""
     from pipelines.reporting.comparison import differences, metrics
 
     platform: Platform = context.obj
@@ -145,14 +176,15 @@ def compare(
     if as_json:
         print_json({"metrics": metrics(one, other), "differences": differences(one, other)})
         return
-    names = [f"v{version}" for _, version in found]
-    table = Table("", *names, box=None, header_style="bold")
-    for name, values in metrics(one, other).items():
-        table.add_row(name, *("" if value is None else f"{value:.4f}" for value in values))
+    names = tuple(f"[bold]v{version}[/]" for _, version in found)
+    measured = metrics(one, other).items()
+    print_pairs(
+        [("", *names), *((name, *("" if v is None else f"{v:.4f}" for v in values)) for name, values in measured)]
+    )
+    console.print("[dim]each on its own test period; 'mlops release report' compares on traffic[/]\n")
     for name, texts in differences(one, other).items():
-        table.add_row(name, *texts)
-    console.print(table)
-    console.print("[dim]each metric is of the model's own test period; 'mlops release report' compares on traffic[/]")
+        say(f"[bold]{escape(name)}[/]")
+        print_pairs([(f"  {version}", escape(text)) for version, text in zip(names, texts, strict=True)])
 
 
 def _status(platform: "Platform") -> dict[str, Any]:
@@ -189,13 +221,6 @@ def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
         if outcome.status == "failed":
             told |= {"failed": outcome.reason, "log": outcome.log[-_LINES:]}
     return told
-
-
-def _show_endpoint(endpoint: dict[str, Any]) -> None:
-    running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
-    told = f"endpoint {endpoint['status']}: {running}configuration {endpoint['configuration']}"
-    colour = "dim" if endpoint["status"] == "InService" else "red"
-    console.print(f"[{colour}]{told}[/] {escape(endpoint['reason'])}".rstrip(), soft_wrap=True)
 
 
 def _endpoint(platform: "Platform") -> dict[str, Any] | None:

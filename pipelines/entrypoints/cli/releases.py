@@ -8,8 +8,10 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, Version, app, command, group, moment
+from pipelines.entrypoints.cli.terminal import NO, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -17,31 +19,43 @@ if TYPE_CHECKING:
     from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
 
-Who = Annotated[str | None, typer.Option(help="Who does this. Default: the user of this machine.")]
+Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this. Default: the user of this machine.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; without a terminal nobody is asked.")]
 
-release_app = typer.Typer(help="What happens to a release while it is live.", no_args_is_help=True)
-app.add_typer(release_app, name="release")
+release_app = group("release", "Judge, compare or check a release.")
 
 
-@app.command("propose")
+@command(
+    app,
+    "mlops propose v3",
+    "mlops propose v3 --strategy canary --set steps=[0.05,0.25] --set bake=6h",
+    'mlops propose v3 --override "the gate\'s data were late"',
+)
 def propose_command(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="The version, such as v3, or the beginning of a digest. Default: what the file says."),
+        typer.Argument(metavar="MODEL", help="A version, such as v3. Default: what the release file says."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="all-at-once, blue-green, canary, shadow or ab.")] = "canary",
+    strategy: Annotated[
+        str, typer.Option(metavar="KIND", help="all-at-once, blue-green, canary, shadow or ab.")
+    ] = "canary",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the strategy, such as steps=[0.05,0.25]."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the strategy; repeat for several."),
     ] = None,
-    override: Annotated[str | None, typer.Option(help="Why to release a model that did not pass its gates.")] = None,
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Release a model that did not pass its gates, and say why.")
+    ] = None,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Write a model into the environment's release file, for people to review; or propose the file as it stands."""
+    """Write a model into the environment's release file, for review.
+
+    People review that file; on GitHub in a pull request. Without MODEL the file is proposed as it stands.
+    """
     from pipelines.deployment.proposal import changes
     from pipelines.deployment.release_file import read_release, write_release
     from pipelines.deployment.transitions import propose
@@ -53,57 +67,81 @@ def propose_command(
         release = read_release(folder, environment)
     else:
         release = _proposed(platform, state, model, strategy, settings or [], override)
-    _show(changes(platform.models, platform.problem.config, state, release))
+    if not as_json:
+        _show(changes(platform.models, platform.problem.config, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
     entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
-    _tell(entry)
-    console.print(f"  [dim]written to {path}; next: mlops approve, then mlops deploy[/]")
+    _tell(entry, as_json)
+    if not as_json:
+        say(f"  [dim]written to {path}[/]")
+        suggest("mlops approve, then mlops deploy")
 
 
-@app.command("approve")
-def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None, yes: Yes = False) -> None:
-    """Approve the environment's release file as it was proposed; on GitHub its reviewed merge does."""
+@command(app, "mlops approve", "mlops approve --who ada --yes")
+def approve_command(
+    context: typer.Context, who: Who = None, as_of: AsOf = None, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Approve the release file; on GitHub its reviewed merge does."""
     from pipelines.deployment.proposal import changes
     from pipelines.deployment.release_file import read_release
     from pipelines.deployment.transitions import approve
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
+    if not as_json:
+        _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
-    _tell(approve(platform.releases, _actor(platform, who, as_of), release))
+    _tell(approve(platform.releases, _actor(platform, who, as_of), release), as_json)
+    if not as_json:
+        suggest("mlops deploy")
 
 
-@app.command()
-def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
-    """Bring the environment to its approved release file; safe to run twice."""
+@command(app, "mlops deploy", "mlops -e staging deploy --who ada")
+def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Bring the environment to its approved release file.
+
+    Safe to run twice: what is deployed is left alone.
+    """
     from pipelines.deployment import DeploymentParams
     from pipelines.deployment.release_file import read_release
     from pipelines.deployment.roll_out import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    if is_deployed(platform.releases.state(), release):
-        console.print(f"nothing to do: v{release.released.version} is deployed")
-        return
-    actor = _actor(platform, who, as_of)
-    platform.run("deployment", DeploymentParams(release=release, as_of=actor.at, who=actor.who))
+    deployed = is_deployed(platform.releases.state(), release)
+    if not deployed:
+        actor = _actor(platform, who, as_of)
+        with console.status("[dim]deployment[/]"):
+            platform.run("deployment", DeploymentParams(release=release, as_of=actor.at, who=actor.who))
     entry = platform.releases.latest()
     assert entry, "a deployed release is in the log"
-    _tell(entry)
+    if deployed and not as_json:
+        console.print(f"nothing to do: v{release.released.version} is deployed")
+        return
+    _tell(entry, as_json)
 
 
-@app.command()
+@command(
+    app,
+    'mlops rollback --reason "wrong prices"',
+    'mlops rollback --reason "wrong prices" --to v2 --yes',
+)
 def rollback(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    to: Annotated[str | None, typer.Option(help="The earlier champion to go back to. Default: the latest one.")] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="An earlier champion. Default: the one before.")
+    ] = None,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Take the challenger out, or when there is none go back to an earlier champion."""
+    """Take the challenger out, or go back to an earlier champion.
+
+    The model that is taken out is quarantined: it does not come back unless it is proposed anew.
+    """
     from pipelines.config import Variant
     from pipelines.deployment.transitions import roll_back, rolled_back
 
@@ -114,47 +152,59 @@ def rollback(
         target = Variant(model=digest, version=version)
     latest = platform.releases.latest()
     bad, champion = rolled_back(platform.releases, platform.releases.state(), target)
-    _show([f"takes out         v{bad.version}, which is quarantined then", f"answers           v{champion.version}"])
+    if not as_json:
+        _show(
+            [f"takes out         v{bad.version}, which is quarantined then", f"answers           v{champion.version}"]
+        )
     _ask(yes, f"Roll back {platform.settings.environment}?")
     # What was shown is what is done, or nothing.
     after = latest.number if latest else None
-    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after))
+    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after), as_json)
 
 
-@app.command()
+@command(app, "mlops -e staging promote v3", "mlops -e prod promote v3 --from staging")
 def promote(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
-    source: Annotated[str, typer.Option("--from", help="The environment that trained it.")] = "dev",
+    model: Version,
+    source: Annotated[str, typer.Option("--from", metavar="NAME", help="The environment that has the model.")] = "dev",
+    as_json: Json = False,
 ) -> None:
-    """Copy a model's bytes from another environment's store into this one's, and verify them there."""
+    """Copy a model from another environment into this one."""
     platform: Platform = context.obj
     theirs = platform.changed({"environment": source}).models
     digest, version = theirs.resolve(model)
     platform.models.adopt(theirs, digest, version)
-    console.print(f"[green]✔[/] v{version} ({digest[:12]}) is in {platform.settings.environment}, verified")
-    console.print(f"  [dim]next: mlops propose v{version} -e {platform.settings.environment}[/]")
+    if as_json:
+        print_json({"model": digest, "version": version, "environment": platform.settings.environment})
+        return
+    done(f"v{version} ({digest[:12]}) is in {platform.settings.environment}, verified")
+    suggest(f"mlops -e {platform.settings.environment} propose v{version}")
 
 
-@release_app.command("tick")
-def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
-    """Judge the live release: advance, promote, conclude or roll it back, or let it go on."""
+@command(release_app, "mlops release tick", "mlops -e prod release tick --json")
+def tick_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Judge the live release: advance it, promote it, roll it back, or wait."""
     from pipelines.deployment.tick import tick
     from pipelines.deployment.transitions import Actor
 
     platform: Platform = context.obj
     actor = Actor("canary analysis", moment(platform, as_of))
     judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    if as_json:
+        print_json(
+            judged and {"outcome": judged.verdict.outcome, "reason": judged.verdict.reason, **_dump(judged.entry)}
+        )
+        return
     if judged is None:
         console.print("no release is live")
         return
-    console.print(f"{judged.verdict.outcome.value}: {judged.verdict.reason}")
-    _tell(judged.entry)
+    say(f"{judged.verdict.outcome.value}: {escape(judged.verdict.reason)}")
+    _tell(judged.entry, as_json=False)
 
 
-@release_app.command("report")
+@command(release_app, "mlops release report", "mlops release report --as-of 2013-10-08 --json")
 def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Compare the two variants of the latest release with a challenger, on what they answered."""
+    """Compare champion and challenger of the latest release on their traffic."""
     from pipelines.deployment.comparison import compare_live, lines
 
     platform: Platform = context.obj
@@ -167,24 +217,29 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
         _show(lines(platform.problem.config, found))
 
 
-@release_app.command("check")
-def check_command(context: typer.Context, as_of: AsOf = None) -> None:
-    """Say what is wrong with the environment's release file before it is merged (exit code 3)."""
+@command(release_app, "mlops release check", "mlops -e prod release check --json")
+def check_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Check the environment's release file before it is merged.
+
+    Lists all that stands against the release, and then exits with 3.
+    """
     from pipelines.deployment.check import faults
     from pipelines.deployment.release_file import read_release
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
     found = list(faults(release, _target(platform), moment(platform, as_of)))
-    for reason in found:
-        console.print("[red]✘[/]", end=" ")
-        console.print(reason, markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"version": release.released.version, "refusals": found})
+    elif found:
+        print_pairs([(NO, escape(reason)) for reason in found])
+    else:
+        done(f"v{release.released.version} may be released to {platform.settings.environment}")
     if found:
-        raise typer.Exit(REFUSED)
-    console.print(f"[green]✔[/] v{release.released.version} may be released to {platform.settings.environment}")
+        raise typer.Exit(ExitCode.NO)
 
 
-@release_app.command("schema")
+@command(release_app, "mlops release schema > release.schema.json")
 def schema_command() -> None:
     """Print the JSON schema of a release file, for editors."""
     from pipelines.config import ReleaseFile
@@ -222,13 +277,13 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _show(lines: Any) -> None:
-    for line in lines:
-        console.print(f"  [dim]{line[:18]}[/]{line[18:]}")
+    print_pairs([(f"  [dim]{line[:18].strip()}[/]", escape(line[18:])) for line in lines])
 
 
 def _ask(yes: bool, question: str) -> None:
-    if not yes and console.is_terminal and not typer.confirm(question):
-        raise typer.Exit(1)
+    if not yes and console.is_terminal and not typer.confirm(question, err=True):
+        errors.print("nothing was done")
+        raise typer.Exit(ExitCode.NO)
 
 
 def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
@@ -237,5 +292,13 @@ def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
     return Actor(who or getpass.getuser(), moment(platform, as_of))
 
 
-def _tell(entry: "ReleaseEntry") -> None:
-    console.print(f"[green]✔[/] {entry.action}: {entry.reason} [dim](transition {entry.number}, by {entry.who})[/]")
+def _dump(entry: "ReleaseEntry") -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude={"state"})
+
+
+def _tell(entry: "ReleaseEntry", as_json: bool) -> None:
+    if as_json:
+        print_json(_dump(entry))
+        return
+    done(f"{entry.action}: {entry.reason}")
+    say(f"  [dim]transition {entry.number}, by {escape(entry.who)}[/]")

@@ -2,41 +2,55 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pipelines import PIPELINES
-from pipelines.entrypoints.cli.app import REFUSED, Json, On, Where, app, console, print_json
+from pipelines.entrypoints.cli.app import ExitCode, Json, On, Where, app, command
+from pipelines.entrypoints.cli.terminal import NO, OK, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.orchestration.pipeline import Pipeline
+    from pipelines.orchestration.runner import Event, Observer
 
-Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
-RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
+Processes = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes of this machine that train a network together.")
+]
+RunId = Annotated[str | None, typer.Option(metavar="ID", help="Resume this run, or start one under this id.")]
 
 _NAMES = {Where.AWS: "SageMaker", Where.KUBERNETES: "Kubernetes"}
 _LOOK_SECONDS = 2
 
 
-@app.command()
+@command(
+    app,
+    "mlops run feature --set start=2013-01-01 --set end=2013-09-01",
+    "mlops run training --set as_of=2013-09-01",
+    "mlops run training --run-id training-20130901t000000-1a2b3c",
+)
 def run(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="PIPELINE", help=f"One of: {', '.join(PIPELINES)}.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the pipeline; repeat for several."),
     ] = None,
     run_id: RunId = None,
     on: On = Where.HERE,
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline to its end, or resume a run that was killed: give its --run-id and nothing else.
+    """Run a pipeline, or resume a run by its --run-id alone.
 
-    Parameters: start, end and online_as_of of feature; as_of, reason and estimators of training and search; as_of and
-    manual of continuous_training; as_of of monitor; as_of and model of batch; none of maintenance.
-    Moments are days or ISO times in UTC; as_of is now unless given.
+    Parameters of feature: start, end, online_as_of. Of training and search: as_of, reason, estimators. Of
+    continuous_training: as_of, manual. Of monitor: as_of. Of batch: as_of, model. Maintenance has none.
+
+    Times are days or ISO times in UTC; as_of defaults to now.
     """
     from pipelines.bootstrap import pipeline
     from pipelines.entrypoints.launch import parameters
@@ -49,30 +63,26 @@ def run(
     if on is not Where.HERE:
         start_there(platform, on, chosen, run_id, as_json)
         return
-    times: dict[str, float] = {}
-
-    def observe(step: str, event: str) -> None:
-        if event == "started":
-            times[step] = time.perf_counter()
-        elif not as_json:
-            told = "resumed, done already" if event == "resumed" else f"{time.perf_counter() - times[step]:.1f} s"
-            console.print(f"  [green]✔[/] {step} [dim]{told}[/]")
-
-    if not as_json:
-        console.print(f"[bold]{name}[/] {run_id}")
-    output = platform.runner.run(chosen, run_id, observe)
+    with shown(chosen, run_id, as_json) as observe:
+        output = platform.runner.run(chosen, run_id, observe)
     tell(platform, run_id, output, as_json)
 
 
-@app.command()
+@command(
+    app,
+    "mlops follow training --run-id training-20130901t000000-1a2b3c --wait",
+)
 def follow(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="PIPELINE", help=f"One of: {', '.join(PIPELINES)}.")],
-    run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on' named it.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    run_id: Annotated[str, typer.Option(metavar="ID", help="The run, as 'mlops run --on' printed it.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say where a run on SageMaker or in a cluster stands, and of one that failed why, with its log (exit code 3)."""
+    """Show how far a run on SageMaker or in a cluster is.
+
+    When it failed, show the reason and the end of its log, and exit with 3.
+    """
     from pipelines.bootstrap import pipeline
 
     platform: Platform = context.obj
@@ -84,35 +94,43 @@ def follow(
     else:
         because = f", {outcome.reason}" if outcome.reason else ""
         for line in (f"{run_id}: {outcome.status}{because}", *outcome.log):
-            console.print(line, markup=False, soft_wrap=True)
+            say(escape(line))
     if outcome.status == "failed":
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(ExitCode.NO)
 
 
-@app.command()
+@command(app, "mlops cancel --run-id training-20130901t000000-1a2b3c")
 def cancel(
-    context: typer.Context, run_id: Annotated[str, typer.Option(help="The run, as 'mlops run --on' named it.")]
+    context: typer.Context,
+    run_id: Annotated[str, typer.Option(metavar="ID", help="The run, as 'mlops run --on' printed it.")],
 ) -> None:
-    """Stop a run on SageMaker or in a cluster; the steps that are done stay done, and the run can be resumed."""
+    """Stop a run on SageMaker or in a cluster.
+
+    Its finished steps are kept, and it can be resumed.
+    """
     platform: Platform = context.obj
     platform.executions.cancel(run_id)
-    console.print(f"[green]✔[/] {run_id} is stopped", soft_wrap=True)
+    done(f"{run_id} is stopped; its finished steps are kept")
 
 
-@app.command()
+@command(
+    app,
+    "mlops step training/pin --run-id one --set as_of=2013-09-01",
+    "mlops step training/extract --run-id one",
+)
 def step(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(metavar="PIPELINE/STEP")],
-    run_id: Annotated[str, typer.Option(help="The run the step belongs to; 'mlops run' or another step started it.")],
+    which: Annotated[str, typer.Argument(metavar="PIPELINE/STEP", help="Such as training/evaluate.")],
+    run_id: Annotated[str, typer.Option(metavar="ID", help="The run that the step belongs to.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, to start a new run.")
     ] = None,
     execution: Annotated[
-        str | None, typer.Option(help="Who asks on SageMaker; with --run-id scheduled it names the run.")
+        str | None, typer.Option(metavar="ID", help="SageMaker's execution; names the run of --run-id scheduled.")
     ] = None,
     processes: Processes = 1,
 ) -> None:
-    """Run one step of a run: what the local runner, a Kubernetes Job and a SageMaker step all call.
+    """Run one step of a run, as Kubernetes Jobs and SageMaker do.
 
     With --processes, or on several machines that train together, torchrun starts the step in each process.
     """
@@ -127,12 +145,35 @@ def step(
     run_id = scheduled(platform, chosen, run_id, execution)
     here = node(platform.settings)
     if rank() is None and (processes > 1 or here.num_nodes > 1):
-        command = torchrun(here, processes, ["step", which, "--run-id", run_id])
-        os.execve(command[0], command, environ(here, platform.settings))  # noqa: S606  (it takes signals)
+        argv = torchrun(here, processes, ["step", which, "--run-id", run_id])
+        os.execve(argv[0], argv, environ(here, platform.settings))  # noqa: S606  (it takes signals)
     record = platform.runner.step(chosen, step_name, run_id)
     seconds = (record.ended - record.started).total_seconds()
     if not rank():
-        console.print(f"[green]✔[/] {which} [dim]{seconds:.1f} s, {', '.join(record.outputs)}[/]")
+        done(f"{which} {seconds:.1f} s, {', '.join(record.outputs)}")
+
+
+@contextmanager
+def shown(chosen: "Pipeline", run_id: str, as_json: bool, resume: str = "") -> "Iterator[Observer]":
+    """Show the steps of a run as they end; after Ctrl-C, how to resume it."""
+    times: dict[str, float] = {}
+    if not as_json:
+        console.print(f"[bold]{chosen.name}[/] {run_id}")
+    with console.status("") as status:
+
+        def observe(step: str, event: "Event") -> None:
+            status.update(f"[dim]{step}[/]")
+            if event == "started":
+                times[step] = time.perf_counter()
+            elif not as_json:
+                told = "resumed, done already" if event == "resumed" else f"{time.perf_counter() - times[step]:.1f} s"
+                console.print(f"  {OK} {step} [dim]{told}[/]")
+
+        try:
+            yield observe
+        except KeyboardInterrupt:
+            say(f"\ninterrupted; resume it: {resume or f'mlops run {chosen.name} --run-id {run_id}'}", errors)
+            raise
 
 
 def placed(platform: "Platform", on: Where) -> "Platform":
@@ -152,8 +193,8 @@ def tell_started(on: Where, chosen: "Pipeline", run_id: str, execution: str, as_
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    console.print(f"[green]✔[/] started {run_id} on {_NAMES[on]}", soft_wrap=True)
-    console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
+    done(f"started {run_id} on {_NAMES[on]}")
+    suggest(f"mlops follow {chosen.name} --run-id {run_id}")
 
 
 def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
@@ -171,14 +212,13 @@ def tell(platform: "Platform", run_id: str, output: Any, as_json: bool) -> None:
 
 def _tell_candidate(platform: "Platform", document: dict[str, Any], as_json: bool) -> None:
     """Say what the gates said of a candidate, and what to do next; a refusal has an exit code of its own."""
+    version = f"v{document['version']}"
     if not as_json:
-        for gate in platform.models.manifest(document["model"]).gates:
-            if not gate.passed:
-                console.print(f"  [red]✘[/] {gate.gate}: {gate.reason}")
-        next_command = f"propose v{document['version']}" if document["accepted"] else f"explain v{document['version']}"
-        console.print(f"  [dim]next: mlops {next_command}[/]")
+        refused = [gate for gate in platform.models.manifest(document["model"]).gates if not gate.passed]
+        print_pairs([(f"  {NO} {gate.gate}", escape(gate.reason)) for gate in refused])
+        suggest(f"mlops propose {version}" if document["accepted"] else f"mlops explain {version}")
     if not document["accepted"]:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(ExitCode.NO)
 
 
 def _list(document: dict[str, Any], indent: str = "  ") -> None:
@@ -187,5 +227,4 @@ def _list(document: dict[str, Any], indent: str = "  ") -> None:
             console.print(f"{indent}[dim]{name}[/]")
             _list(value, indent + "  ")
         elif value not in (None, [], ""):
-            console.print(f"{indent}[dim]{name}[/]", end=" ")
-            console.print(value, markup=False)
+            say(f"{indent}[dim]{name}[/] {escape(str(value))}")

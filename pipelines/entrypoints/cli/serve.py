@@ -1,7 +1,5 @@
 """The commands that predict, or have others predict: serve, predict, export, replay."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -9,99 +7,121 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.entrypoints.cli.app import Json, On, Where, app, console, print_json
+from pipelines.entrypoints.cli.app import Json, On, Version, Where, app, command
 from pipelines.entrypoints.cli.runs import placed, start_there
+from pipelines.entrypoints.cli.terminal import console, done, print_json, progress, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.serving.app import ServingApp
     from pipelines.settings import Settings
 
-MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-Day = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Predict for the request table's rows of this UTC day.")
+Moment = Annotated[
+    datetime,
+    typer.Option(
+        metavar="TIME", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A day or moment in UTC; --end is exclusive."
+    ),
 ]
 
 
-@app.command()
+@command(
+    app,
+    "mlops serve",
+    "mlops serve --port 8081 --workers 4",
+)
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that answer; each follows the release log.")] = 1,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")] = 1,
 ) -> None:
-    """Run the serving app: /ping, /invocations, /openapi.json, /metrics."""
+    """Serve the champion over HTTP.
+
+    It answers /invocations, /ping, /openapi.json and /metrics, and follows the release log: a new release is served without a restart.
+    """
     from pipelines.serving.server import serve
 
     platform: Platform = context.obj
     _ = platform.problem.features  # a problem that does not load is told before a worker starts
     champion = platform.releases.state().champion
     serves = f"v{champion.version}" if champion else "no release yet"
-    console.print(
-        f"[bold]{platform.settings.environment}[/] serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]"
-    )
+    console.print(f"{platform.settings.environment} serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]")
     serve(partial(_serving_app, platform.settings), host, port, workers)
 
 
-@app.command()
+@command(
+    app,
+    "mlops predict --input requests.csv --output predictions.csv",
+    "mlops predict --as-of 2013-09-01 --output day.parquet --model v3",
+    "mlops predict --on aws --as-of 2013-09-01",
+)
 def predict(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write: a .csv or .parquet file.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The .csv or .parquet file to write.")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", "-i", help="A .csv or .parquet file of requests, one a row.")
+        Path | None, typer.Option("--input", "-i", metavar="FILE", help="Requests, one a row: a .csv or .parquet file.")
     ] = None,
-    as_of: Day = None,
-    model: Annotated[str | None, typer.Option(help="A version, such as v3. Default: the champion.")] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Predict for the requests of this day in UTC instead."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="VERSION", help="Such as v3. Default: the champion.")] = None,
     on: On = Where.HERE,
-    run_id: Annotated[str | None, typer.Option(help="Write what this run elsewhere predicted.")] = None,
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Write what this run elsewhere predicted to --output.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict for many requests at once, each with the features of its own moment; resumes when it was killed.
+    """Predict for a file or a day of requests.
 
-    With --on aws or kubernetes a job there predicts for a day; --run-id then brings what it predicted.
+    Each request gets the features known at its own time; a killed run resumes where it stopped. With --on, a job there predicts for a day; --run-id then
+    brings what it predicted.
     """
     from pipelines.batch.pipeline import bring, chosen
     from pipelines.batch.predict import predict as predict_batch
     from pipelines.batch.requests import of_day, of_file
-    from pipelines.config import UserError
+    from pipelines.config import WrongUsage
 
     platform: Platform = placed(context.obj, on)
     if on is not Where.HERE and not run_id:
         _start_batch(platform, on, as_of, model, as_json)
         return
     if output is None:
-        raise UserError("give --output FILE, a .csv or .parquet")
+        raise WrongUsage("give --output FILE, a .csv or .parquet file")
     if run_id:
         rows = bring(platform.runner, run_id, output)
-        console.print(f"[green]✔[/] {rows:,} predictions of {run_id} in {output}", soft_wrap=True)
+        if as_json:
+            print_json({"output": str(output), "run_id": run_id, "rows": rows})
+        else:
+            done(f"{rows:,} predictions of {run_id} in {output}")
         return
     if (input_file is None) == (as_of is None):
-        raise UserError("give either --input FILE or --as-of DATE, not both and not neither")
+        raise WrongUsage("give either --input FILE or --as-of DATE, not both and not neither")
     if input_file is not None:
         requests = of_file(platform.problem, input_file)
     else:
         assert as_of, "one of the two is given"
         requests = of_day(platform.problem, platform.tables, as_of.replace(tzinfo=UTC))
     variant = chosen(platform.models, platform.releases, model)
-    with _progress("Predicting", requests.rows) as advance:
-        done = predict_batch(platform.problem, platform.tables, platform.models, variant, requests, output, advance)
+    with progress("Predicting", requests.rows) as advance:
+        ended = predict_batch(platform.problem, platform.tables, platform.models, variant, requests, output, advance)
     if as_json:
-        print_json({"output": str(output), **variant.model_dump(mode="json"), **done._asdict()})
+        print_json({"output": str(output), **variant.model_dump(mode="json"), **ended._asdict()})
         return
-    resumed = f", {done.resumed:,} of them from the run before" if done.resumed else ""
-    console.print(f"[green]✔[/] {done.rows:,} predictions of v{variant.version}{resumed} in {output}", soft_wrap=True)
+    resumed = f", {ended.resumed:,} of them from the run before" if ended.resumed else ""
+    done(f"{ended.rows:,} predictions of v{variant.version}{resumed} in {output}")
 
 
-@app.command()
+@command(app, "mlops export v3 --output exported/v3")
 def export(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The version, such as v3, or the beginning of a digest.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write, which may not exist yet.")],
+    model: Version,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder to write.")],
     as_json: Json = False,
 ) -> None:
-    """Write a model with its schema and its card into a folder, to be scored by ONNX Runtime alone."""
+    """Write a model and its card for use with ONNX Runtime alone."""
     from pipelines.batch.pipeline import chosen
     from pipelines.reporting.export import export as export_model
 
@@ -112,23 +132,28 @@ def export(
         return
     inputs, example = len(schema["inputs"]), schema["example"]["prediction"]
     told = f"v{schema['version']} takes {inputs} inputs and predicts {example:.6f} for its example"
-    console.print(f"[green]✔[/] {output}: {told}", soft_wrap=True)
+    done(f"{output}: {told}")
 
 
-@app.command()
+@command(
+    app,
+    "mlops replay --start 2013-09-01 --end 2013-09-02 --url http://localhost:8080",
+    "mlops replay --start 2013-09-01 --end 2013-09-02 --rate 50",
+)
 def replay(
     context: typer.Context,
-    start: Annotated[datetime, typer.Option(formats=MOMENTS, help="The first moment, in UTC.")],
-    end: Annotated[datetime, typer.Option(formats=MOMENTS, help="The moment to end before, in UTC.")],
+    start: Moment,
+    end: Moment,
     url: Annotated[
-        str | None,
-        typer.Option(help="The running app, such as http://localhost:8080. Default: the endpoint on SageMaker."),
+        str | None, typer.Option(metavar="URL", help="The running app. Default: the endpoint on SageMaker.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second at most. Default: no limit.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Rows in each request.")] = 1,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, metavar="N", help="Requests a second at most. Default: no limit.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Rows in each request.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Send recorded requests of the request table to a running app, their event times kept."""
+    """Send recorded requests to a running app, with their own times."""
     from pipelines.config import UserError
     from pipelines.serving.client import ServingClient
     from pipelines.serving.replay import recorded
@@ -137,15 +162,15 @@ def replay(
     platform: Platform = context.obj
     rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     client = ServingClient(url) if url else platform.aws.endpoint
-    with _progress("Replaying", rows.num_rows) as advance:
-        done = replay_rows(client, rows, batch, rate, advance)
+    with progress("Replaying", rows.num_rows) as advance:
+        ended = replay_rows(client, rows, batch, rate, advance)
     if as_json:
-        print_json({**done._asdict(), "failure": client.failure})
+        print_json({**ended._asdict(), "failure": client.failure})
     else:
-        told = f"{done.predictions:,} predictions from {done.requests:,} requests in {done.seconds:.1f} s"
-        console.print(f"{told}; latency p50 {done.p50:.1f} ms, p95 {done.p95:.1f} ms, p99 {done.p99:.1f} ms")
-    if done.failed:
-        raise UserError(f"{done.failed:,} of {done.requests:,} requests failed, the last one by {client.failure}")
+        done(f"{ended.predictions:,} predictions from {ended.requests:,} requests in {ended.seconds:.1f} s")
+        console.print(f"  latency p50 {ended.p50:.1f} ms, p95 {ended.p95:.1f} ms, p99 {ended.p99:.1f} ms")
+    if ended.failed:
+        raise UserError(f"{ended.failed:,} of {ended.requests:,} requests failed, the last one by {client.failure}")
 
 
 def _serving_app(settings: "Settings") -> "ServingApp":
@@ -165,23 +190,12 @@ def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: s
     """Start the batch pipeline for a day on SageMaker, or in the cluster."""
     from pipelines.batch.pipeline import BatchParams
     from pipelines.bootstrap import pipeline
-    from pipelines.config import UserError
+    from pipelines.config import WrongUsage
 
     if day is None:
-        raise UserError(f"on {on} give --as-of DATE: a file of requests is on this machine")
+        raise WrongUsage(f"with --on {on} give --as-of DATE: a file of requests is on this machine")
     batch = pipeline("batch")
     run_id = platform.runner.start(batch, BatchParams(as_of=day.replace(tzinfo=UTC), model=model))
     start_there(platform, on, batch, run_id, as_json)
     if not as_json:
-        console.print(f"  [dim]then: mlops predict --on {on} --run-id {run_id} --output FILE[/]", soft_wrap=True)
-
-
-@contextmanager
-def _progress(text: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how many rows are done, where there is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    shown = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda rows: progress.advance(task, rows)
+        suggest(f"mlops predict --on {on} --run-id {run_id} --output FILE, when it has ended")

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from pipelines import PIPELINES
-from pipelines.entrypoints.cli.app import AsOf, Json, app, console, moment, print_json
+from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, app, command, moment
+from pipelines.entrypoints.cli.terminal import NOTE, OK, console, done, print_json, print_pairs
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -22,33 +22,33 @@ _SCHEDULES = {
 }
 
 
-@app.command()
+@command(app, "mlops demo", "mlops demo --fast --folder demo")
 def demo(
     context: typer.Context,
-    fast: Annotated[bool, typer.Option("--fast", help="A shorter replay.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the demo works; its earlier content is removed.")] = Path(
-        ".ratchet/demo"
-    ),
+    fast: Annotated[bool, typer.Option("--fast", help="Replay fewer days.")] = False,
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the demo works; its earlier content is removed.")
+    ] = Path(".ratchet/demo"),
 ) -> None:
-    """Watch the whole loop on the problem's own data, in about a minute."""
+    """Watch the whole loop on real data, in about a minute."""
     from pipelines.demo.run import run_demo
 
     run_demo(context.obj, folder, fast, console)
 
 
-@app.command()
+@command(app, "mlops doctor", "mlops doctor --cloud", "mlops doctor --json")
 def doctor(
     context: typer.Context,
-    as_json: Json = False,
     cloud: Annotated[
         bool | None,
-        typer.Option("--cloud/--no-cloud", help="Ask AWS too; by default where infra/bootstrap has a stack."),
+        typer.Option("--cloud/--no-cloud", help="Ask AWS too. Default: if infra/bootstrap has a stack."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Say what is left to do in this repository, what is wrong, and which files of the engine you changed.
+    """Check this repository, and say what is left to do.
 
-    On AWS: tools, credentials, region, clock, bootstrap, stacks, quotas, and the level of maturity that is reached.
-    With RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster.
+    With --cloud: tools, credentials, region, clock, bootstrap, stacks, quotas, and the maturity that is reached. With
+    RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster. Exits with 3 while anything is left.
     """
     from pipelines.doctor import FindingState, examine
 
@@ -62,21 +62,21 @@ def doctor(
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])
     else:
-        marks = {FindingState.OK: "[green]✔[/]", FindingState.TODO: "[yellow]✘[/]", FindingState.NOTE: "[dim]·[/]"}
-        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        for finding in findings:
-            table.add_row(marks[finding.state], finding.check, escape(finding.says))
-        console.print(table)
+        marks = {FindingState.OK: OK, FindingState.TODO: "[yellow]✘[/]", FindingState.NOTE: NOTE}
+        print_pairs([(marks[one.state], one.check, escape(one.says)) for one in findings])
         console.print(f"{left} left to do (marked ✘)" if left else "nothing left to do")
     if left:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NO)
 
 
-@app.command()
+@command(app, "mlops render", "mlops render --output rendered")
 def render(
-    output: Annotated[Path, typer.Option(help="The folder to write.")] = Path("infra/rendered"),
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")] = Path("infra/rendered"),
 ) -> None:
-    """Write what infrastructure provisions of the pipelines: their definitions on SageMaker, schedules and alarms."""
+    """Write what infrastructure provisions of the pipelines.
+
+    Run it after a change of a pipeline's steps, a schedule or an alarm, and commit what it writes.
+    """
     from pipelines.adapters.aws.definition import definition
     from pipelines.bootstrap import pipeline
     from pipelines.config import UserError
@@ -90,7 +90,7 @@ def render(
     output.mkdir(parents=True, exist_ok=True)
     text = Rendered(pipelines=made, alarms=alarms()).model_dump_json(indent=1) + "\n"
     (output / "pipelines.json").write_text(text, encoding="utf-8")
-    console.print(f"[green]✔[/] {len(made)} pipelines and their alarms in {output / 'pipelines.json'}")
+    done(f"{len(made)} pipelines and their alarms in {output / 'pipelines.json'}")
 
 
 def alarms() -> "dict[str, RenderedAlarm]":
@@ -112,11 +112,12 @@ def alarms() -> "dict[str, RenderedAlarm]":
     }
 
 
-@app.command()
+@command(app, "mlops recover", "mlops -e prod recover --as-of 2013-09-01")
 def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Write the online store anew from the offline tables, and MLflow from the manifests; safe to run at any time.
+    """Rebuild the online store and MLflow after a disaster.
 
-    The online store becomes what it was after the last run of the feature pipeline, or what it was at --as-of.
+    Safe to run at any time. The online store becomes what it was after the last run of the feature pipeline, or at
+    --as-of.
     """
     from pipelines.config import UserError
     from pipelines.feature.materialise import restore
@@ -134,5 +135,5 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
         print_json({"as_of": at, "entities": views, "versions": versions})
         return
     for name, entities in views.items():
-        console.print(f"[green]✔[/] {name}: {entities:,} entities, as of {at:%Y-%m-%d %H:%M}")
-    console.print(f"[green]✔[/] {versions} model versions offered to MLflow")
+        done(f"{name}: {entities:,} entities, as of {at:%Y-%m-%d %H:%M}")
+    done(f"{versions} model versions offered to MLflow")

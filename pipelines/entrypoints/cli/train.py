@@ -7,33 +7,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, console, moment, print_json
-from pipelines.entrypoints.cli.runs import Processes, RunId, placed, start_there, tell, tell_started
+from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, moment
+from pipelines.entrypoints.cli.runs import Processes, RunId, placed, shown, start_there, tell, tell_started
+from pipelines.entrypoints.cli.terminal import console, print_json, say, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.settings import Settings
 
 
-@app.command()
+@command(
+    app,
+    "mlops train",
+    "mlops train --estimator baseline --as-of 2013-09-01",
+    "mlops train --on kubernetes --machines 2 --gpu",
+)
 def train(
     context: typer.Context,
     as_of: AsOf = None,
     estimator: Annotated[
-        list[str] | None, typer.Option(help="An estimator to train instead of those of problem.toml; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Train this estimator instead of those of problem.toml; repeat for several."),
     ] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Write a trace and a summary of where time goes.")] = False,
     processes: Processes = 1,
     run_id: RunId = None,
-    on: Annotated[Where, typer.Option(help="here, or kubernetes: as a Job.")] = Where.HERE,
-    machines: Annotated[int, typer.Option(min=1, help="Pods of a Job that train a network together.")] = 1,
+    on: Annotated[Where, typer.Option(help="Where to run: here, or as a Job on kubernetes.")] = Where.HERE,
+    machines: Annotated[int, typer.Option(min=1, metavar="N", help="Pods of a Job that train a network together.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="Give each pod a GPU.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the training pipeline: what 'mlops run training' does, with a profile or in several processes or pods."""
+    """Train a model now, in one process, in several, or in pods.
+
+    The candidate is judged by the gates; when they refuse it the exit code is 3.
+    """
     from pipelines.bootstrap import pipeline
-    from pipelines.config import UserError
+    from pipelines.config import UserError, WrongUsage
     from pipelines.settings import node
     from pipelines.training import TrainingParams
     from pipelines.training.torchrun import environ, torchrun
@@ -44,7 +55,7 @@ def train(
         as_of=moment(platform, as_of), reason=reason, estimators=tuple(estimator or ()), profile=profile
     )
     if on is Where.AWS:
-        raise UserError("'mlops run training --on aws' trains on SageMaker, on what its stack states")
+        raise WrongUsage("run 'mlops run training --on aws': on SageMaker the stack states the machines")
     platform = placed(platform, on)
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
@@ -58,37 +69,49 @@ def train(
     if processes > 1 or here.num_nodes > 1:
         if here.node_rank == 0:  # the others wait for it where they meet
             platform.runner.run(chosen, run_id, before="train")
-        command = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
-        subprocess.run(command, check=True, env=environ(here, platform.settings))
+        argv = torchrun(here, processes, ["step", "training/train", "--run-id", run_id])
+        if subprocess.run(argv, check=False, env=environ(here, platform.settings)).returncode:
+            raise UserError(f"a process of run {run_id} failed; what it said is above")
         if here.node_rank > 0:
             return
-    tell(platform, run_id, platform.runner.run(chosen, run_id), as_json)
-    for page in sorted((platform.profiles / run_id).glob("*/summary.md")):
-        console.print(f"  [dim]profile[/] {page}")
+    with shown(chosen, run_id, as_json) as observe:
+        output = platform.runner.run(chosen, run_id, observe)
+    pages = [] if as_json else sorted((platform.profiles / run_id).glob("*/summary.md"))
+    for page in pages:
+        say(f"  [dim]profile[/] {page}")
+    tell(platform, run_id, output, as_json)
 
 
-@app.command()
+@command(
+    app,
+    "mlops sweep gradient_boosting",
+    "mlops sweep gradient_boosting --workers 2 --as-of 2013-09-01",
+    "mlops sweep gradient_boosting --on aws",
+)
 def sweep(
     context: typer.Context,
-    estimator: Annotated[str, typer.Argument(help="The estimator; problem.toml states what of it may vary.")],
+    estimator: Annotated[str, typer.Argument(help="An estimator with [training.search.NAME] in problem.toml.")],
     as_of: AsOf = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make trials at the same time.")] = 1,
-    run_id: Annotated[str | None, typer.Option(help="Resume this search, or start one under this id.")] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that try settings side by side.")] = 1,
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Resume this search, or start one under this id.")
+    ] = None,
     on: On = Where.HERE,
     as_json: Json = False,
 ) -> None:
-    """Search an estimator's settings within the problem's budget; the best become a candidate, judged as any other.
+    """Search an estimator's settings, and train with the best.
 
-    With --on aws a SageMaker tuning job makes the trials, and its end starts the training: 'mlops follow' tells.
+    The gates judge the candidate as any other. With --on aws a SageMaker tuning job makes the trials, and its end
+    starts the training; 'mlops follow' shows both.
     """
     from pipelines.bootstrap import pipeline
-    from pipelines.config import UserError
+    from pipelines.config import WrongUsage
     from pipelines.training import TrainingParams
     from pipelines.training.search import in_processes, open_study, seconds, space_of, winner
     from pipelines.training.search_plots import draw
 
     if on is Where.KUBERNETES:
-        raise UserError("a cluster has no tuning jobs: run 'mlops sweep --workers N' where the trials may run")
+        raise WrongUsage("a cluster has no tuning jobs; run 'mlops sweep --workers N' on one machine")
     platform: Platform = placed(context.obj, on)
     config, training = platform.problem.config, pipeline("training")
     space_of(platform.problem, estimator)
@@ -100,10 +123,14 @@ def sweep(
         reason = f"search started by {getpass.getuser()}"
         params = TrainingParams(as_of=moment(platform, as_of), reason=reason, estimators=(estimator,))
         platform.runner.start(training, params, run_id)
-    platform.runner.run(training, run_id, before="train")
+    with shown(training, run_id, as_json, f"mlops sweep {estimator} --run-id {run_id}") as observe:
+        platform.runner.run(training, run_id, observe, before="train")
     folder = platform.home / "sweeps" / run_id
     study = open_study(folder, run_id)
-    in_processes(_work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)])
+    with console.status("[dim]trials[/]"):
+        in_processes(
+            _work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)]
+        )
     best, spent = winner(study), seconds(study)
     metric = config.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
@@ -115,7 +142,7 @@ def sweep(
         console.print(f"[bold]{run_id}[/] {len(ended)} trials in {spent / 60:.1f} worker minutes{cost}")
         console.print(f"  {metric} {study.best_value:.4f} with {best}", markup=False)
         for figure in figures:
-            console.print(f"  [dim]{figure}[/]")
+            say(f"  [dim]{figure}[/]")
     final = f"{run_id}-best"
     if not platform.runner.exists(training, final):
         given = platform.runner.params(training, run_id)
@@ -124,17 +151,28 @@ def sweep(
         platform.runner.start(
             training, given.model_copy(update={"settings": {estimator: best}, "reason": reason}), final
         )
-    tell(platform, final, platform.runner.run(training, final), as_json)
+    with shown(training, final, as_json) as observe:
+        output = platform.runner.run(training, final, observe)
+    tell(platform, final, output, as_json)
 
 
-@app.command()
+@command(
+    app,
+    "mlops drain",
+    'mlops drain --manual "the prices changed"',
+)
 def drain(
     context: typer.Context,
-    manual: Annotated[str, typer.Option(help="A person's own reason to train, which no cooldown holds back.")] = "",
+    manual: Annotated[
+        str, typer.Option(metavar="REASON", help="Train for this reason of your own; no cooldown holds it back.")
+    ] = "",
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
-    """Decide on the triggers that wait, and start the training that follows: here to its end, on AWS and return."""
+    """Decide on the triggers that wait, and train if they ask for it.
+
+    The training runs here to its end; on AWS it is started, and the command returns.
+    """
     from pipelines.entrypoints.drain import drain
 
     platform: Platform = context.obj
@@ -143,7 +181,7 @@ def drain(
         print_json(done.model_dump(mode="json"))
         return
     for line in (f"{done.run_id}: {done.says}" if done.run_id else done.says, *done.refused):
-        console.print(line, markup=False, soft_wrap=True)
+        say(escape(line))
 
 
 def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, run_id: str, as_json: bool) -> None:
@@ -160,7 +198,7 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
         platform.runner.start(search, params, run_id)
     start_there(platform, Where.AWS, search, run_id, as_json)
     if not as_json:
-        console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
+        suggest(f"mlops follow training --run-id {run_id}-best, when the search has ended")
 
 
 def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number: int) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, app, command, moment
 from pipelines.entrypoints.cli.runs import RunId
+from pipelines.entrypoints.cli.terminal import NO, console, print_json, print_pairs
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -17,17 +19,24 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 
-@app.command()
+@command(
+    app,
+    "mlops monitor",
+    "mlops monitor --as-of 2013-09-04 --json",
+)
 def monitor(
     context: typer.Context,
     exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit with 0 when there are alarms, or no champion yet: for a clock.")
+        bool, typer.Option("--exit-zero", help="Exit with 0 after alarms too, and while there is no champion.")
     ] = False,
     as_of: AsOf = None,
     run_id: RunId = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the champion on the labels known by now, and raise the alarms that are due (exit code 3)."""
+    """Measure the champion's quality and drift, and raise alarms.
+
+    Quality is measured on the labels known by --as-of. Alarms make the exit code 3.
+    """
     from pipelines.monitor import MonitorParams
 
     platform: Platform = context.obj
@@ -40,24 +49,31 @@ def monitor(
     else:
         measured = report.measured
         console.print(f"v{measured.version}: {measured.predictions:,} predictions, {measured.labels:,} labels")
-        for name, value in measured.quality.items():
-            told = "too few labels to tell" if math.isnan(value) else f"{value:+.4f}"
-            console.print(f"  {name:<22} {told}")
-        for alarm in report.alarms:
-            asks = "asks for a new model" if alarm.retrain else "a new model would not help"
-            console.print(f"[red]✘[/] {alarm.name}: {alarm.reason} [dim]({asks})[/]")
+        quality = measured.quality.items()
+        told = [(name, "too few labels" if math.isnan(value) else f"{value:+.4f}") for name, value in quality]
+        print_pairs([(f"  {name}", value) for name, value in told])
+        asks = {True: "asks for a new model", False: "a new model would not help"}
+        print_pairs(
+            [(f"{NO} {one.name}", f"{escape(one.reason)} [dim]({asks[one.retrain]})[/]") for one in report.alarms]
+        )
     if report.alarms and not exit_zero:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(ExitCode.NO)
 
 
-@app.command()
+@command(app, "mlops watch --token-file token.txt")
 def watch(
     context: typer.Context,
-    token_file: Annotated[Path, typer.Option(exists=True, help="A file with the token that Alertmanager shows.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    token_file: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Holds the token that Alertmanager sends."),
+    ],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.")] = 8000,
 ) -> None:
-    """Watch the environment: a release tick each minute, /metrics for Prometheus, /alerts for Alertmanager."""
+    """Judge the live release each minute, and take alerts.
+
+    Serves /metrics for Prometheus and /alerts for Alertmanager.
+    """
     from pipelines.config import UserError
     from pipelines.serving.server import serve
 

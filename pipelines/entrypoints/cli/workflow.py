@@ -1,25 +1,32 @@
-"""What only workflows call: publish."""
+"""What only workflows call: workflow publish."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.entrypoints.cli.app import AsOf, app, console
+from pipelines.entrypoints.cli.app import AsOf, command, group
 from pipelines.entrypoints.cli.report import Days, delivery
+from pipelines.entrypoints.cli.terminal import done
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
 
 
-@app.command()
+workflow_app = group("workflow", "Other steps of workflows; each runs on any machine too.")
+
+
+@command(workflow_app, "mlops -e prod workflow publish site/prod")
 def publish(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="The folder to write, one for each environment.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
     days: Days = 90,
     as_of: AsOf = None,
 ) -> None:
-    """Write the report and the delivery metrics into a folder, the metrics also into a workflow run's summary."""
+    """Write the report and the delivery metrics into a folder, to be published.
+
+    Within a workflow the metrics go into the summary of its run too.
+    """
     from monitoring.delivery import told
     from pipelines.reporting.report import write_report
     from pipelines.settings import step_summary
@@ -35,4 +42,4 @@ def publish(
             file.write(text)
     if platform.predictions.days():
         write_report(platform, folder / "report.html")
-    console.print(f"[green]✔[/] {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    done(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
