@@ -54,7 +54,7 @@ def report_failure(error: BaseException, root: Path = ROOT) -> None:
 
 
 def _tell(error: Exception) -> ExitCode:
-    """Print an error and return its exit code; a fault of the program shows its traceback, in a file where people are."""
+    """Print an error and return its exit code; the traceback of a fault goes to a file where a person is watching."""
     from pipelines.config import Refused, UserError, WrongUsage
     from pipelines.storage.ports import Unavailable
 

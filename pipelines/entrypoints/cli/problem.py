@@ -51,7 +51,7 @@ def profile_command(
 @command(
     problem_app,
     "mlops problem new --sample rentals.csv",
-    "mlops problem new --sample rentals.csv --no-input --label 'minutes > 15' --output mine",
+    "mlops problem new --sample rentals.csv --no-input --label 'fare > 15'",
 )
 def new_command(
     file: Annotated[

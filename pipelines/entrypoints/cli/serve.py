@@ -37,7 +37,8 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP.
 
-    It answers /invocations, /ping, /openapi.json and /metrics, and follows the release log: a new release is served without a restart.
+    It answers /invocations, /ping, /openapi.json and /metrics, and follows the release log: a new release is served
+    without a restart.
     """
     from pipelines.serving.server import serve
 
@@ -76,8 +77,8 @@ def predict(
 ) -> None:
     """Predict for a file or a day of requests.
 
-    Each request gets the features known at its own time; a killed run resumes where it stopped. With --on, a job there predicts for a day; --run-id then
-    brings what it predicted.
+    Each request gets the features known at its own time; a killed run resumes where it stopped. With --on, a job there
+    predicts for a day; --run-id then brings what it predicted.
     """
     from pipelines.batch.pipeline import bring, chosen
     from pipelines.batch.predict import predict as predict_batch
