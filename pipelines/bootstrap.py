@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.local.profile import LocalProfile
     from pipelines.config import Code, Source, StrictModel
     from pipelines.continuous_training import RunPipeline
+    from pipelines.deployment.target import ReleaseTarget
     from pipelines.feature.offline import Lookup
     from pipelines.feature.table_maintenance import TableMaintenance
     from pipelines.orchestration.executions import Executions
@@ -146,6 +147,23 @@ class Platform:
         from pipelines.registry.release_log import ReleaseLog
 
         return ReleaseLog(self.objects, self.signer, self.settings.environment)
+
+    @cached_property
+    def release_target(self) -> "ReleaseTarget":
+        """Where releases of this environment go, and what may be released there."""
+        from pipelines.deployment.target import ReleaseTarget, RunningCode
+
+        serving = RunningCode(self.problem, self.models, self.online)
+        return ReleaseTarget(self.releases, self.models, serving, self._releases_before)
+
+    def _releases_before(self) -> "ReleaseLog | None":
+        """Return the release log of the environment that models come from, where ``cloud.toml`` states one."""
+        from pipelines.config import load_toml
+        from pipelines.contracts import Cloud
+
+        cloud, own = load_toml(self.root / "cloud.toml", Cloud), self.settings.environment
+        before = cloud.before(own) if own in cloud.environments else None
+        return self.changed({"environment": before}).releases if before else None
 
     @cached_property
     def predictions(self) -> "LogReader":

@@ -175,12 +175,33 @@ Action = Literal["propose", "approve", "start", "advance", "promote", "conclude"
 
 
 class ReleaseEntry(StrictModel):
-    """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object."""
+    """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object.
+
+    ``variant`` is the model that moved: for a rollback the one that was taken out. ``champion_before`` served until
+    then, ``state`` says what does now. ``pull`` is the pull request whose review approved the release, where one did.
+    ``reason`` is for people alone.
+    """
 
     number: int
     at: datetime
     who: str
     action: Action
+    variant: Variant
+    champion_before: Variant | None = None
     reason: str
+    pull: int | None = None
     state: ReleaseState
     previous_sha256: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The transition for people, such as ``v3 to v2: it errs``."""
+        champion = self.state.champion
+        to = f" to v{champion.version}" if self.action == "roll back" and champion else ""
+        return f"v{self.variant.version}{to}" + (f": {self.reason}" if self.reason else "")
+
+    def about(self, model: str) -> bool:
+        """Say whether a model moved: came in, went on, was taken out, or returned in the place of another."""
+        champion = self.state.champion
+        returned = champion is not None and champion != self.champion_before and champion.model == model
+        return self.variant.model == model or returned

@@ -71,8 +71,7 @@ class Replay:
         candidate = self._train(_midnight(self.plan.start), f"planted: only the {weakest}", (weakest,))
         try:
             propose(
-                self.platform.releases,
-                self.platform.models,
+                self.platform.release_target,
                 self._actor(_midnight(self.plan.start)),
                 self._file(candidate, AllAtOnce()),
             )
@@ -120,16 +119,16 @@ class Replay:
     ) -> None:
         release = self._file(candidate, how, override)
         actor, environment = self._actor(now), self.platform.settings.environment
-        propose(self.platform.releases, self.platform.models, actor, release)
+        propose(self.platform.release_target, actor, release)
         write_release(self.platform.settings.releases, environment, release)
         approved = read_release(self.platform.settings.releases, environment)
-        approve(self.platform.releases, actor, approved)
+        approve(self.platform.release_target, actor, approved)
         params = DeploymentParams(release=approved, as_of=now, who=actor.who)
         rolled: RolledOut = self.platform.run("deployment", params)
         self.app.wait_for(rolled.transition)
         entry = self.platform.releases.latest()
         assert entry, "a rolled-out release is in the log"
-        self.story.good(f"[bold]{now:%d %b}[/] proposed, approved, deployed: {entry.reason}")
+        self.story.good(f"[bold]{now:%d %b}[/] proposed, approved, deployed: {entry.summary}")
 
     def _file(self, candidate: Candidate | Retrained, how: Strategy, override: str | None = None) -> ReleaseFile:
         assert candidate.model and candidate.version, "only a trained candidate is released"
@@ -211,14 +210,18 @@ class Replay:
         self.app.wait_for_log()
         platform = self.platform
         judged = tick(
-            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", now)
+            platform.problem,
+            platform.tables,
+            platform.predictions,
+            platform.release_target,
+            Actor("canary analysis", now),
         )
         if judged is None or judged.verdict.outcome is AnalysisOutcome.INSUFFICIENT:
             return
         self.app.wait_for(judged.entry.number)
         passed = judged.verdict.outcome is AnalysisOutcome.PASS
         tell = self.story.good if passed else self.story.bad
-        tell(f"[bold]{now:%d %b %H:%M}[/] {'promoted' if passed else 'rolled back'} {judged.entry.reason}")
+        tell(f"[bold]{now:%d %b %H:%M}[/] {'promoted' if passed else 'rolled back'} {judged.entry.summary}")
 
     def _monitor(self, now: datetime) -> None:
         """Look at the champion; alarms become triggers, and continuous training decides on them."""

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
 from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse
+from pipelines.deployment.target import ReleaseTarget
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
-from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
 
@@ -18,13 +18,15 @@ class Judged(NamedTuple):
     entry: ReleaseEntry
 
 
-def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog, actor: Actor) -> Judged | None:
+def tick(
+    problem: Problem, tables: Tables, predictions: LogReader, target: ReleaseTarget, actor: Actor
+) -> Judged | None:
     """Judge the live release, if there is one, and advance, promote, conclude or roll it back as the verdict says.
 
     May be killed anywhere, and any number may run at once: each decides on the log's latest transition, and only the
     first one's move counts.
     """
-    latest = releases.latest()
+    latest = target.releases.latest()
     if latest is None or not latest.state.live or latest.state.since is None:
         return None
     since = latest.state.since
@@ -33,20 +35,20 @@ def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: Rel
     if verdict.outcome is AnalysisOutcome.INSUFFICIENT:
         return Judged(verdict, latest)
     try:
-        return Judged(verdict, _move(releases, actor, verdict, latest))
+        return Judged(verdict, _move(target, actor, verdict, latest))
     except Moved:  # somebody else did while we looked; the verdict is on what is live no more
         return None
 
 
-def _move(releases: ReleaseLog, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
+def _move(target: ReleaseTarget, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
     match verdict.outcome:
         case AnalysisOutcome.FAIL:
-            return roll_back(releases, actor, verdict.reason, after=latest.number)
+            return roll_back(target, actor, verdict.reason, after=latest.number)
         case AnalysisOutcome.UNDECIDED:
-            return conclude(releases, actor, verdict.reason, after=latest.number)
+            return conclude(target, actor, verdict.reason, after=latest.number)
     match latest.state.strategy:
         case Shadow():
-            return conclude(releases, actor, verdict.reason, after=latest.number)
+            return conclude(target, actor, verdict.reason, after=latest.number)
         case CanaryStrategy() if latest.state.phase is Phase.ROLLING:
-            return advance(releases, actor, verdict.reason, after=latest.number)
-    return promote(releases, actor, verdict.reason, after=latest.number)
+            return advance(target, actor, verdict.reason, after=latest.number)
+    return promote(target, actor, verdict.reason, after=latest.number)

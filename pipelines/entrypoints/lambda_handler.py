@@ -33,7 +33,7 @@ def _tick(platform: Platform) -> dict[str, Any]:
     from pipelines.deployment.transitions import Actor
 
     actor = Actor("canary analysis", datetime.now(UTC))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    judged = tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
     if judged is None:
         return {"outcome": "no release is live"}
     verdict, entry = judged

@@ -91,11 +91,15 @@ def canary_and_back(platform, candidate):
     released = Variant(model=candidate.model, version=candidate.version)
     override = None if candidate.accepted else "a test of the canary"
     file = propose_model(platform.models, platform.releases.state(), released, CANARY, override)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
     platform.run("deployment", DeploymentParams(release=file, as_of=at, who="tester"))
     judged = tick(
-        platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", at + DAY)
+        platform.problem,
+        platform.tables,
+        platform.predictions,
+        platform.release_target,
+        Actor("canary analysis", at + DAY),
     )
     assert judged.verdict.outcome.value == "insufficient"
     assert platform.releases.state().live

@@ -36,22 +36,22 @@ def releasing(platform, released, strategy):
     """Propose, approve and start, a transition at each step."""
     log = platform.releases
     file = propose_model(platform.models, log.state(), released, strategy, override="a test")
-    yield propose(log, platform.models, ME, file)
-    yield approve(log, ME, file)
-    yield start(log, ME, file)
+    yield propose(platform.release_target, ME, file)
+    yield approve(platform.release_target, ME, file)
+    yield start(platform.release_target, ME, file)
 
 
 def every_move(platform):
     """Each kind of transition that there is, one after the other."""
-    log, first, second = platform.releases, platform.releases.state().champion, twin(platform)
+    first, second = platform.releases.state().champion, twin(platform)
     yield from releasing(platform, second, CANARY)
-    yield advance(log, ME, "good")
-    yield promote(log, ME, "good")
-    yield roll_back(log, ME, "bad after all")
+    yield advance(platform.release_target, ME, "good")
+    yield promote(platform.release_target, ME, "good")
+    yield roll_back(platform.release_target, ME, "bad after all")
     yield from releasing(platform, second, BlueGreen(bake=DAY))
-    yield promote(log, ME, "good")
+    yield promote(platform.release_target, ME, "good")
     yield from releasing(platform, first, Shadow(duration=DAY))
-    yield conclude(log, ME, "over")
+    yield conclude(platform.release_target, ME, "over")
     yield from releasing(platform, first, AllAtOnce())
 
 

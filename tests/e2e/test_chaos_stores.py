@@ -126,15 +126,15 @@ def test_a_clock_that_is_behind_moves_no_canary_and_hinders_no_rollback(serving)
             platform.problem,
             platform.tables,
             platform.predictions,
-            platform.releases,
+            platform.release_target,
             Actor("canary analysis", NOW - behind),
         )
         assert judged.verdict.outcome.value == "insufficient"
         assert judged.entry == started
     earlier = Actor("tester", NOW - DAY)
-    moved = advance(platform.releases, earlier, "the clock went back")
+    moved = advance(platform.release_target, earlier, "the clock went back")
     assert (moved.number, moved.at) == (started.number + 1, NOW - DAY), "numbers order the log, not times"
-    back = roll_back(platform.releases, earlier, "bad")
+    back = roll_back(platform.release_target, earlier, "bad")
     assert back.state.phase is Phase.ROLLED_BACK
     until(lambda: metric(served, "release_number") == back.number)
     assert [entry.number for entry in platform.releases.entries()] == list(range(1, back.number + 1))

@@ -44,9 +44,9 @@ def test_several_processes_serve_follow_the_release_log_and_add_up_their_metrics
     released = Variant(model=model, version=version)
     file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce(), override="a test")
     actor = Actor("tester", NOW)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
     latest = platform.releases.latest().number
     until(lambda: metric(served, "release_number") == latest)  # of both: the gauge is the least
 

@@ -108,7 +108,7 @@ def explain(
     platform: Platform = context.obj
     digest, version = platform.models.resolve(model)
     manifest = platform.models.manifest(digest)
-    moves = [entry for entry in platform.releases.entries() if f"v{version}" in entry.reason.replace(":", " ").split()]
+    moves = [entry for entry in platform.releases.entries() if entry.about(digest)]
     if as_json:
         gates = [gate.model_dump(mode="json") for gate in manifest.gates]
         history = [entry.model_dump(mode="json", exclude={"state"}) for entry in moves]
@@ -122,7 +122,7 @@ def explain(
     if not manifest.gates:
         console.print("  no gate judged it")
     for entry in moves:
-        console.print(f"  [dim]{entry.at:%Y-%m-%d %H:%M}[/] {entry.action} by {entry.who}: {entry.reason}")
+        console.print(f"  [dim]{entry.at:%Y-%m-%d %H:%M}[/] {entry.action} by {entry.who}: {entry.summary}")
 
 
 @app.command()
@@ -160,8 +160,7 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
     for column in table.columns[:-1]:
         column.no_wrap = True
     for one in found:
-        told = one.reason.removeprefix(f"v{one.version}: ")
-        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, told)
+        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, one.reason)
     console.print(table if found else "no release yet; try 'mlops propose'")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pipelines.config import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, UserError, Variant
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.canary_analysis import AnalysisOutcome
-from pipelines.deployment.comparison import compare_live, lines
+from pipelines.deployment.comparison import compare_live, rows
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
@@ -46,9 +46,9 @@ def failing(platform):
 def started(platform, variant, strategy):
     actor = Actor("tester", NOW)
     file = propose_model(platform.models, platform.releases.state(), variant, strategy, override="a test")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
 
 
 def serve(platform, day):
@@ -66,7 +66,7 @@ def look(platform, days):
         platform.problem,
         platform.tables,
         platform.predictions,
-        platform.releases,
+        platform.release_target,
         Actor("canary analysis", NOW + days * DAY),
     )
 
@@ -119,8 +119,8 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert (found.strategy, found.disagreement) == ("shadow", 0.0), "a copy never disagrees"
     assert found.champion.predictions == found.challenger.predictions > 80
     assert (found.effect.per_prediction, found.until) == (0.0, NOW + 1.5 * DAY)
-    told = "\n".join(lines(platform.problem.config, found))
-    assert "disagreement      0.0%" in told
+    told = "\n".join(" ".join(row) for row in rows(platform.problem.config, found))
+    assert "disagreement 0.0%" in told
     assert "no difference is shown" in told
 
 

@@ -50,9 +50,9 @@ def canary(platform, model, version, share=0.5):
 def live(platform, model, version, strategy):
     actor, released = Actor("tester", NOW), Variant(model=model, version=version)
     file = propose_model(platform.models, platform.releases.state(), released, strategy, override="a test")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
 
 
 def test_without_a_release_there_is_no_answer(new_platform):
@@ -232,11 +232,11 @@ def test_a_new_release_is_served_and_a_rolled_back_one_is_not(platform, service)
     canary(platform, model, version, share=0.999999)
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 2
-    roll_back(platform.releases, Actor("tester", NOW), "bad")
+    roll_back(platform.release_target, Actor("tester", NOW), "bad")
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 1
     canary(platform, model, version)
-    promote(platform.releases, Actor("tester", NOW), "after all")
+    promote(platform.release_target, Actor("tester", NOW), "after all")
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 2
 
@@ -260,7 +260,7 @@ def test_a_challenger_that_was_tampered_with_is_not_served_and_the_champion_goes
 def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform, service):
     model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
     canary(platform, model, version)
-    promote(platform.releases, Actor("tester", NOW), "good")
+    promote(platform.release_target, Actor("tester", NOW), "good")
     path = platform.home / "store/models" / model / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     before = service.release
