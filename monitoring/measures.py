@@ -32,10 +32,12 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     """Return what was measured, without what cannot be told yet, and whether each alarm is raised."""
     kinds = {alarm.name.partition(".")[0] for alarm in raised}
     coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
+    skew = [] if measured.clock_skew is None else [Measure("clock_skew_seconds", measured.clock_skew)]
     found = [
         Measure("monitored_predictions", measured.predictions),
         Measure("monitored_labels", measured.labels),
         *coverage,
+        *skew,
         *_each("model_quality", "metric", measured.quality),
         *_each("feature_drift", "feature", measured.drift),
         *_each("feature_missing_share", "feature", measured.missing),

@@ -26,7 +26,7 @@ class Served:
     ``first`` is what the first champion would have predicted for the same requests.
     """
 
-    event_time: Array
+    answered_at: Array
     label: Array
     prediction: Array
     first: Array
@@ -107,7 +107,7 @@ def metric_name(config: ProblemConfig) -> str:
 
 def _weeks(content: Content) -> list[tuple[datetime, Array]]:
     """Return the middle of each week with labels, and which rows are its labelled ones."""
-    times = content.served.event_time
+    times = content.served.answered_at
     start = times.min().astype("datetime64[D]")
     known = ~np.isnan(content.served.label)
     weeks = []
@@ -170,8 +170,8 @@ def _canary(content: Content) -> str:
     hour = np.timedelta64(1, "h")
     start, end = (np.datetime64(time.replace(tzinfo=None)) for time in content.canary[:2])
     served = content.served
-    near = (served.event_time >= start - 6 * hour) & (served.event_time < end + 6 * hour)
-    hours = served.event_time[near].astype("datetime64[h]")
+    near = (served.answered_at >= start - 6 * hour) & (served.answered_at < end + 6 * hour)
+    hours = served.answered_at[near].astype("datetime64[h]")
     names = np.unique(hours)
     failed, challenger = served.fell_back[near], served.by_challenger[near]
     parts = {

@@ -42,6 +42,10 @@ class Settings(StrictModel):
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         num_nodes: how many machines train one network together.
         master_addr: the host name of the node of rank 0, at which the others meet.
+        clock: whose time an answer is logged by, which windows of monitors and judges go by: the server's, or for
+            replays of the past that of the requests.
+        ready_without_release: whether the serving app is ready while nothing was ever released to its environment.
+        confirm_seconds: how long a command that moved a release waits for the serving app to say that it serves it.
         as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
@@ -66,6 +70,9 @@ class Settings(StrictModel):
     log_sample: float = Field(default=1.0, ge=0, le=1)
     num_nodes: int = Field(default=1, gt=0)
     master_addr: str = "localhost"
+    clock: Literal["server", "requests"] = "server"
+    ready_without_release: bool = True
+    confirm_seconds: float = Field(default=15.0, ge=0)
     as_of: AwareDatetime | None = None
     deadline_seconds: float = Field(default=10.0, gt=0)
 

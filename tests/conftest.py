@@ -45,7 +45,7 @@ def unmeasured() -> dict[str, str]:
 
 def make_platform(home: Path, problem: str = PROBLEMS[0], **settings: object) -> Platform:
     """Return a platform whose every file lies below ``home``."""
-    given = {"home": home, "releases": home / "releases", "problem": problem, **settings}
+    given = {"home": home, "releases": home / "releases", "problem": problem, "clock": "requests", **settings}
     return Platform(Settings.model_validate(given), ROOT)
 
 

@@ -8,7 +8,7 @@ alone, so that another ``model/`` is another problem and nothing else changes.
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
@@ -227,10 +227,12 @@ class CanaryAnalysis(StrictModel):
     ``slower`` times the champion's 95th percentile and than ``latency_ms`` in more than 5 % of them; to predict
     otherwise by more than ``max_shift``, the Kolmogorov-Smirnov distance of the predictions; or to have the worse
     metric, that of the champion comparison. All that with ``confidence``: how likely a challenger that is like its
-    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed.
+    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed; a step that lacks
+    them for ``patience`` after its due end ends the release.
     """
 
     min_predictions: int = Field(default=200, ge=2)
+    patience: Duration = timedelta(days=7)
     max_error_rate: Share = 0.01
     slower: Positive = 2.0
     latency_ms: Positive = 50.0

@@ -114,6 +114,7 @@ class Phase(StrEnum):
     PROMOTED = "promoted"
     CONCLUDED = "concluded"
     ROLLED_BACK = "rolled back"
+    WITHDRAWN = "withdrawn"
 
 
 class Routing(NamedTuple):
@@ -171,7 +172,7 @@ class ReleaseState(StrictModel):
         raise AssertionError("all-at-once is never live")
 
 
-Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back"]
+Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back", "withdraw"]
 
 
 class ReleaseEntry(StrictModel):

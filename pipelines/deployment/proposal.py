@@ -11,6 +11,7 @@ from pipelines.config import (
     BlueGreen,
     CanaryStrategy,
     ProblemConfig,
+    Refused,
     ReleaseFile,
     ReleaseState,
     Shadow,
@@ -70,8 +71,14 @@ def _check_experiment(config: ProblemConfig, chosen: AbTest) -> None:
 def propose_model(
     models: ModelStore, state: ReleaseState, released: Variant, how: Strategy, override: str | None = None
 ) -> ReleaseFile:
-    """Return the release file that brings ``released`` in beside the present champion; alone where there is none."""
+    """Return the release file that brings ``released`` in beside the present champion; alone where there is none.
+
+    Raises:
+        Refused: when it is the champion.
+    """
     manifest = models.manifest(released.model)
+    if state.champion and state.champion.model == released.model and not isinstance(how, AllAtOnce):
+        raise Refused(f"v{released.version} is the champion already, so it cannot be released beside itself")
     alone = state.champion is None or isinstance(how, AllAtOnce)
     assert state.champion or alone
     return ReleaseFile(

@@ -4,22 +4,34 @@
 ``release check`` passes, propose, approve and deploy take.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from pipelines.config import Action, AllAtOnce, Manifest, Phase, Refused, ReleaseFile, ReleaseState, Variant
+from pipelines.config import (
+    Action,
+    AllAtOnce,
+    Manifest,
+    Phase,
+    Refused,
+    ReleaseEntry,
+    ReleaseFile,
+    ReleaseState,
+    Variant,
+)
 
 FileMove = Literal["check", "propose", "approve", "start"]
 """The moves of a release file; ``check`` foretells the other three."""
 
 _LIVE = frozenset({Phase.ROLLING, Phase.BAKE})
+_PENDING = frozenset({Phase.PROPOSED, Phase.APPROVED})
 _ALLOWED: Mapping[Action, frozenset[Phase]] = {
     "propose": frozenset(Phase) - _LIVE,
     "approve": frozenset({Phase.PROPOSED}),
     "start": frozenset({Phase.APPROVED}),
     "advance": frozenset({Phase.ROLLING}),
     "promote": _LIVE,
-    "conclude": frozenset({Phase.ROLLING}),
+    "conclude": _LIVE,
+    "withdraw": _PENDING,
     "roll back": frozenset(Phase) - {Phase.NONE},
 }
 """In which phases each move may be made."""
@@ -129,23 +141,67 @@ def is_deployed(state: ReleaseState, release: ReleaseFile) -> bool:
     return state.champion == release.released and state.phase is not Phase.APPROVED
 
 
-def rolled_back(state: ReleaseState, champions: Iterable[Variant], to: Variant | None) -> tuple[Variant, Variant]:
-    """Return which model a rollback takes out, and which one serves then.
+class WayBack(NamedTuple):
+    """What a rollback does: which model it takes ``out``, and which one, if any, serves then.
+
+    ``action`` is None where that was done already, by the latest transition.
+    """
+
+    action: Literal["roll back", "withdraw"] | None
+    out: Variant
+    champion: Variant | None
+
+
+def way_back(
+    latest: ReleaseEntry | None, champions: Iterable[Variant], to: Variant | None = None, champion: bool = False
+) -> WayBack:
+    """Return the one thing that a rollback does now.
+
+    It takes the challenger out where one is live, and withdraws a release that is proposed or approved. The champion is
+    taken out only when that is asked for: by ``champion``, for the latest earlier one that is not quarantined, or by
+    ``to``, for that one.
 
     Raises:
-        Refused: when there is nothing to go back to.
+        Refused: when there is nothing to take out, or nothing to go back to.
     """
+    if latest is None:
+        raise Refused(_NOTHING)
+    state = latest.state
+    if to or champion:
+        return _champion_out(latest, tuple(champions), to)
+    if state.challenger:
+        return WayBack("roll back", state.challenger, state.champion)
+    if state.phase in _PENDING and state.proposal:
+        return WayBack("withdraw", state.proposal.released, state.champion)
+    if latest.action in ("roll back", "withdraw"):
+        return WayBack(None, latest.variant, state.champion)
     if state.champion is None:
-        raise Refused("nothing was released yet")
-    if state.challenger and to in (None, state.champion):
-        return state.challenger, state.champion
-    if to and to.model == state.champion.model:
-        raise Refused(f"v{to.version} is the champion already")
+        raise Refused(_NOTHING)
+    serves = f"no challenger is live and no release is pending; the champion v{state.champion.version} serves"
+    raise Refused(f"{serves}: --champion takes it out for the one before it, --to VERSION for another")
+
+
+_NOTHING = "nothing was released yet, so there is nothing to roll back"
+
+
+def _champion_out(latest: ReleaseEntry, champions: Sequence[Variant], to: Variant | None) -> WayBack:
+    state = latest.state
+    if state.champion is None:
+        raise Refused(_NOTHING)
+    champion_is_out = latest.action == "roll back" and latest.variant == latest.champion_before
+    if to == state.champion or (to is None and champion_is_out):
+        return WayBack(None, latest.variant, state.champion)
+    if state.challenger:
+        raise Refused(f"v{state.challenger.version} is live beside the champion; 'mlops rollback' takes it out first")
+    if to and to.model in state.quarantined:
+        raise Refused(f"v{to.version} is quarantined: {state.quarantined[to.model]}")
+    if to and to not in champions:
+        raise Refused(f"v{to.version} was never champion here; go back to one that was, or propose it")
     out = {*state.quarantined, state.champion.model}
     earlier = [variant for variant in champions if variant.model not in out and to in (None, variant)]
     if not earlier:
-        raise Refused(f"v{to.version} is no earlier champion in service" if to else "there is no earlier champion")
-    return state.champion, earlier[-1]
+        raise Refused("there is no earlier champion that is not quarantined")
+    return WayBack("roll back", state.champion, earlier[-1])
 
 
 def _due(move: FileMove, release: ReleaseFile, state: ReleaseState) -> Iterator[str]:

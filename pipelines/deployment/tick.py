@@ -44,7 +44,7 @@ def _move(target: ReleaseTarget, actor: Actor, verdict: Verdict, latest: Release
     match verdict.outcome:
         case AnalysisOutcome.FAIL:
             return roll_back(target, actor, verdict.reason, after=latest.number)
-        case AnalysisOutcome.UNDECIDED:
+        case AnalysisOutcome.UNDECIDED | AnalysisOutcome.EXPIRED:
             return conclude(target, actor, verdict.reason, after=latest.number)
     match latest.state.strategy:
         case Shadow():

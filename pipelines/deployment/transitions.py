@@ -1,8 +1,9 @@
 """The moves of a release, each one entry in the release log: the only way its state changes.
 
 proposed → approved → rolling (a canary's steps, a shadow, an A/B test) → bake (the last share) → promoted. From rolling
-and bake also → rolled back; a shadow or an undecided A/B test → concluded. All-at-once: approved → promoted. The rule
-book (``rules``) says which move may be made.
+and bake also → rolled back; a shadow, an undecided A/B test or what could not be judged in time → concluded.
+All-at-once: approved → promoted. From proposed and approved also → withdrawn. The rule book (``rules``) says which move
+may be made.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class _Move(NamedTuple):
     pull: int | None = None
 
 
-Decide = Callable[[ReleaseState], _Move]
+Decide = Callable[[ReleaseState], _Move | None]
 
 
 def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: int | None = None) -> ReleaseEntry:
@@ -138,7 +139,7 @@ def promote(target: ReleaseTarget, actor: Actor, reason: str, after: int | None 
 
 
 def conclude(target: ReleaseTarget, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
-    """End a shadow or an A/B test without a change of the champion; errors as :func:`promote`."""
+    """End a live release without a change of the champion, as a shadow ends; errors as :func:`promote`."""
 
     def decide(state: ReleaseState) -> _Move:
         return _Move("conclude", _challenger(state), reason, _ended(Phase.CONCLUDED))
@@ -147,25 +148,33 @@ def conclude(target: ReleaseTarget, actor: Actor, reason: str, after: int | None
 
 
 def roll_back(
-    target: ReleaseTarget, actor: Actor, reason: str, to: Variant | None = None, after: int | None = None
+    target: ReleaseTarget,
+    actor: Actor,
+    reason: str,
+    to: Variant | None = None,
+    champion: bool = False,
+    after: int | None = None,
 ) -> ReleaseEntry:
-    """Take the challenger, or else the champion, out of service and quarantine it.
+    """Take a model out of service and quarantine it, or withdraw a release that waits (:func:`rules.way_back`).
 
-    The champion stays in the first case; in the second the latest earlier one that is not quarantined serves again, or
-    ``to``, which must have been champion before.
+    What the latest transition did already is not done again: it is returned.
 
     Raises:
         Moved: as :func:`promote`; without ``after``, whatever is latest is rolled back.
-        Refused: when there is nothing to go back to, or the running code cannot serve it.
+        Refused: when there is nothing to take out or to go back to, or the running code cannot serve it.
     """
 
-    def decide(state: ReleaseState) -> _Move:
-        bad, champion = rules.rolled_back(state, champions(target.releases), to)
-        if champion != state.champion:
-            target.check_servable(champion)
-        quarantined = {**state.quarantined, bad.model: reason}
-        change = _ended(Phase.ROLLED_BACK) | {"champion": champion, "quarantined": quarantined}
-        return _Move("roll back", bad, reason, change)
+    def decide(state: ReleaseState) -> _Move | None:
+        back = rules.way_back(target.releases.latest(), champions(target.releases), to, champion)
+        if back.action is None:
+            return None
+        if back.action == "withdraw":
+            return _Move("withdraw", back.out, reason, {"phase": Phase.WITHDRAWN})
+        if back.champion and back.champion != state.champion:
+            target.check_servable(back.champion)
+        quarantined = {**state.quarantined, back.out.model: reason}
+        change = _ended(Phase.ROLLED_BACK) | {"champion": back.champion, "quarantined": quarantined}
+        return _Move("roll back", back.out, reason, change)
 
     return _append(target, actor, "roll back", decide, after)
 
@@ -202,7 +211,10 @@ def _ended(phase: Phase) -> dict[str, Any]:
 def _append(
     target: ReleaseTarget, actor: Actor, action: Action, decide: Decide, after: int | None = None
 ) -> ReleaseEntry:
-    """Append a move decided on the latest state; when another process moved first, decide again on the new state."""
+    """Append a move decided on the latest state; when another process moved first, decide again on the new state.
+
+    A decision of None leaves everything as the latest transition has it.
+    """
     while True:
         latest = target.releases.latest()
         if after is not None and (latest.number if latest else 0) != after:
@@ -211,6 +223,9 @@ def _append(
         if why := rules.not_now(action, state):
             raise Refused(why)
         move = decide(state)
+        if move is None:
+            assert latest, "only what was done already is not done again"
+            return latest
         entry = ReleaseEntry(
             number=latest.number + 1 if latest else 1,
             at=actor.at,

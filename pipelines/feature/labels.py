@@ -28,7 +28,7 @@ def known_labels(
 def labelled_predictions(
     problem: Problem, tables: Tables, predictions: LogReader, start: datetime, as_of: datetime
 ) -> pa.Table | None:
-    """Return the predictions for requests of ``[start, as_of)`` with label and known_at, null while not known.
+    """Return the predictions that were answered in ``[start, as_of)`` with label and known_at, null while not known.
 
     Every prediction of a request gets its label: the log's key joins them, one row for each prediction id.
     """
@@ -37,5 +37,7 @@ def labelled_predictions(
         return None
     labels = known_labels(problem, tables, as_of, start)
     with session(log=log, labels=labels) as connection:
-        query = "SELECT log.*, label, known_at FROM log LEFT JOIN labels USING (key) ORDER BY event_time, prediction_id"
+        query = (
+            "SELECT log.*, label, known_at FROM log LEFT JOIN labels USING (key) ORDER BY answered_at, prediction_id"
+        )
         return connection.sql(query).to_arrow_table()

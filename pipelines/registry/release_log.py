@@ -6,12 +6,16 @@ signed with the audit key, whose private half is not in the store: a change, a r
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import msgspec
 
 from pipelines.config import ReleaseEntry, ReleaseState, UserError
 from pipelines.storage.ports import ObjectStore, Signer
+
+_ENTRY = re.compile(r"[0-9]{6,}\.json")
+"""The name of an entry; another engine or a person may leave other files beside them."""
 
 
 class Conflict(Exception):
@@ -66,10 +70,22 @@ class ReleaseLog:
     def entries(self) -> Iterator[ReleaseEntry]:
         """Yield every transition, oldest first; errors as :meth:`latest`."""
         previous = None
-        for number, key in enumerate(self._objects.keys(f"releases/{self.environment}/"), start=1):
+        keys = filter(self._is_entry, self._objects.keys(self._folder))
+        for number, key in enumerate(keys, start=1):
             data = self._objects.read(key) or b""
             yield self._checked(data, number, previous)
             previous = hashlib.sha256(data).hexdigest()
+
+    def strays(self) -> list[str]:
+        """Return the keys in the log's folder that are no transition's, such as ``.DS_Store``: they mean nothing."""
+        return [key for key in self._objects.keys(self._folder) if not self._is_entry(key)]
+
+    @property
+    def _folder(self) -> str:
+        return f"releases/{self.environment}/"
+
+    def _is_entry(self, key: str) -> bool:
+        return _ENTRY.fullmatch(key.removeprefix(self._folder)) is not None
 
     def _checked(self, data: bytes, number: int, previous: str | None) -> ReleaseEntry:
         try:
@@ -87,4 +103,4 @@ class ReleaseLog:
         return UserError(f"the release log was tampered with: {self._key(number)} {how}")
 
     def _key(self, number: int) -> str:
-        return f"releases/{self.environment}/{number:06d}.json"
+        return f"{self._folder}{number:06d}.json"

@@ -129,7 +129,7 @@ def _latest(models: list[str], model: str) -> int:
 
 
 def _move(found: list[ReleaseSummary], place: int, entry: ReleaseEntry) -> None:
-    over = entry.action in ("promote", "conclude", "roll back")
+    over = entry.action in ("promote", "conclude", "roll back", "withdraw")
     change = {"phase": entry.state.phase.value, "reason": entry.reason, "ended": entry.at if over else None}
     found[place] = found[place].model_copy(update=change)
 

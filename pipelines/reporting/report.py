@@ -85,7 +85,7 @@ def _served(platform: Platform, predictions: pa.Table, first: int) -> Served:
     features = platform.models.manifest(digest).features
     logged = predictions.rename_columns([name.removeprefix("feature_") for name in predictions.column_names])
     return Served(
-        event_time=predictions["event_time"].cast(pa.timestamp("us")).to_numpy(),
+        answered_at=predictions["answered_at"].cast(pa.timestamp("us")).to_numpy(),
         label=predictions["label"].to_numpy(),
         prediction=predictions["prediction"].to_numpy(),
         first=Scorer(platform.models.onnx(digest), features, threads=0)(columns(logged, features)),

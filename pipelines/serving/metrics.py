@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 
@@ -48,6 +49,12 @@ class ServingMetrics:
             "refused_releases", "Releases that could not be loaded.", registry=self.registry
         )
         self.seconds = Histogram("invocation_seconds", "Time to answer a request body.", registry=self.registry)
+        self.skew = Histogram(
+            "client_clock_skew_seconds",
+            "How far the event time of a request body lies from the server's clock, at most.",
+            buckets=(1, 10, 60, 600, 3600, 86400),
+            registry=self.registry,
+        )
         self.release = Gauge(
             "release_number",
             "The transition of the release log that is served; of several processes, the oldest.",
@@ -68,6 +75,7 @@ class ServingMetrics:
         """Count what was answered, and for each request body how long that took."""
         for _ in range(bodies):
             self.seconds.observe(seconds)
+        self.skew.observe(np.abs(predictions.event_time - predictions.answered_at).max() / np.timedelta64(1, "s"))
         for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
             self._answered(variant, version).inc(rows)
         failed = sum(error is not None for error in predictions.error)

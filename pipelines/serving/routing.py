@@ -30,7 +30,9 @@ class Release(NamedTuple):
         return self.champion if self.routing.share else self.challenger
 
 
-def answer(release: Release, fields: Columns, keys: Any, event_time: Any, features: Columns) -> Predictions:
+def answer(
+    release: Release, fields: Columns, keys: Any, event_time: Any, answered_at: Any, features: Columns
+) -> Predictions:
     """Return the answers to the rows of one request body.
 
     Raises:
@@ -44,6 +46,7 @@ def answer(release: Release, fields: Columns, keys: Any, event_time: Any, featur
     return Predictions(
         prediction_id=_random_ids(len(keys)),
         event_time=event_time,
+        answered_at=answered_at,
         key=keys,
         unit=units,
         release=[release.number] * len(keys),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from pipelines.config import Problem, ReleaseEntry, Routing, UserError, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.online import Absent, OnlineFeatures
@@ -163,13 +165,20 @@ class PredictionService:
             raise rejection
         self.log.make_room()
         try:
-            predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
+            asked = fields[self._event_time]
+            predictions = answer(release, fields, fields[self._key], asked, self._answered_at(asked), features)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
         everything = release.challenger is not None  # a judge compares all that the variants answered
         self._mirror.log(release, predictions if everything else sampled(predictions, self._settings.log_sample))
         self.metrics.observe(predictions, time.perf_counter() - started, bodies)
         return predictions
+
+    def _answered_at(self, event_time: Any) -> Any:
+        """Return the time of this answer for each row; in a replay of the past, that of its request."""
+        if self._settings.clock == "requests":
+            return event_time
+        return np.full(len(event_time), np.datetime64(time.time_ns() // 1000, "us"))
 
     @property
     def pending(self) -> int:

@@ -120,6 +120,7 @@ def answers(entry: ReleaseEntry, fails: bool) -> Predictions:
     return Predictions(
         prediction_id=[f"{number:032x}" for number in range(count)],
         event_time=rows["asked_at"].to_numpy(),
+        answered_at=rows["asked_at"].to_numpy(),
         key=rows["parcel_id"].to_pylist(),
         unit=rows["parcel_id"].to_pylist(),
         release=[entry.number] * count,

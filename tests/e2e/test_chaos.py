@@ -47,7 +47,7 @@ def every_move(platform):
     yield from releasing(platform, second, CANARY)
     yield advance(platform.release_target, ME, "good")
     yield promote(platform.release_target, ME, "good")
-    yield roll_back(platform.release_target, ME, "bad after all")
+    yield roll_back(platform.release_target, ME, "bad after all", champion=True)
     yield from releasing(platform, second, BlueGreen(bake=DAY))
     yield promote(platform.release_target, ME, "good")
     yield from releasing(platform, first, Shadow(duration=DAY))

@@ -62,6 +62,8 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert "approve by ada: v1" in done.out
     assert "champion_comparison" in done.out
     done = home("rollback", "--reason", "a test")
+    assert (done.code, "the champion v1 serves: --champion takes it out" in done.err) == (3, True)
+    done = home("rollback", "--reason", "a test", "--champion")
     assert (done.code, "no earlier champion" in done.err) == (3, True)
 
 

@@ -97,29 +97,52 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
 def rollback(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    to: Annotated[str | None, typer.Option(help="The earlier champion to go back to. Default: the latest one.")] = None,
+    to: Annotated[str | None, typer.Option(help="Take the champion out, for this earlier one.")] = None,
+    champion: Annotated[bool, typer.Option("--champion", help="Take the champion out, for the one before it.")] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
 ) -> None:
-    """Take the challenger out, or when there is none go back to an earlier champion."""
+    """Take the challenger out, or withdraw the release that waits; with --champion or --to, take the champion out.
+
+    Safe to run twice: what the latest transition did already is not done again.
+    """
     from pipelines.config import Variant
-    from pipelines.deployment.rules import rolled_back
+    from pipelines.deployment.rules import way_back
     from pipelines.deployment.target import champions
-    from pipelines.deployment.transitions import roll_back
+    from pipelines.deployment.transitions import Moved, roll_back
 
     platform: Platform = context.obj
     target = None
     if to:
         digest, version = platform.models.resolve(to)
         target = Variant(model=digest, version=version)
-    latest = platform.releases.latest()
-    bad, champion = rolled_back(platform.releases.state(), champions(platform.releases), target)
-    _show([("takes out", f"v{bad.version}, which is quarantined then"), ("answers", f"v{champion.version}")])
-    _ask(yes, f"Roll back {platform.settings.environment}?")
-    # What was shown is what is done, or nothing.
-    after = latest.number if latest else None
-    _tell(roll_back(platform.release_target, _actor(platform, who, as_of), reason, target, after))
+    while True:
+        latest = platform.releases.latest()
+        back = way_back(latest, champions(platform.releases), target, champion)
+        assert latest, "without a transition there is no way back"
+        if back.action is None:
+            console.print("done already:", end=" ")
+            _tell(latest)
+            return
+        named = f"v{back.out.version}"
+        _show(
+            [
+                ("withdraws", named)
+                if back.action == "withdraw"
+                else ("takes out", f"{named}, which is quarantined then"),
+                ("answers", f"v{back.champion.version}" if back.champion else "nothing yet"),
+            ]
+        )
+        _ask(yes, f"Roll back {platform.settings.environment}?")
+        try:  # what was shown is what is done, or we look again
+            entry = roll_back(
+                platform.release_target, _actor(platform, who, as_of), reason, target, champion, latest.number
+            )
+        except Moved:
+            continue
+        _tell(entry)
+        return
 
 
 @release_app.command("tick")

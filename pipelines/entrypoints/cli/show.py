@@ -153,6 +153,8 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
 
     platform: Platform = context.obj
     found = releases(platform.releases)
+    for key in platform.releases.strays():
+        typer.echo(f"ignored: {key} lies in the release log's folder and is none of its entries", err=True)
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return

@@ -109,7 +109,7 @@ def test_a_quarantined_release_is_refused_there_and_further_on(released, first):
     propose(released.release_target, TESTER, bad)
     approve(released.release_target, TESTER, bad)
     start(released.release_target, TESTER, bad)
-    roll_back(released.release_target, TESTER, "it errs")
+    roll_back(released.release_target, TESTER, "it errs", champion=True)
     assert check(released, bad, "dev") == (3, "✘ v2 is quarantined: it errs; 'mlops propose v2' proposes it anew ")
     assert check(released, bad) == (3, "✘ v2 was rolled back in dev: it errs ")
 
@@ -149,7 +149,7 @@ def test_a_model_s_history_is_its_own_moves_and_not_what_a_reason_mentions(relea
     second = first.model_copy(update={"champion": another(released, champion=first.champion.model)})
     for move in (propose, approve, start):
         move(released.release_target, TESTER, second)
-    roll_back(released.release_target, TESTER, "wrong prices; v3 will fix them")
+    roll_back(released.release_target, TESTER, "wrong prices; v3 will fix them", champion=True)
     another(released, reason="a fix")
     given = {"RATCHET_HOME": str(released.home), "RATCHET_PROBLEM": PROBLEMS[0]}
 

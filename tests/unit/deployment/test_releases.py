@@ -114,10 +114,11 @@ def test_a_canary_that_is_rolled_back_is_quarantined_until_it_is_proposed_anew(l
 def test_rolling_back_a_champion_brings_the_one_before_it(log, models):
     released(log, models, 1)
     released(log, models, 2)
-    roll_back(target(log, models), ME, "customers complain")
+    roll_back(target(log, models), ME, "customers complain", champion=True)
     assert log.state().champion.version == 1
+    propose(target(log, models), ME, file(log, models, 3))
     with pytest.raises(Refused, match="no earlier champion"):
-        roll_back(target(log, models), ME, "again")
+        roll_back(target(log, models), ME, "again", champion=True)
 
 
 def test_a_refused_candidate_cannot_be_proposed_unless_somebody_answers_for_it(log, models):
@@ -279,22 +280,75 @@ def test_one_can_go_back_to_any_earlier_champion_that_is_not_quarantined(log, mo
         released(log, models, version, override="a test")
     roll_back(target(log, models), ME, "prices", to=variant(models, 1))
     assert (log.state().champion.version, list(log.state().quarantined)) == (1, [models.versions()[3]])
-    with pytest.raises(Refused, match="v3 is no earlier champion in service"):
+    with pytest.raises(Refused, match="v3 is quarantined: prices"):
         roll_back(target(log, models), ME, "again", to=variant(models, 3))
-    with pytest.raises(Refused, match="v4 is no earlier champion"):
+    with pytest.raises(Refused, match="v4 was never champion here"):
         roll_back(target(log, models), ME, "again", to=variant(models, 4))
-    with pytest.raises(Refused, match="v1 is the champion already"):
-        roll_back(target(log, models), ME, "again", to=variant(models, 1))
+    latest = log.latest()
+    assert roll_back(target(log, models), ME, "again", to=variant(models, 1)) == latest, "it serves already"
 
 
 def test_rollbacks_go_back_one_champion_after_the_other(log, models):
     for version in (1, 2, 3):
         released(log, models, version, override="a test")
-    assert [roll_back(target(log, models), ME, "bad").state.champion.version for _ in range(2)] == [2, 1]
+    first = roll_back(target(log, models), ME, "bad", champion=True)
+    second = roll_back(target(log, models), ME, "bad", to=variant(models, 1))
+    assert [entry.state.champion.version for entry in (first, second)] == [2, 1]
+
+
+def test_the_second_of_two_people_on_call_changes_nothing(log, models):
+    released(log, models, 1)
+    released(log, models, 2)
+    released(log, models, 3, CANARY, override="a test")
+    first = roll_back(target(log, models), Actor("ada", ME.at), "it errs")
+    second = roll_back(target(log, models), Actor("bob", ME.at), "it errs")
+    assert second == first == log.latest()
+    assert (log.state().champion.version, list(log.state().quarantined)) == (2, [models.versions()[3]])
+
+
+def test_the_champion_is_taken_out_once_for_one_cause_and_only_where_that_is_asked_for(log, models):
+    for version in (1, 2, 3):
+        released(log, models, version, override="a test")
+    with pytest.raises(Refused, match="the champion v3 serves: --champion takes it out"):
+        roll_back(target(log, models), ME, "bad")
+    first = roll_back(target(log, models), Actor("ada", ME.at), "prices", champion=True)
+    assert roll_back(target(log, models), Actor("bob", ME.at), "prices", champion=True) == first
+    assert log.state().champion.version == 2
+
+
+def test_while_a_challenger_is_live_the_champion_stays(log, models):
+    released(log, models, 1)
+    released(log, models, 2)
+    released(log, models, 3, CANARY, override="a test")
+    for how in ({"champion": True}, {"to": variant(models, 1)}):
+        with pytest.raises(Refused, match="v3 is live beside the champion; 'mlops rollback' takes it out first"):
+            roll_back(target(log, models), ME, "bad", **how)
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_rollback_withdraws_the_release_that_waits_and_leaves_the_champion(log, models, moves):
+    released(log, models, 1)
+    release = file(log, models, 2, CANARY)
+    for move in (propose, approve)[:moves]:
+        move(target(log, models), ME, release)
+    entry = roll_back(target(log, models), ME, "refused at its deployment")
+    assert (entry.action, entry.variant.version, entry.state.champion.version) == ("withdraw", 2, 1)
+    assert (entry.state.phase, entry.state.quarantined) == (Phase.WITHDRAWN, {})
+    assert roll_back(target(log, models), ME, "again") == entry
+    with pytest.raises(Refused, match="not approved"):
+        start(target(log, models), ME, release)
+
+
+def test_the_champion_is_not_proposed_beside_itself(log, models):
+    released(log, models, 1)
+    with pytest.raises(Refused, match="v1 is the champion already"):
+        file(log, models, 1, CANARY)
+    with pytest.raises(Refused, match="v1 is the champion already"):
+        propose(target(log, models), ME, file(log, models, 1))
 
 
 def test_nothing_released_is_nothing_to_roll_back(log, models):
-    with pytest.raises(Refused, match="nothing to roll back: the latest release is none"):
+    with pytest.raises(Refused, match="there is nothing to roll back"):
         roll_back(target(log, models), ME, "bad")
 
 
@@ -398,6 +452,18 @@ def test_the_log_tells_who_did_what_when_and_why(log, models):
     released(log, models, 1)
     roll = [(entry.number, entry.action, entry.who, entry.at) for entry in log.entries()]
     assert roll == [(1, "propose", "me", ME.at), (2, "approve", "me", ME.at), (3, "promote", "me", ME.at)]
+
+
+def test_a_stray_file_beside_the_log_is_ignored_and_told(log, models, tmp_path):
+    released(log, models, 1)
+    folder = tmp_path / "log/releases/dev"
+    strays = (".DS_Store", "000002.json.bak", "README.md")
+    for name in strays:
+        (folder / name).write_bytes(b"?")
+    assert [entry.number for entry in open_log(tmp_path).entries()] == [1, 2, 3]
+    assert open_log(tmp_path).strays() == [f"releases/dev/{name}" for name in strays]
+    released(open_log(tmp_path), models, 2)
+    assert open_log(tmp_path).state().champion.version == 2
 
 
 # Cutting off the end is the one thing that chain and signatures cannot show; the store must prevent it.

@@ -149,7 +149,7 @@ def test_nothing_is_rolled_back_to_what_cannot_be_served(models, signer):
     with pytest.raises(
         Refused, match="v1 cannot be served: trained on other definitions of queue; bring back the code"
     ):
-        roll_back(broken, ME, "bad")
+        roll_back(broken, ME, "bad", champion=True)
     assert there.releases.state().champion.version == 2
 
 

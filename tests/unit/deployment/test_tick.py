@@ -1,6 +1,6 @@
 """A live release from its start to its end: real models, a service, labels, and the judge's looks."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -43,8 +43,10 @@ def failing(platform):
     return Variant(model=model, version=version)
 
 
-def started(platform, variant, strategy):
-    actor = Actor("tester", NOW)
+def started(platform, variant, strategy, at=NOW):
+    actor = Actor("tester", at)
+    if at > NOW:
+        platform.online.write({}, {view.versioned_name: at for view in platform.problem.views})
     file = propose_model(platform.models, platform.releases.state(), variant, strategy, override="a test")
     propose(platform.release_target, actor, file)
     approve(platform.release_target, actor, file)
@@ -54,7 +56,9 @@ def started(platform, variant, strategy):
 def serve(platform, day):
     """Answer a day's requests with what is released."""
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     service.refresh()
     rows = parcels.read("parcels", NOW + day * DAY, NOW + (day + 1) * DAY).to_pylist()
     service.predict(msgspec.json.encode({"instances": rows}))
@@ -109,6 +113,27 @@ def test_a_challenger_that_fails_is_rolled_back_whatever_the_strategy(platform, 
     assert (judged.verdict.outcome, judged.entry.state.phase) == (AnalysisOutcome.FAIL, Phase.ROLLED_BACK)
     assert "it failed" in judged.verdict.reason
     assert judged.entry.state.champion.version == 1
+
+
+@pytest.mark.parametrize("ahead", [-DAY, DAY, 400 * DAY])
+def test_a_failing_challenger_is_rolled_back_whatever_the_clients_clocks_say(platform, ahead):
+    """Windows go by the server's time: requests say when they were asked, and their clocks may be wrong."""
+    began = datetime.now(UTC)
+    started(platform, failing(platform), CanaryStrategy(steps=(0.5,), bake=DAY), began)
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    stores = (platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(*stores, platform.settings.changed({"clock": "server"}))
+    service.refresh()
+    rows = parcels.read("parcels", NOW, NOW + 2 * DAY).to_pylist()
+    rows = [{**row, "asked_at": began + ahead} for row in rows]
+    service.predict(msgspec.json.encode({"instances": rows}))
+    service.close()
+    judged = look(platform, (datetime.now(UTC) - NOW) / DAY)
+    assert judged.verdict.outcome is AnalysisOutcome.FAIL, judged.verdict.reason
+    logged = platform.predictions.read(began, datetime.now(UTC))
+    assert logged.num_rows == len(rows)
+    skewed = 'client_clock_skew_seconds_bucket{le="3600.0"} 0.0'
+    assert skewed in service.metrics.text().decode(), "the skew is measured"
 
 
 def test_a_shadow_is_concluded_with_what_it_said(platform):

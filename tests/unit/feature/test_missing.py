@@ -84,7 +84,9 @@ def ask(platform):
     writer = LogWriter(platform.objects, "dev", 60, 10_000)
 
     def asked(problem, row):
-        service = PredictionService(problem, platform.online, platform.models, platform.releases, writer)
+        service = PredictionService(
+            problem, platform.online, platform.models, platform.releases, writer, platform.settings
+        )
         service.refresh()
         service.predict(json.dumps({"instances": [ROW, row]}, default=lambda time: time.isoformat()).encode())
         writer.flush()

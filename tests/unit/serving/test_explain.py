@@ -105,7 +105,9 @@ def test_a_served_prediction_is_explained_by_the_variant_that_gave_it(learned):
 
     release(learned, _candidate(learned))
     writer = LogWriter(learned.objects, "dev", 60, 10_000)
-    service = PredictionService(learned.problem, learned.online, learned.models, learned.releases, writer)
+    service = PredictionService(
+        learned.problem, learned.online, learned.models, learned.releases, writer, learned.settings
+    )
     champion = learned.releases.state().champion
     model, version, _ = plant_failing_model(learned.models, champion.model, "weight")
     canary(learned, model, version)

@@ -28,7 +28,9 @@ def platform(released):
 @pytest.fixture
 def service(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    made = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    made = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     made.refresh()
     yield made
     writer.close()
@@ -58,7 +60,7 @@ def live(platform, model, version, strategy):
 def test_without_a_release_there_is_no_answer(new_platform):
     empty = new_platform(name="empty")
     writer = LogWriter(empty.objects, "dev", 60, 100)
-    service = PredictionService(empty.problem, empty.online, empty.models, empty.releases, writer)
+    service = PredictionService(empty.problem, empty.online, empty.models, empty.releases, writer, empty.settings)
     service.refresh()
     with pytest.raises(NoRelease):
         service.predict(body(requests(1)))
@@ -267,7 +269,9 @@ def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform
     service.refresh()
     assert service.release is before
     writer = LogWriter(platform.objects, "dev", 60, 100)
-    restarted = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    restarted = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     restarted.refresh()
     with pytest.raises(NoRelease, match=r"cannot be loaded: model.onnx of model .* was tampered with"):
         restarted.predict(body(requests(1)))
@@ -327,7 +331,7 @@ def test_what_is_served_is_what_training_saw(platform, service):
 
 def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    settings = Settings(log_sample=0.25)
+    settings = Settings(log_sample=0.25, clock="requests")
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     service.refresh()
     ids = [answer["prediction_id"] for answer in service.predict(body(requests(180)))["predictions"]]
