@@ -1,7 +1,7 @@
 """The composition root: the one place that chooses adapters."""
 
 import importlib
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +152,11 @@ class Platform:
     def release_target(self) -> "ReleaseTarget":
         """Where releases of this environment go, and what may be released there."""
         from pipelines.deployment.target import ReleaseTarget, RunningCode
+        from pipelines.serving.instances import read_reports
 
         serving = RunningCode(self.problem, self.models, self.online)
-        return ReleaseTarget(self.releases, self.models, serving, self._releases_before)
+        instances = partial(read_reports, self.objects, self.settings.environment)
+        return ReleaseTarget(self.releases, self.models, serving, self._releases_before, instances)
 
     def _releases_before(self) -> "ReleaseLog | None":
         """Return the release log of the environment that models come from, where ``cloud.toml`` states one."""

@@ -14,6 +14,7 @@ Text = pulumi.Input[str]
 
 MODELS = ("models/*", "versions/*")
 RELEASES = "releases/*"
+SERVING = "serving/*"
 LAKE_TABLES = "tables/*"
 _LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
 
@@ -98,7 +99,7 @@ class Permissions:
     def serving(self) -> list[Statement]:
         """The endpoint: models and releases to read, online features to read, predictions to write."""
         return [
-            *self._objects("store", read=[*MODELS, RELEASES, "stack.json"], write=["predictions/*"]),
+            *self._objects("store", read=[*MODELS, RELEASES, SERVING, "stack.json"], write=["predictions/*", SERVING]),
             self._use_key(),
             self._verify(),
             self._online(["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem"]),

@@ -134,12 +134,12 @@ def probe(path: str, port: int, *, period: int, failures: int) -> dict[str, Any]
     }
 
 
-def probes(path: str, port: int) -> dict[str, Any]:
-    """Return the probes of a server: four minutes to start, then taken out after 10 s of silence, ended after 60 s."""
+def probes(live: str, ready: str, port: int) -> dict[str, Any]:
+    """Return the probes of a server: four minutes to start; no requests after 10 s unready, ended after 60 s dead."""
     return {
-        "startupProbe": probe(path, port, period=2, failures=120),
-        "readinessProbe": probe(path, port, period=5, failures=2),
-        "livenessProbe": probe(path, port, period=20, failures=3),
+        "startupProbe": probe(live, port, period=2, failures=120),
+        "readinessProbe": probe(ready, port, period=5, failures=2),
+        "livenessProbe": probe(live, port, period=20, failures=3),
     }
 
 

@@ -1,13 +1,24 @@
 """Where releases go: an environment's log, models and serving, and the facts that the rule book judges on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from pipelines.config import Manifest, Problem, Refused, ReleaseFile, ReleaseState, UserError, Variant, format_duration
+from pipelines.config import (
+    Manifest,
+    Problem,
+    Refused,
+    ReleaseEntry,
+    ReleaseFile,
+    ReleaseState,
+    UserError,
+    Variant,
+    format_duration,
+)
 from pipelines.deployment.rules import Before, Facts, FileMove, refusals
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import InstanceReport
 from pipelines.serving.model import ServedModel
 from pipelines.storage.ports import OnlineStore
 
@@ -54,13 +65,15 @@ class RunningCode(NamedTuple):
 class ReleaseTarget(NamedTuple):
     """An environment that models are released to.
 
-    ``before`` opens the release log of the environment before this one, where there is one.
+    ``before`` opens the release log of the environment before this one, where there is one; ``instances`` reads what
+    the instances of the serving app say.
     """
 
     releases: ReleaseLog
     models: ModelStore
     serving: Servable
     before: Callable[[], ReleaseLog | None] = lambda: None
+    instances: Callable[[], Sequence[InstanceReport]] = tuple
 
     def facts(self, release: ReleaseFile, state: ReleaseState, at: datetime) -> Facts:
         """Return what a release file is judged on in a state of the log, at a moment."""
@@ -83,6 +96,22 @@ class ReleaseTarget(NamedTuple):
     def refusals(self, move: FileMove, release: ReleaseFile, at: datetime) -> list[str]:
         """Return each reason for which a move of a release file must be refused now."""
         return list(refusals(move, release, self.facts(release, self.releases.state(), at)))
+
+    def latest(self) -> ReleaseEntry | None:
+        """Return the latest transition.
+
+        Raises:
+            UserError: when an instance served a later one, so that the log lost its end.
+        """
+        seen = max(self.instances(), key=lambda one: one.standing.transition, default=None)
+        entry = self.releases.latest()
+        last, environment = entry.number if entry else 0, self.releases.environment
+        if seen and seen.standing.transition > last:
+            raise UserError(
+                f"the release log of {environment!r} ends at transition {last}, and instance {seen.instance} saw "
+                f"{seen.standing.transition}: its end was cut off; restore what followed {last} in the object store"
+            )
+        return entry
 
     def check_servable(self, variant: Variant) -> None:
         """Raise Refused when the running code cannot serve a model that a move would bring into service."""

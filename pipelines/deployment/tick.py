@@ -1,5 +1,6 @@
 """One look at a live release: judge it, and make the move that follows. Run each minute, or when an alarm calls."""
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
@@ -7,8 +8,12 @@ from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analy
 from pipelines.deployment.target import ReleaseTarget
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
+from pipelines.serving.instances import alive
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
+
+_GRACE = timedelta(minutes=2)
+"""How long an instance may try again to load a challenger."""
 
 
 class Judged(NamedTuple):
@@ -26,18 +31,31 @@ def tick(
     May be killed anywhere, and any number may run at once: each decides on the log's latest transition, and only the
     first one's move counts.
     """
-    latest = target.releases.latest()
+    latest = target.latest()
     if latest is None or not latest.state.live or latest.state.since is None:
         return None
-    since = latest.state.since
-    traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
-    verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
+    verdict = _loads_nowhere(target, latest, actor.at)
+    if verdict is None:
+        since = latest.state.since
+        traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
+        verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
     if verdict.outcome is AnalysisOutcome.INSUFFICIENT:
         return Judged(verdict, latest)
     try:
         return Judged(verdict, _move(target, actor, verdict, latest))
     except Moved:  # somebody else did while we looked; the verdict is on what is live no more
         return None
+
+
+def _loads_nowhere(target: ReleaseTarget, latest: ReleaseEntry, at: datetime) -> Verdict | None:
+    """Return the verdict on a challenger that every instance refused, and serves the champion without; None else."""
+    heard = [one.standing for one in alive(target.instances())]
+    refused = [one for one in heard if one.serves == latest.number and one.error and one.challenger is None]
+    if not heard or len(refused) < len(heard) or at - latest.at < _GRACE:
+        return None
+    return Verdict(
+        outcome=AnalysisOutcome.FAIL, reason=f"no instance of the serving app can load it: {refused[0].error}"
+    )
 
 
 def _move(target: ReleaseTarget, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:

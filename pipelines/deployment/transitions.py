@@ -216,7 +216,7 @@ def _append(
     A decision of None leaves everything as the latest transition has it.
     """
     while True:
-        latest = target.releases.latest()
+        latest = target.latest()
         if after is not None and (latest.number if latest else 0) != after:
             raise Moved(f"the release moved on after transition {after}")
         state = latest.state if latest else ReleaseState()

@@ -61,6 +61,12 @@ class ServingMetrics:
             registry=self.registry,
             multiprocess_mode="livemin",
         )
+        self.release_refused = Gauge(
+            "release_refused",
+            "1 while the latest transition of the release log is not served in full, and 0 else.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self.pending = Gauge(
             "prediction_log_pending",
             "Predictions not yet written to the log.",

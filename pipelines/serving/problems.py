@@ -59,7 +59,7 @@ def response(told: HTTPProblem) -> Response:
 def _of_route(error: HTTPException) -> HTTPProblem:
     detail = error.detail
     if error.status_code == 404:
-        detail = "There are /ping, /invocations, /openapi.json and /metrics."
+        detail = "There are /ping, /live, /ready, /invocations, /openapi.json and /metrics."
     if error.status_code == 405 and error.headers:
         methods = ", ".join(sorted(error.headers["Allow"].split(", ")))  # they come from a set
         detail = f"This path takes {methods}."

@@ -14,6 +14,7 @@ from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import Standing
 from pipelines.serving.metrics import ServingMetrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import ServedModel
@@ -70,10 +71,11 @@ class PredictionService:
         """
         try:
             entry = self.releases.latest()
-            if entry is None or entry.number == self._seen:
-                return
-            self._serve(entry)
-            self._seen, self._refusal = entry.number, None
+            if entry and entry.number != self._seen:
+                self._serve(entry)
+                self._seen = entry.number
+            self._refusal = None
+            self.metrics.release_refused.set(0)
         except Exception as error:  # a poll outlives whatever the store or a model does
             self._refuse(self.releases.known, error)
 
@@ -99,8 +101,32 @@ class PredictionService:
         """Keep and count why a release is not served in full, once for each reason."""
         if self._refusal != (number, str(error)):
             self._refusal = number, str(error)
+            self.metrics.release_refused.set(1)
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
+
+    @property
+    def standing(self) -> Standing:
+        """What is served, and why not more than that."""
+        release, (number, error) = self.release, self._refusal or (self._seen, "")
+        challenger = release.challenger if release else None
+        return Standing(
+            transition=number,
+            serves=release.number if release else None,
+            champion=release.champion.variant if release else None,
+            challenger=challenger.variant if challenger else None,
+            error=error,
+        )
+
+    @property
+    def unready(self) -> str:
+        """Why no request can be answered; empty when they can, and in an environment to which nothing was released.
+
+        What is wrong with a later release is no reason while an earlier one is served.
+        """
+        if self.release or (self._settings.ready_without_release and not self._refusal):
+            return ""
+        return str(self._no_release())
 
     def predict(self, body: bytes, content_type: str = JSON, explained: bool = False) -> Answer:
         """Answer a body of one request, or of several in their order, with an explanation of each where one is asked.
@@ -149,9 +175,12 @@ class PredictionService:
     def _current(self) -> Release:
         if self.release:
             return self.release
+        raise self._no_release()
+
+    def _no_release(self) -> NoRelease:
         if self._refusal:
-            raise NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
-        raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
+            return NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
+        return NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
 
     def _predictions(self, release: Release, rows: list[Any], bodies: int) -> Predictions:
         """Look up features, score, log and count; what several bodies meet is counted when one meets it alone."""

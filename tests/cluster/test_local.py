@@ -281,6 +281,8 @@ def test_what_the_app_answered_in_a_strike_asks_for_a_new_model_which_is_release
     environment, under_load
 ):
     platform, namespace, figures, _ = environment
+    kubectl("set", "env", "deployment/serving", "RATCHET_CLOCK=requests", "-n", namespace)  # the strike is long ago
+    ready(namespace)
     with forwarded(namespace, "serving", 8080) as url:
         for day in range((SINCE_STRIKE - parcels.STRIKE) // DAY):
             at = parcels.STRIKE + day * DAY

@@ -45,7 +45,7 @@ def trained(tmp_path_factory, mlflow_database):
 def home(trained):
     """The trained home, in which nothing is released yet; what a test releases is taken back."""
     yield trained
-    for folder in (trained.home / "store/releases", trained.home / "releases"):
+    for folder in (trained.home / "store/releases", trained.home / "store/serving", trained.home / "releases"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -54,7 +54,7 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert 'kind = "all-at-once"' in (home.home / "releases/dev.toml").read_text()
     assert home("approve", "--who", "ada").code == 0
     done = home("deploy", "--as-of", "2024-02-25")
-    assert (done.code, "v1 takes all traffic at once" in done.out) == (0, True), done.err
+    assert (done.code, "v1: takes all traffic at once" in done.out) == (0, True), done.err
     assert home("deploy", "--as-of", "2024-02-25").code == 0, "safe to run twice"
     state = home("status", "--json").json["release"]
     assert (state["phase"], state["champion"]["version"]) == ("promoted", 1)
@@ -77,7 +77,7 @@ def test_deploying_on_stale_features_is_refused(home):
     home("propose", "v1")
     home("approve")
     done = home("deploy", "--as-of", "2024-03-25")
-    assert done.code == 1
+    assert done.code == 3
     assert "feature view 'queue' was materialised up to 2024-02-25" in done.err
 
 
@@ -241,10 +241,14 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
 
         home("propose", "v1")
         home("approve")
-        home("deploy", "--as-of", "2024-02-25")
-        deadline = time.monotonic() + 30
-        while _ask(port, "/ping").json()["release"] is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert "confirmed by 1 of 1 instances" in home("deploy", "--as-of", "2024-02-25").out
+        assert [_ask(port, path).json() for path in ("/ready", "/live")] == [
+            {"status": "ok", "release": 3},
+            {"status": "ok"},
+        ]
+        (instance,) = home("status", "--json").json["instances"]
+        assert (instance["standing"]["serves"], instance["standing"]["champion"]["version"]) == (3, 1)
+        assert "serves v1 (transition 3)" in home("status").out
         answer = _ask(port, "/invocations", body).json()
         assert (answer["model_version"], answer["variant"]) == (1, "champion")
         assert _ask(port, "/invocations", b'{"nonsense": 1}').status == 400
@@ -259,6 +263,7 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
     found = home("lineage", answer["prediction_id"], "--json")
     assert found.code == 0, "a stopped app has written what it answered"
     assert found.json["prediction"]["key"] == row["parcel_id"]
+    assert home("status", "--json").json["instances"] == [], "a stopped app has said so"
 
 
 def test_recorded_requests_are_replayed_and_get_their_labels_later(home, port, monkeypatch):

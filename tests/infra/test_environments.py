@@ -133,7 +133,7 @@ def test_an_update_goes_blue_green_and_alarms_take_it_back(stack, routing):
     assert policy["type"] == routing and policy["waitIntervalInSeconds"] >= 300
     named = {each["alarmName"] for each in endpoint["autoRollbackConfiguration"]["alarms"]}
     alarms = {each.props["name"] for each in of(resources, "MetricAlarm")}
-    assert named == {f"thing-{stack}-endpoint-errors", f"thing-{stack}-endpoint-latency"} <= alarms
+    assert named == {f"thing-{stack}-endpoint-{what}" for what in ("errors", "latency", "refused")} <= alarms
     target = one(resources, "Target", "endpoint").props
     assert target["resourceId"] == f"endpoint/thing-{stack}/variant/app"
 
@@ -175,7 +175,7 @@ def test_an_update_that_succeeded_is_seen_to_have():
 def test_alarms_call_people_and_those_of_the_endpoint_the_tick_as_well(resources):
     alarms = {each.name: each.props for each in of(resources, "MetricAlarm")}
     assert alarms.keys() >= {
-        "endpoint-errors", "endpoint-latency", "tick-errors", "tick-missing", "events-dead", "events-waiting",
+        "endpoint-errors", "endpoint-latency", "endpoint-refused", "tick-errors", "tick-missing", "events-dead", "events-waiting",
         "operations-waiting", "failed-training", "failed-continuous-training", "drift",
     }  # fmt: skip
     for name, props in alarms.items():

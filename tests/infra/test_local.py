@@ -116,7 +116,8 @@ def test_serving_leaves_before_it_ends_and_an_update_takes_no_pod_away():
     leaves = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     readiness = container["readinessProbe"]
     assert pod("serving")["terminationGracePeriodSeconds"] >= leaves + 20.5  # the app's own, in serving/server.py
-    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")} == {"/ping"}
+    probed = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probed == {"startup": "/live", "readiness": "/ready", "liveness": "/live"}
     assert readiness["periodSeconds"] * readiness["failureThreshold"] < 15
     budget = objects()["PodDisruptionBudget", "serving"]["spec"]
     assert budget["selector"] == spec["selector"] and spec["replicas"] == 2

@@ -134,6 +134,7 @@ FIRES = {
         'invocation_seconds_bucket{job="serving",le="1.0"}': "0+60x20", 'invocation_seconds_bucket{job="serving",le="2.5"}': "0+120x20",
         'invocation_seconds_bucket{job="serving",le="+Inf"}': "0+120x20",
     },
+    "endpoint-refused": {'release_refused{job="serving"}': "1x20"},
     "endpoint-missing": {'up{job="serving"}': "0x20"},
     "tick-errors": {'release_ticks_total{outcome="failed"}': "0+1x20", 'release_ticks_total{outcome="done"}': "0x20"},
     "tick-missing": {'release_ticks_total{outcome="done"}': "7x20"},
@@ -150,7 +151,7 @@ QUIET = {
     'invocation_seconds_bucket{job="serving",le="+Inf"}': "0+601x20", 'up{job="serving"}': "1x20",
     'release_ticks_total{outcome="done"}': "0+1x20", 'release_ticks_total{outcome="failed"}': "0x20",
     'queue_messages{state="dead"}': "0x20", 'queue_messages{state="waiting"}': "5x20", "queue_waiting_seconds": "21599x20",
-    'run_failed{pipeline="training"}': "0x20", **{f'alarm_raised{{alarm="{name}"}}': "0x20" for name in ALARMS},
+    'release_refused{job="serving"}': "0x20", 'run_failed{pipeline="training"}': "0x20", **{f'alarm_raised{{alarm="{name}"}}': "0x20" for name in ALARMS},
 }  # fmt: skip
 
 

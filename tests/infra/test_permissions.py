@@ -58,6 +58,7 @@ CASES = [
     ("serving", "s3:GetObject", f"{STORE}/releases/dev/000001.json", True),
     ("serving", "s3:GetObject", f"{LAKE}/tables/raw/flights/data/1.parquet", False),
     ("serving", "s3:PutObject", f"{STORE}/predictions/2026/1.parquet", True),
+    ("serving", "s3:PutObject", f"{STORE}/serving/prod/0000.json", True),
     ("serving", "s3:PutObject", f"{STORE}/models/ab/model.onnx", False),
     ("serving", "dynamodb:BatchGetItem", TABLE, True),
     ("serving", "dynamodb:PutItem", TABLE, False),

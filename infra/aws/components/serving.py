@@ -203,4 +203,8 @@ def bounds(names: Names) -> list[AlarmBound]:
             "endpoint-latency", "AWS/SageMaker", "ModelLatency", at, "p99", ">", 1_000_000, 1,
             "One request in a hundred took longer than a second, for 3 minutes.", periods=3,
         ),
+        AlarmBound(
+            "endpoint-refused", names.metrics, "release_refused", {}, "Maximum", ">=", 1, 1,
+            "An instance cannot serve the latest release.",
+        ),
     ]  # fmt: skip

@@ -87,7 +87,9 @@ def _operations(scope: Scope) -> list[Statement]:
         )
         for service in SERVICES
     ]
-    releases = scope.owned("s3", "{name}-*/releases/*", "{name}-*/models/*", "{name}-*/predictions/*")
+    releases = scope.owned(
+        "s3", "{name}-*/releases/*", "{name}-*/models/*", "{name}-*/predictions/*", "{name}-*/serving/*"
+    )
     return [
         *look,
         allow("ReadReleases", ["s3:GetObject"], releases),

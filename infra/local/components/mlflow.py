@@ -78,7 +78,7 @@ def server(names: Names, image: str) -> Pod:
         environ={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # nothing here uses it, and it doubles the memory
         settings=True,
         volumes={_FOLDER: {"persistentVolumeClaim": {"claimName": "mlflow"}}},
-        container=probes("/health", PORT),
+        container=probes("/health", "/health", PORT),
     )
 
 

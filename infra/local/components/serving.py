@@ -88,7 +88,10 @@ def app(names: Names, image: str, priority: str) -> Pod:
         command=("mlops", "serve", "--host", "0.0.0.0", "--port", str(PORT)),
         port=PORT,
         settings=True,
-        container={**probes("/ping", PORT), "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}}},
+        container={
+            **probes("/live", "/ready", PORT),
+            "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
+        },
         spec={
             "terminationGracePeriodSeconds": LEAVING_SECONDS + DRAINING_SECONDS,
             "priorityClassName": priority,

@@ -55,5 +55,5 @@ def watch(image: str) -> Pod:
         port=PORT,
         settings=True,
         volumes={TOKEN_FOLDER: TOKEN},
-        container=probes("/ping", PORT),
+        container=probes("/ping", "/ping", PORT),
     )  # fmt: skip

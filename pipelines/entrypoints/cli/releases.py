@@ -91,6 +91,7 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
     entry = platform.releases.latest()
     assert entry, "a deployed release is in the log"
     _tell(entry)
+    _confirm(platform, entry)
 
 
 @app.command()
@@ -118,7 +119,7 @@ def rollback(
         digest, version = platform.models.resolve(to)
         target = Variant(model=digest, version=version)
     while True:
-        latest = platform.releases.latest()
+        latest = platform.release_target.latest()
         back = way_back(latest, champions(platform.releases), target, champion)
         assert latest, "without a transition there is no way back"
         if back.action is None:
@@ -142,6 +143,7 @@ def rollback(
         except Moved:
             continue
         _tell(entry)
+        _confirm(platform, entry)
         return
 
 
@@ -159,6 +161,7 @@ def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
         return
     console.print(f"{judged.verdict.outcome.value}: {judged.verdict.reason}")
     _tell(judged.entry)
+    _confirm(platform, judged.entry)
 
 
 @release_app.command("report")
@@ -242,3 +245,14 @@ def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
 def _tell(entry: "ReleaseEntry") -> None:
     where = f"[dim](transition {entry.number}, by {entry.who})[/]"
     console.print(f"[green]✔[/] {entry.action}: {escape(entry.summary)} {where}")
+
+
+def _confirm(platform: "Platform", entry: "ReleaseEntry") -> None:
+    """Wait for the serving app's own word on a transition, and tell it; exits with 1 when an instance refused it."""
+    from pipelines.deployment.confirmation import confirm
+
+    found = confirm(platform.release_target.instances, entry.number, platform.settings.confirm_seconds)
+    colour = "dim" if found.is_complete else "yellow"
+    console.print(f"  [{colour}]{escape(str(found))}[/]", soft_wrap=True)
+    if found.refused:
+        raise typer.Exit(1)

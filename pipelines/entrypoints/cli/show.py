@@ -32,6 +32,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     )
     proposal = platform.releases.state().proposal
     console.print(f"latest release: {f'v{proposal.released.version} ' if proposal else ''}{state['phase']}")
+    _show_serving(content)
     if endpoint := content["endpoint"]:
         _show_endpoint(endpoint)
     numbers = {digest: version for version, digest in platform.models.versions().items()}
@@ -194,6 +195,7 @@ def compare(
 
 def _status(platform: "Platform") -> dict[str, Any]:
     from pipelines.reporting.history import latest_runs
+    from pipelines.serving.instances import alive
 
     environment = platform.settings.environment
     versions = []
@@ -206,6 +208,8 @@ def _status(platform: "Platform") -> dict[str, Any]:
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
+        "wish": _wish(platform),
+        "instances": [one.model_dump(mode="json") for one in alive(platform.release_target.instances())],
         "versions": versions,
         "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
         "endpoint": _endpoint(platform),
@@ -226,6 +230,32 @@ def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
         if outcome.status == "failed":
             told |= {"failed": outcome.reason, "log": outcome.log[-_LINES:]}
     return told
+
+
+def _show_serving(content: dict[str, Any]) -> None:
+    """Print the wish of the release file where it is not the fact, and what the instances say."""
+    if wish := content["wish"]:
+        told = "" if wish["deployed"] else "; it is not deployed"
+        console.print(f"  [dim]wish[/]  v{wish['version']} by {wish['strategy']}{told}", highlight=False)
+    for one in content["instances"]:
+        standing = one["standing"]
+        served = [f"v{standing[name]['version']}" for name in ("champion", "challenger") if standing[name]]
+        serves = f"{' and '.join(served)} (transition {standing['serves']})" if served else "nothing"
+        fault = f"[red]refused {standing['transition']}: {escape(standing['error'])}[/]" if standing["error"] else ""
+        console.print(f"  [dim]says[/]  {one['instance']} serves {serves} {fault}".rstrip(), soft_wrap=True)
+
+
+def _wish(platform: "Platform") -> dict[str, Any] | None:
+    """Return what the release file wishes for, where there is one."""
+    from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
+
+    folder, environment = platform.settings.releases, platform.settings.environment
+    if not (folder / f"{environment}.toml").exists():
+        return None
+    file = read_release(folder, environment)
+    deployed = is_deployed(platform.releases.state(), file)
+    return {"version": file.released.version, "strategy": file.strategy.kind, "deployed": deployed}
 
 
 def _show_endpoint(endpoint: dict[str, Any]) -> None:
