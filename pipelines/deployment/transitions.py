@@ -46,7 +46,8 @@ class _Move(NamedTuple):
     pull: int | None = None
 
 
-Decide = Callable[[ReleaseState], _Move | None]
+Decide = Callable[[ReleaseState, ReleaseEntry | None], _Move | None]
+"""Decides on the state after the latest transition, and on that one; None leaves everything as it is."""
 
 
 def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: int | None = None) -> ReleaseEntry:
@@ -57,7 +58,7 @@ def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: in
         Moved: as :func:`promote`; ``after`` is 0 for a log without transitions.
     """
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         facts = target.facts(release, state, actor.at)
         check(list(rules.refusals("propose", release, facts)))
         assert isinstance(facts.manifest, Manifest), "a model without a manifest is refused"
@@ -86,7 +87,7 @@ def approve(
     Errors as :func:`propose`.
     """
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         check(list(rules.refusals("approve", release, target.facts(release, state, actor.at))))
         return _Move("approve", release.released, how, {"phase": Phase.APPROVED}, pull)
 
@@ -99,7 +100,7 @@ def start(target: ReleaseTarget, actor: Actor, release: ReleaseFile) -> ReleaseE
     Errors as :func:`propose`.
     """
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         check(list(rules.refusals("start", release, target.facts(release, state, actor.at))))
         if release.challenger is None:
             return _Move("promote", release.champion, "takes all traffic at once", _promoted(release.champion))
@@ -112,7 +113,7 @@ def start(target: ReleaseTarget, actor: Actor, release: ReleaseFile) -> ReleaseE
 def advance(target: ReleaseTarget, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
     """Go to the next step of a canary; errors as :func:`promote`."""
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         assert state.proposal, "only a live release is advanced"
         step, challenger = state.step + 1, _challenger(state)
         target.check_servable(challenger)
@@ -130,7 +131,7 @@ def promote(target: ReleaseTarget, actor: Actor, reason: str, after: int | None 
         Moved: when ``after``, the transition on which that was decided, is not the latest any more.
     """
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         challenger = _challenger(state)
         target.check_servable(challenger)
         return _Move("promote", challenger, reason, _promoted(challenger))
@@ -141,7 +142,7 @@ def promote(target: ReleaseTarget, actor: Actor, reason: str, after: int | None 
 def conclude(target: ReleaseTarget, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
     """End a live release without a change of the champion, as a shadow ends; errors as :func:`promote`."""
 
-    def decide(state: ReleaseState) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
         return _Move("conclude", _challenger(state), reason, _ended(Phase.CONCLUDED))
 
     return _append(target, actor, "conclude", decide, after)
@@ -164,8 +165,8 @@ def roll_back(
         Refused: when there is nothing to take out or to go back to, or the running code cannot serve it.
     """
 
-    def decide(state: ReleaseState) -> _Move | None:
-        back = rules.way_back(target.releases.latest(), champions(target.releases), to, champion)
+    def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Move | None:
+        back = rules.way_back(latest, champions(target.releases), to, champion)
         if back.action is None:
             return None
         if back.action == "withdraw":
@@ -222,7 +223,7 @@ def _append(
         state = latest.state if latest else ReleaseState()
         if why := rules.not_now(action, state):
             raise Refused(why)
-        move = decide(state)
+        move = decide(state, latest)
         if move is None:
             assert latest, "only what was done already is not done again"
             return latest

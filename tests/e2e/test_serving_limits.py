@@ -140,8 +140,8 @@ def test_a_request_that_waited_too_long_is_not_computed(released):
 @pytest.mark.parametrize(
     ("given", "status", "message"),
     [
-        ({"path": "/nowhere"}, 404, "There are /ping, /invocations"),
-        ({"path": "/ping/", "method": "GET"}, 404, "There are /ping, /invocations"),
+        ({"path": "/nowhere"}, 404, "There are /ping, /live"),
+        ({"path": "/ping/", "method": "GET"}, 404, "There are /ping, /live"),
         ({"method": "GET"}, 405, "This path takes POST."),
         ({"path": "/ping", "method": "DELETE"}, 405, "This path takes GET, HEAD."),
         ({"body": b"x", "content_type": "application/x-npy"}, 415, "send application/json, text/csv, application/vnd."),

@@ -195,7 +195,7 @@ def compare(
 
 def _status(platform: "Platform") -> dict[str, Any]:
     from pipelines.reporting.history import latest_runs
-    from pipelines.serving.instances import alive
+    from pipelines.serving.instances import alive, read_reports
 
     environment = platform.settings.environment
     versions = []
@@ -209,7 +209,7 @@ def _status(platform: "Platform") -> dict[str, Any]:
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
         "wish": _wish(platform),
-        "instances": [one.model_dump(mode="json") for one in alive(platform.release_target.instances())],
+        "instances": [one.model_dump(mode="json") for one in alive(read_reports(platform.objects, environment))],
         "versions": versions,
         "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
         "endpoint": _endpoint(platform),
