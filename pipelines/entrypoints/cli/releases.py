@@ -99,7 +99,7 @@ def rollback(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     to: Annotated[str | None, typer.Option(help="Take the champion out, for this earlier one.")] = None,
-    champion: Annotated[bool, typer.Option("--champion", help="Take the champion out, for the one before it.")] = False,
+    champion: Annotated[bool, typer.Option(help="Take the champion out, for the one before it.")] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.config import AllAtOnce, BlueGreen, UserError, Variant
+from pipelines.config import AllAtOnce, BlueGreen, Refused, UserError, Variant
 from pipelines.contracts import Cloud
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.release_file import write_release
@@ -143,6 +143,22 @@ def test_a_file_with_an_unknown_key_is_refused(released, first):
 def test_the_order_of_promotion_is_that_of_the_list():
     cloud = Cloud(region="eu-west-1", monthly_budget=1, environments=("dev", "staging", "prod"))
     assert [cloud.before(name) for name in cloud.environments] == [None, "dev", "staging"]
+
+
+def test_a_rollback_by_the_second_of_two_people_says_that_it_is_done(released, first):
+    second = first.model_copy(update={"champion": another(released, champion=first.champion.model)})
+    for move in (propose, approve, start):
+        move(released.release_target, TESTER, second)
+    given = {"RATCHET_HOME": str(released.home), "RATCHET_PROBLEM": PROBLEMS[0]}
+
+    def rollback(who, *options):
+        return CliRunner().invoke(app, ["rollback", "--reason", "prices", "--who", who, "--yes", *options], env=given)
+
+    assert isinstance(rollback("ada").exception, Refused), "the champion is not taken out unasked"
+    done = [rollback(who, "--champion") for who in ("ada", "bob")]
+    assert [one.exit_code for one in done] == [0, 0]
+    assert "done already: ✔ roll back: v2 to v1: prices" in done[1].output
+    assert (released.releases.latest().who, released.releases.state().champion.version) == ("ada", 1)
 
 
 def test_a_model_s_history_is_its_own_moves_and_not_what_a_reason_mentions(released, first):

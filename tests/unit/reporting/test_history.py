@@ -37,6 +37,14 @@ def test_each_release_is_told_with_where_it_stands(log, models):  # noqa: F811
     assert stands(log)[-3:] == [(3, "rolled back"), (4, "superseded"), (3, "proposed")]
 
 
+def test_a_withdrawn_release_is_told_as_that(log, models):  # noqa: F811
+    released(log, models, 1)
+    propose(target(log, models), ME, file(log, models, 2, CANARY))
+    roll_back(target(log, models), ME, "the wrong file")
+    assert stands(log) == [(1, "promoted"), (2, "withdrawn")]
+    assert releases(log)[1].ended == ME.at
+
+
 def test_a_champion_that_is_taken_back_leaves_its_place_to_the_one_before(log, models):  # noqa: F811
     released(log, models, 1)
     released(log, models, 2)
