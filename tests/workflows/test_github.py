@@ -2,12 +2,16 @@
 
 import pytest
 
+from infra.bootstrap import github as bootstrap
 from pipelines.config import Refused, UserError
+from pipelines.github import client
 from pipelines.github.approval import Approval, approval, owners
 from pipelines.settings import workflow
-from tests.workflows.github import BOT, MAIN
+from tests.workflows.documents import JOBS
+from tests.workflows.github import BOT, MAIN, REQUIRED_CHECK, Problem
 from tests.workflows.workplace import OWNER
 
+NAMES = {job.name: job.document.get("name") for job in JOBS if job.workflow == "ci"}
 PATH, TEXT = "releases/dev.toml", "a = 1\n"
 
 
@@ -45,6 +49,34 @@ def test_an_issue_and_a_comment_are_one_of_each_subject(fake, github):
     assert github.close_issue("drift dev", "done") is None
     assert github.has_issue("drift dev", "drift"), "a closed one too"
     assert github.put_issue("drift dev", "Again", "x", "drift").number == 3
+
+
+def test_checks_of_a_dispatched_run_count_once_they_are_a_commit_status(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    fake.review(number, OWNER)
+    head = fake.git("rev-parse", "promote/dev")
+    fake.checks[head] = [("workflow_dispatch", REQUIRED_CHECK, True)]
+    with pytest.raises(Problem, match="is expected"):
+        fake.merge(number)
+    github.put_status(head, passed=False)
+    with pytest.raises(Problem, match="is expected"):
+        fake.merge(number)
+    github.put_status(head, passed=True)
+    commit = fake.merge(number)
+    assert approval(github, PATH, TEXT).commit == commit
+
+
+def test_a_protected_branch_takes_no_pull_request_without_a_review(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    with pytest.raises(Problem, match="approving review"):
+        fake.merge(number)
+
+
+def test_the_name_of_the_required_check_is_one():
+    assert REQUIRED_CHECK == client.REQUIRED_CHECK == bootstrap.REQUIRED_CHECK == NAMES["required"]
 
 
 @pytest.mark.parametrize("squash", [True, False])
