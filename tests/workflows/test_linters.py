@@ -20,7 +20,7 @@ SCHEMAS = {
     "github-issue-forms": [path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"],
     "github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
 }
-SCRIPTS = [name for name in FILES if name.endswith(".sh") or name == ".ci/run"]
+SCRIPTS = [name for name in FILES if (ROOT / name).read_bytes()[:2] == b"#!"]
 BAD = """\
 on: { issues: }
 jobs:
