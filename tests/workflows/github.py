@@ -47,6 +47,7 @@ class FakeGitHub:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.dispatches: list[dict[str, Any]] = []
+        self.releases: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
 
@@ -263,6 +264,18 @@ class FakeGitHub:
     def dispatch(self, query: Any, body: Any, name: str) -> Any:
         self.dispatches.append({"workflow": name, **body})
 
+    def release(self, query: Any, body: Any, tag: str) -> Any:
+        if tag not in self.releases:
+            raise Problem(404, "Not Found")
+        return self.releases[tag]
+
+    def make_release(self, query: Any, body: Any) -> Any:
+        if body["tag_name"] in self.releases:
+            raise Problem(422, "Validation Failed")
+        made = {**body, "html_url": f"https://github.com/{NAME}/releases/tag/{body['tag_name']}"}
+        self.releases[body["tag_name"]] = made
+        return made
+
     def permission(self, query: Any, body: Any, login: str) -> Any:
         return {"permission": "write" if login in self.logins.values() else "read", "user": user(login)}
 
@@ -325,6 +338,8 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("PATCH", r"/issues/comments/(\d+)", FakeGitHub.edit_comment),
     ("GET", r"/actions/workflows/([\w.-]+)", FakeGitHub.workflow),
     ("POST", r"/actions/workflows/([\w.-]+)/dispatches", FakeGitHub.dispatch),
+    ("GET", r"/releases/tags/(.+)", FakeGitHub.release),
+    ("POST", r"/releases", FakeGitHub.make_release),
     ("GET", r"/collaborators/([\w-]+)/permission", FakeGitHub.permission),
 ]
 
