@@ -70,7 +70,7 @@ def test_a_store_that_is_busy_is_asked_again(objects, faults, emulator):
     assert len(misbehaved(emulator)) == 4
 
 
-def test_an_object_whose_creation_was_not_answered_is_known_to_be_this_call_s(objects, faults, emulator):
+def test_an_object_created_without_an_answer_counts_as_ours(objects, faults, emulator):
     faults(Fault("loses", "PUT /contract"))
     assert objects.create("a", b"one")
     assert misbehaved(emulator)[0][0] == "loses"
@@ -183,7 +183,7 @@ def test_an_event_that_was_not_taken_is_told(queue, faults):
     assert queue.receive() == []
 
 
-def test_a_message_that_is_no_event_goes_to_the_dead_letters_and_hinders_no_other(made, queue):
+def test_a_message_that_is_no_event_becomes_a_dead_letter(made, queue):
     sqs = made.client("sqs")
     sqs.send_message(QueueUrl=queue._url, MessageBody="no event at all")
     queue.send(b'{"n": 1}')

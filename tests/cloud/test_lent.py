@@ -25,7 +25,7 @@ def lending(new_cloud, made):
     return prod, new_cloud(stack=own)
 
 
-def test_raw_rows_come_from_production_without_personal_values_and_features_are_made_anew(lending, monkeypatch):
+def test_shared_raw_rows_lack_personal_values_and_features_are_recomputed(lending, monkeypatch):
     prod, dev = lending
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # there is no source to ask
     before = {name: prod.tables.snapshot(f"raw.{name}") for name in prod.problem.config.tables}

@@ -116,7 +116,7 @@ def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, mo
     assert "Traceback" in outcome.log[-1]
 
 
-def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(cloud, stubbed):
+def test_a_killed_step_reports_sagemakers_reason_and_the_end_of_its_log(cloud, stubbed):
     executions, sagemaker, logs = stubbed
     sagemaker.add_response("describe_pipeline_execution", FAILED)
     arn = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/job-1"
@@ -282,7 +282,7 @@ def test_status_tells_how_the_endpoint_is_and_what_is_live(function, served):
     assert (shown["instances"], shown["configuration"]) == ([2, 2], f"{name}-1")
 
 
-def test_an_update_that_failed_is_told_with_its_reason_and_the_configuration_that_stayed():
+def test_a_failed_update_reports_its_reason_and_the_live_configuration():
     """The emulator updates no endpoint, so the answer is made to botocore's model."""
     sagemaker = boto3.Session(region_name="eu-west-1").client("sagemaker")
     with Stubber(sagemaker) as stub:
@@ -317,7 +317,7 @@ def test_an_endpoint_is_asked_as_the_app_is(endpoint):
     assert (client.requests, client.failed) == (1, 0)
 
 
-def test_what_an_endpoint_refuses_counts_as_failed_with_the_app_s_own_words(endpoint):
+def test_a_request_that_the_endpoint_refuses_fails_in_the_apps_words(endpoint):
     client, stub = endpoint
     stub.add_client_error(
         "invoke_endpoint",

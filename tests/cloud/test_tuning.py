@@ -66,7 +66,7 @@ def searching(cloud, made):  # noqa: F811
     return fresh
 
 
-def test_a_search_is_started_from_a_laptop_and_its_best_settings_are_trained_and_judged(function, searching, made):  # noqa: F811
+def test_a_search_from_a_laptop_ends_in_a_judged_model(function, searching, made):  # noqa: F811
     """The emulator makes no trials, so their records are written here as the jobs would."""
     invoke = CliRunner().invoke
     given = ["sweep", "boosting", "--on", "aws", "--as-of", f"{NOW:%Y-%m-%d}", "--workers", "2", "--run-id", "s"]

@@ -43,7 +43,7 @@ def test_jobs_keep_what_every_place_promises(environment):
     keeps_its_promises(environment)
 
 
-def test_a_run_is_submitted_once_killed_resumed_and_believed_by_what_it_made(environment, namespace):
+def test_a_run_is_submitted_once_and_resumes_after_a_kill(environment, namespace):
     platform = environment
     platform.runner.start(FEATURE, DAYS, "history")
     with ThreadPoolExecutor(4) as several:

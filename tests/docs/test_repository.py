@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,12 @@ def test_the_development_python_is_one_that_ci_tests():
 def test_editors_use_the_line_length_of_the_linter():
     (length,) = re.findall(r"^max_line_length = (\d+)$", (ROOT / ".editorconfig").read_text(), re.MULTILINE)
     assert int(length) == PYPROJECT["tool"]["ruff"]["line-length"]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if Path(name).name.startswith("test_")])
+def test_names_of_tests_are_at_most_70_characters(name):
+    defined = re.findall(r"^ *(?:async )?def (test_\w+)", (ROOT / name).read_text(), re.MULTILINE)
+    assert [test for test in defined if len(test) > 70] == []
 
 
 def test_every_lock_entry_comes_from_the_public_index():

@@ -56,7 +56,7 @@ def test_everything_is_in_the_namespace_and_bears_the_labels():
         assert labels["app.kubernetes.io/managed-by"] == "pulumi" and labels["app.kubernetes.io/component"]
 
 
-def test_with_pulumi_nothing_is_made_before_its_namespace_and_no_pod_before_its_account_and_settings():
+def test_pulumi_creates_namespace_account_and_settings_before_pods():
     made = {(one.type.rpartition(":")[2], one.name): one for one in local() if one.type.startswith("kubernetes:")}
     needs = {one.urn: set(one.needs) for one in local()}
 

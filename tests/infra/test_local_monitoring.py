@@ -49,7 +49,7 @@ def tool(name):
     return name
 
 
-def test_every_alarm_of_aws_is_raised_here_too_with_the_same_bound_and_meaning():
+def test_every_alarm_on_aws_has_a_local_rule_with_the_same_bound():
     here = {bound.name: bound for group in bounds(names(), stated()).values() for bound in group}
     for alarm in of(environment("prod"), "MetricAlarm"):
         if alarm.name in NOT_HERE or alarm.name in ALARMS or alarm.name.startswith("failed-"):

@@ -54,7 +54,7 @@ def made(client):
     return said
 
 
-def test_the_stores_of_the_pipelines_work_on_what_is_made_and_nothing_is_left_of_it(client, url, monkeypatch):
+def test_stores_work_on_the_local_environment_and_nothing_is_left(client, url, monkeypatch):
     assert made(client) == made(client)  # twice is no harm: keys and queues are the same
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     session = boto3.Session("local", "local", region_name=plan().names.region)

@@ -50,7 +50,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("step", [8, 19])
-def test_a_killed_training_loses_at_most_an_interval_and_ends_as_if_nothing_had_been(tmp_path, uninterrupted, step):
+def test_a_killed_training_loses_an_interval_and_ends_the_same(tmp_path, uninterrupted, step):
     assert kill_at(start(tmp_path), step, signal.SIGKILL) == -signal.SIGKILL
     made, history = finish(tmp_path)
     assert 24 - step <= made <= 24 - step + EVERY

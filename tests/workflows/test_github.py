@@ -19,7 +19,7 @@ def writes(fake):
     return [call for call in fake.calls if call.method != "GET"]
 
 
-def test_a_pull_request_is_opened_once_and_checked_and_then_kept_up_to_date(fake, github):
+def test_a_pull_request_is_opened_once_checked_and_kept_up_to_date(fake, github):
     number = proposed(github)
     assert fake.git("show", f"promote/dev:{PATH}") == TEXT.strip()
     assert [one["ref"] for one in fake.dispatches] == ["promote/dev"]

@@ -58,7 +58,7 @@ def test_actionlint_finds_nothing():
     assert run("actionlint") == (0, "")
 
 
-def test_actionlint_finds_what_a_stranger_may_write_into_a_command_and_what_shellcheck_finds(bad):
+def test_actionlint_finds_injection_and_what_shellcheck_finds(bad):
     code, said = run("actionlint", folder=bad.parents[2])
     assert code == 1
     assert "is potentially untrusted" in said

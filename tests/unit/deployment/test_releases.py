@@ -99,7 +99,7 @@ def test_a_canary_takes_its_share_until_it_is_promoted(log, models):
     assert (state.champion.version, state.challenger, state.routing.share) == (2, None, 0.0)
 
 
-def test_a_canary_that_is_rolled_back_is_quarantined_until_it_is_proposed_anew(log, models):
+def test_a_rolled_back_canary_is_quarantined_until_proposed_anew(log, models):
     released(log, models, 1)
     released(log, models, 2, CANARY)
     roll_back(log, ME, "it errs")
@@ -119,7 +119,7 @@ def test_rolling_back_a_champion_brings_the_one_before_it(log, models):
         roll_back(log, ME, "again")
 
 
-def test_a_refused_candidate_cannot_be_proposed_unless_somebody_answers_for_it(log, models):
+def test_a_refused_candidate_cannot_be_proposed_without_an_override(log, models):
     with pytest.raises(Refused, match=r"v4 did not pass its gates \(absolute_quality: roc_auc 0.5 is below 0.7\)"):
         propose(log, models, ME, file(log, models, 4))
     assert log.latest() is None
@@ -133,7 +133,7 @@ def test_nothing_goes_on_without_the_step_before(log, models, move):
         move(log, ME, file(log, models, 1))
 
 
-def test_only_what_was_proposed_can_be_approved_and_only_what_was_approved_started(log, models):
+def test_approval_needs_a_proposal_and_a_start_needs_approval(log, models):
     propose(log, models, ME, file(log, models, 1))
     with pytest.raises(Refused, match="not the one that was proposed"):
         approve(log, ME, file(log, models, 2))
@@ -151,7 +151,7 @@ def test_no_release_begins_while_another_rolls(log, models):
         propose(log, models, ME, file(log, models, 3))
 
 
-def test_a_candidate_that_was_compared_with_another_champion_is_refused_unless_somebody_answers_for_it(log, models):
+def test_a_candidate_compared_with_another_champion_needs_an_override(log, models):
     released(log, models, 1)
     released(log, models, 2)
     with pytest.raises(Refused, match="v3 was never compared with the champion v2"):
@@ -297,7 +297,7 @@ def test_nothing_released_is_nothing_to_roll_back(log):
         roll_back(log, ME, "bad")
 
 
-def test_an_earlier_champion_returns_all_at_once_without_being_judged_again(log, models):
+def test_an_earlier_champion_returns_at_once_without_a_new_judgement(log, models):
     """What a revert of the release file asks for; v1 was never compared with v2, and need not be."""
     released(log, models, 1)
     released(log, models, 2)

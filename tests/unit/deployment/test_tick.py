@@ -124,7 +124,7 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert "no difference is shown" in told
 
 
-def test_an_ab_test_ends_undecided_at_its_horizon_and_tells_the_effect_in_money(platform):
+def test_an_ab_test_ends_undecided_with_its_effect_in_money(platform):
     started(platform, copied(platform), AbTest(horizon=2 * DAY))
     for day in range(3):
         serve(platform, day)

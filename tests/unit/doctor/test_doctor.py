@@ -116,7 +116,7 @@ def test_a_wrong_statement_about_the_cloud_is_found(repository, text, says):
     assert left(repository)[0].startswith(f"AWS: {says}")
 
 
-def test_changed_files_of_the_engine_are_listed_and_those_of_the_team_are_not(repository):
+def test_changed_engine_files_are_listed_and_the_teams_are_not(repository):
     (repository / "pipelines/one.py").write_text("changed\n")
     (repository / "pipelines/two.py").unlink()
     (repository / "pyproject.toml").write_text((repository / "pyproject.toml").read_text() + "# an extension point\n")

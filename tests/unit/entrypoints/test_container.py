@@ -73,7 +73,7 @@ def together(layout, monkeypatch):
 STEP = "import sys; from pipelines.entrypoints.cli.__main__ import app; app(sys.argv[1:])"
 
 
-def test_the_machines_of_a_job_run_the_step_together_and_the_first_leaves_the_model(platform, together):
+def test_a_jobs_nodes_run_the_step_together_and_the_first_saves_the_model(platform, together):
     platform.runner.start(FEATURE, DAYS, "days")
     root = together("algo-1", STEP)
     container.train()

@@ -39,7 +39,7 @@ def at(**after):
         (timedelta(hours=1), at(minutes=30), at(hours=2)),
     ],
 )
-def test_a_row_takes_effect_at_the_first_materialisation_after_it_reached_us(delay, event, effective):
+def test_a_row_takes_effect_at_the_next_materialisation_after_arrival(delay, event, effective):
     times = pa.chunked_array([pa.array([event], TIMESTAMP)])
     assert effective_time(replace(VIEW, delay=delay), times).to_pylist() == [effective]
 

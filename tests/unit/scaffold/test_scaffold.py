@@ -99,9 +99,7 @@ MIXED = [f"2024-01-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00{'Z' if n % 2 else '
         (_frame(), {"owner": None, "miss": None}, "these flags are needed: --owner, --miss"),
     ],
 )  # fmt: skip
-def test_a_sample_or_an_answer_that_does_not_do_is_refused_in_words_and_nothing_is_written(
-    make, tmp_path, sample, flags, message
-):
+def test_a_wrong_sample_or_answer_is_refused_and_nothing_is_written(make, tmp_path, sample, flags, message):
     with pytest.raises(UserError) as error:
         make(sample, **flags)
     assert message in str(error.value)

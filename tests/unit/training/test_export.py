@@ -98,7 +98,7 @@ def test_what_is_not_a_model_is_told():
 
 
 @pytest.mark.parametrize("package", PROBLEMS)
-def test_thresholds_between_neighbouring_floats_send_each_row_where_the_estimator_sends_it(package):
+def test_thresholds_between_neighbouring_floats_split_as_the_estimator(package):
     problem = Problem.load(package)
     neighbours = np.arange(200, dtype=np.int32) + np.float32(1000).view(np.int32)
     dense = RANDOM.choice(neighbours.view(np.float32), 4000)
