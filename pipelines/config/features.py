@@ -1,4 +1,4 @@
-"""Features: what a model is fed, where each value comes from, and how long it stays valid."""
+"""Features: what a model takes, where each value comes from, and how long it stays valid."""
 
 import ast
 import hashlib
@@ -43,8 +43,8 @@ class FeatureView:
         entity: columns of the request that identify the entity.
         table: the raw table the view reads; the SQL names it in FROM.
         every: how often the view is materialised.
-        delay: how long after its event time a raw row reaches us.
-        lookback: how much raw history before a row its value depends on.
+        delay: how long after its event time a raw row arrives.
+        lookback: how much raw history a row's value depends on.
         ttl: a value older than this at request time counts as missing.
     """
 
@@ -68,7 +68,7 @@ class FeatureView:
 
     @cached_property
     def version(self) -> str:
-        """Eight hexadecimal digits that change with anything that changes the view's values."""
+        """Eight hexadecimal digits that change whenever the view's values may change."""
         definition = [
             self.name,
             self.entity,
@@ -105,8 +105,8 @@ class RequestFeatures:
 def _text(definition: str | Callable[..., Any] | None) -> str:
     """Return SQL without its layout, or for Python the module that holds the function, without comments and layout.
 
-    The whole module, because the function may call others in it: a version that changes too often costs a rebuild,
-    one that changes too seldom serves values that the model was not trained on.
+    The whole module counts, because the function may call others in it. A version that changes too often costs a
+    rebuild; one that changes too rarely serves values that the model was not trained on.
     """
     if isinstance(definition, str):
         return " ".join(definition.split())

@@ -30,7 +30,7 @@ class ViewPolicy(StrictModel):
 
 
 class ServingConfig(StrictModel):
-    """The policies of the feature views, by name; ``impute`` for those that are not named."""
+    """The policies of the feature views, by name; views without one have ``impute``."""
 
     views: dict[str, ViewPolicy] = Field(default_factory=dict)
 

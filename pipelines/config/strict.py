@@ -1,4 +1,4 @@
-"""Typed documents that refuse what they do not know: the base of every TOML and JSON file in the project."""
+"""Strict typed documents, which refuse unknown keys: the base of every TOML and JSON file in the project."""
 
 import hashlib
 import json
@@ -92,7 +92,7 @@ def _iso(value: object) -> str:
 
 
 def explain(error: ValidationError, kind: type[StrictModel]) -> list[str]:
-    """Return a line for each thing that is wrong with a document: where, what, and what is allowed there."""
+    """Return a line for each fault of a document: where it is, what it is, and what is allowed there."""
 
     def line(item: Any) -> str:
         where = ".".join(str(part) for part in item["loc"]) or "top level"
