@@ -1,4 +1,4 @@
-"""Alarms: which measurements of a model in service leave the bounds that ``problem.toml`` sets."""
+"""Alarms: measurements of a model in service that are outside the bounds of ``problem.toml``."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from pipelines.config import ProblemConfig, StrictModel
 
 
 class Alarm(StrictModel):
-    """A bound that was left. ``retrain`` says whether a new model could help."""
+    """A measurement outside its bound; ``retrain`` says whether a new model could help."""
 
     name: str
     reason: str
@@ -17,10 +17,10 @@ class Alarm(StrictModel):
 
 
 class Measurements(StrictModel):
-    """What was measured about one model over the window of requests ``[start, as_of)``.
+    """The measurements of one model over the window of requests ``[start, as_of)``.
 
-    ``quality`` is of the labelled predictions; ``coverage`` the share labelled of those old enough to have a label,
-    None while there is none; ``drift`` the population stability index of each feature.
+    ``quality`` is that of the labelled predictions. ``coverage`` is the share of due labels that have arrived, None
+    while none is due. ``drift`` is the population stability index of each feature.
     """
 
     as_of: datetime

@@ -23,7 +23,7 @@ _INVOCATIONS = "/invocations"
 
 
 class ServingApp:
-    """The app of one service; it looks for a new release every ``poll_seconds`` while it runs; ``stop`` is its end."""
+    """The app of one service: looks for a new release every ``poll_seconds``; ``stop`` ends it."""
 
     def __init__(self, service: PredictionService, settings: Settings, stop: Callable[[], None] = lambda: None) -> None:
         self._service, self._settings, self._stop = service, settings, stop
@@ -42,28 +42,28 @@ class ServingApp:
         self._starlette.router.redirect_slashes = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer as ASGI has it: predictions at once, the rest by way of the framework."""
+        """Answer an ASGI request: predictions directly, everything else by the framework."""
         if scope["type"] == "http" and scope["path"] == _INVOCATIONS and scope["method"] == "POST":
             await self._invocations(scope, receive, send)
         else:
             await self._starlette(scope, receive, send)
 
     def drain(self) -> None:
-        """Let each answer close its connection from now on, because the app will soon stop."""
+        """Close the connection with each answer from now on, because the app will soon stop."""
         self._invocations.draining = True
 
     async def _ping(self, _: Request) -> Response:
-        """Say that the app lives, and which release it serves."""
+        """Answer that the app is alive, and which release it serves."""
         number = self._service.release.number if self._service.release else None
         return Response(msgspec.json.encode({"status": "ok", "release": number}), media_type=JSON)
 
     async def _metrics(self, _: Request) -> Response:
-        """Return what was counted."""
+        """Answer the metrics."""
         self._service.metrics.pending.set(self._service.pending)
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _openapi(self, _: Request) -> Response:
-        """Return the OpenAPI document."""
+        """Answer the OpenAPI document."""
         return Response(self._contract, media_type=JSON)
 
     async def _failed(self, _: Request, error: Exception) -> Response:

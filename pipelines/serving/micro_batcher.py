@@ -1,7 +1,7 @@
-"""Answers the requests that have arrived in one pass: decoding apart, one lookup, one run of the model, one log entry.
+"""Answers all requests that have arrived in one pass: each decoded alone, then one lookup, model run and log entry.
 
-A pass begins when as many requests are there as the last one had, or a millisecond after its first. So a request that
-comes alone, as the one before did, waits for nobody, and under load nearly all of a pass is shared.
+A pass begins when as many requests wait as the last one had, or a millisecond after its first. So a request that comes
+alone, after another that did, waits for nobody, and under load nearly all the work of a pass is shared.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pipelines.serving.problems import HTTPProblem
 from pipelines.serving.service import Answer, PredictionService
 
 _AT_ONCE = 32
-"""How many requests a pass takes at most, so that the event loop is not kept for long."""
+"""How many requests a pass takes at most, so that it does not block the event loop for long."""
 
 
 _GATHERING_SECONDS = 0.001
@@ -66,7 +66,7 @@ class MicroBatcher:
 
 
 def _still_asked(waiting: _Waiting) -> bool:
-    """Say whether somebody waits for the answer; one who waited too long is told."""
+    """Return whether a client still waits for the answer; answer one whose deadline has passed."""
     if waiting.answer.done():  # the connection closed
         return False
     try:
