@@ -27,8 +27,8 @@ _NOT_OLDER = "attribute_not_exists(#time) OR #time <= :time"
 class DynamoOnline:
     """Implements :class:`pipelines.storage.ports.OnlineStore`.
 
-    Rows are written one by one, each on the condition that what is there is not newer, and the moments after them.
-    A row that is not written again for ``keep`` is deleted by DynamoDB: it must be longer than any view's ttl.
+    Rows are written one by one, each on the condition that the stored one is not newer, and the moments after them.
+    DynamoDB deletes a row that is not written again for ``keep``, which must be longer than any view's ttl.
     """
 
     remote = True
