@@ -142,7 +142,7 @@ def test_another_region(here, says):
     found = cloud.region(here, REGION)
     assert (found.state, found.says) == (
         FindingState.TODO,
-        f"{says}, and {REGION} in cloud.toml; 'export AWS_REGION={REGION}'",
+        f"{says}, and {REGION} in cloud.toml; run 'export AWS_REGION={REGION}'",
     )
 
 
