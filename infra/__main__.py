@@ -1,4 +1,4 @@
-"""What ``pulumi up`` runs: the environment that the stack is named after."""
+"""The program of ``pulumi up``: registers the environment that the stack is named after."""
 
 import pulumi
 from pulumi.runtime.config import CONFIG
@@ -11,7 +11,7 @@ from pipelines.config.errors import UserError
 
 
 def main() -> None:
-    """Register everything, or say what to change."""
+    """Register all resources, or print what to change."""
     stack = pulumi.get_stack()
     try:
         if stack == LOCAL:
@@ -27,7 +27,7 @@ def main() -> None:
         pulumi.export("endpoint", environment.serving.endpoint)
         pulumi.export("configuration", environment.serving.configuration)
     else:
-        pulumi.log.info("There is no endpoint yet: push an image and name it, docs/aws.md says how.")
+        pulumi.log.info("There is no endpoint yet: push an image and name it as docs/aws.md describes.")
 
 
 main()

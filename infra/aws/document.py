@@ -1,4 +1,4 @@
-"""Writes the document by which the pipelines find the environment, checked before anything is made from it."""
+"""Writes the document that the pipelines read, and validates it before any resource depends on it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What belongs to the account and what to an environment, as names and ARNs."""
+"""The names and ARNs of what belongs to the account and to an environment."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from infra.names import Names
 
 
 def shortened(name: str, limit: int) -> str:
-    """Return the name, or where it is too long its beginning and four digits of its hash."""
+    """Return the name; shorten one that is too long to its beginning and four digits of its hash."""
     if len(name) <= limit:
         return name
     return f"{name[: limit - 5]}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"

@@ -224,7 +224,7 @@ def test_a_schedule_means_the_same_to_cron(expression, said):
 
 @pytest.mark.parametrize("expression", ["rate(7 minutes)", "rate(2 days)", "cron(0 3 L * ? *)", "cron(0 3 * * ? 2027)"])
 def test_a_schedule_that_cron_cannot_say_is_refused(expression):
-    with pytest.raises(UserError, match="cannot be said to cron"):
+    with pytest.raises(UserError, match="cron cannot express the schedule"):
         cron(expression)
 
 

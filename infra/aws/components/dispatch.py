@@ -1,4 +1,4 @@
-"""Instant dispatch: a function that tells GitHub of a trigger at once, where a GitHub App is installed."""
+"""Instant dispatch: a function that starts a workflow on GitHub for each trigger, where a GitHub App is installed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ TIMEOUT = 60
 
 @dataclass(frozen=True)
 class DispatchArgs:
-    """Who is told by whom.
+    """The inputs of the function.
 
     Attributes:
         names: the environment.

@@ -32,7 +32,7 @@ class LakeArgs:
 
 
 class Lake(pulumi.ComponentResource):
-    """Where everything lies.
+    """The buckets and the workgroup.
 
     Attributes:
         store: the bucket of runs, models, releases and predictions.

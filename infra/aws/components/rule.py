@@ -1,4 +1,4 @@
-"""A rule that hands the events of a pattern to a queue or a function; what cannot be delivered is kept."""
+"""A rule that sends the events of a pattern to a queue or a function, and keeps undeliverable ones."""
 
 import json
 from collections.abc import Mapping

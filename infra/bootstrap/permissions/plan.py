@@ -1,4 +1,4 @@
-"""What the plan of a pull request may do: read how an environment is set up, what it releases, and none of its data."""
+"""The permissions of a pull request's plan: read an environment's configuration and releases, but no data."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
