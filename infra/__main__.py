@@ -22,7 +22,7 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from error
     environment = Environment(plan)
     pulumi.export("document", environment.document)
-    pulumi.export("image", plan.config.image)  # what the next update takes, unless it is told another
+    pulumi.export("image", plan.config.image)  # the next update keeps it unless another is given
     if environment.serving:
         pulumi.export("endpoint", environment.serving.endpoint)
         pulumi.export("configuration", environment.serving.configuration)

@@ -17,7 +17,7 @@ LOCKED_DAYS = 365  # of a production environment's audit records
 
 @dataclass(frozen=True)
 class FoundResources:
-    """What the document tells of; see :class:`pipelines.config.Stack`."""
+    """What the document describes; see :class:`pipelines.config.Stack`."""
 
     names: Names
     config: Config

@@ -122,14 +122,14 @@ def allowed_instances(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def budgeted(resources: Sequence[Resource]) -> Iterator[str]:
-    """A budget tells somebody and stops what it can, unless the environment adopts one, which its document names."""
+    """A budget notifies somebody and has a stop action, unless the environment adopts one, which its document names."""
     budgets = _of(resources, "aws:budgets/budget:Budget")
     adopted = any(one.type == "mlops:infra:Cost" for one in resources) and not budgets and _adopts_budget(resources)
     if not budgets and not adopted:
         yield "there is no budget"
     for budget in budgets:
         if not any(notice.get("subscriberSnsTopicArns") for notice in budget.props.get("notifications", ())):
-            yield f"{_named(budget)} tells nobody"
+            yield f"{_named(budget)} notifies nobody"
     if budgets and not _of(resources, "aws:budgets/budgetAction:BudgetAction"):
         yield "the budget stops nothing: add a BudgetAction"
 

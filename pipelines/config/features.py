@@ -112,7 +112,7 @@ def _text(definition: str | Callable[..., Any] | None) -> str:
         return " ".join(definition.split())
     module = inspect.getmodule(definition)
     if module is None:
-        raise UserError(f"{definition!r} has no source file; define it in a module so that its version can be told")
+        raise UserError(f"{definition!r} has no source file; define it in a module, from which its version derives")
     return ast.dump(ast.parse(inspect.getsource(module)))
 
 

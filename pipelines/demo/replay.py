@@ -105,7 +105,7 @@ class Replay:
         return candidate
 
     def _tell_candidate(self, candidate: Candidate | Retrained) -> None:
-        assert candidate.model, "only a trained candidate is told"
+        assert candidate.model, "only a trained candidate is shown"
         manifest = self.platform.models.manifest(candidate.model)
         metric = self.platform.problem.config.gates.champion_comparison.metric
         quality = f"{manifest.estimator.replace('_', ' ')}, {metric} {manifest.metrics['test'][metric]:.4f}"

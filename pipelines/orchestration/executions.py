@@ -31,7 +31,7 @@ class Executions(Protocol):
 
 
 TAIL = 20
-"""Lines of a log that are told."""
+"""How many lines of a log are shown."""
 
 
 def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> RunOutcome:

@@ -26,7 +26,7 @@ FILES = (
     "tests/__init__.py",
     "tests/test_problem.py",
 )
-_CATEGORIES = 20  # values, that a metric is told for each of
+_CATEGORIES = 20  # values, for each of which a metric is reported
 
 
 def write(sample: Sample, answers: InterviewAnswers, zone: str, folder: Path, replace: str | None) -> ProblemPlan:

@@ -47,7 +47,7 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
             time.sleep(DRAIN_SECONDS)
             super().shutdown(exit_code)
 
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: a worker that is told before it listens goes on
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: a worker that gets the signal before it listens goes on
     with metrics_of(workers):
         Draining(
             "mlops",

@@ -13,7 +13,7 @@ from monitoring.measures import Measure
 
 
 class Unavailable(Exception):
-    """A store does not answer, or not us; the text says which and why. Nothing that was asked of it is half done."""
+    """A store does not answer, or refuses us; the text says which and why. No operation is left half done."""
 
 
 class ObjectStore(Protocol):

@@ -42,7 +42,7 @@ def test_shared_raw_rows_lack_personal_values_and_features_are_recomputed(lendin
     assert {name: prod.tables.snapshot(f"raw.{name}") for name in before} == before
 
 
-def test_a_role_that_does_not_trust_us_is_told(lending, emulator):
+def test_a_role_that_does_not_trust_us_is_reported(lending, emulator):
     _, dev = lending
     misbehave(emulator, Fault("refuses", "POST /", code="AccessDenied", status=403))
     with pytest.raises(Unavailable, match="STS AssumeRole: this role may not"):

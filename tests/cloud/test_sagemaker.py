@@ -77,14 +77,14 @@ def test_a_run_is_stopped(cloud, stubbed):
     sagemaker.assert_no_pending_responses()
 
 
-def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
+def test_a_pipeline_that_was_not_provisioned_is_reported(stubbed):
     executions, sagemaker, _ = stubbed
     sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
     with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; 'mlops render'"):
         executions.start(pipeline("feature"), "days")
 
 
-def test_a_run_that_was_not_started_there_is_told(cloud):
+def test_a_run_that_was_not_started_there_is_reported(cloud):
     with pytest.raises(UserError, match="'days' was not started on SageMaker"):
         cloud.aws.executions.outcome(cloud.runner, pipeline("feature"), "days")
 
@@ -102,7 +102,7 @@ def stubbed(cloud):
     return SageMakerExecutions(*clients, cloud.objects, "parcels-dev"), *stubs
 
 
-def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
+def test_a_step_that_failed_is_reported_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
     executions, sagemaker, _ = stubbed
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # a source that has lost its tables
     with pytest.raises(KeyError):
@@ -236,11 +236,11 @@ def test_a_day_is_predicted_for_by_a_job_and_brought_here(function, cloud, tmp_p
         (["--on", "aws", "--run-id", "none", "--output", "x.txt"], "ends in neither .csv nor .parquet"),
     ],
 )
-def test_what_a_batch_needs_is_told(function, given, reason):
+def test_what_a_batch_needs_is_reported(function, given, reason):
     assert reason in str(CliRunner().invoke(app, ["predict", *given]).exception)
 
 
-def test_what_is_no_place_to_run_is_told(function):
+def test_what_is_no_place_to_run_is_reported(function):
     result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
     assert result.exit_code == 2
     assert "'mars' is not one of" in result.output

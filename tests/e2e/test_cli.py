@@ -188,7 +188,7 @@ def answers(trained):
 
 
 @pytest.mark.parametrize(("number", "code", "message"), [(number, *told) for number, (_, *told) in enumerate(MISTAKES)])
-def test_a_mistake_is_told_in_words_without_a_traceback(home, answers, number, code, message):
+def test_a_mistake_is_explained_without_a_traceback(home, answers, number, code, message):
     ended, said = answers[number]
     assert ended == code, said
     assert message in " ".join(said.split())

@@ -259,7 +259,7 @@ def test_a_production_account_has_no_role_for_data_scientists(run_program):
         ),
     ],
 )
-def test_a_wrong_setting_is_told(changes, says):
+def test_a_wrong_setting_is_reported(changes, says):
     with pytest.raises(UserError) as told:
         settings(**changes)
     assert "Pulumi.main.yaml: " in str(told.value)

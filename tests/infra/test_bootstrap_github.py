@@ -50,7 +50,7 @@ def test_workflows_get_their_environments_role_and_plans_get_theirs(run_program)
     assert not any("deploy" in value for value in shared.values())
 
 
-def test_workflows_are_told_the_order_of_promotion(run_program):
+def test_workflows_get_the_order_of_promotion(run_program):
     shared = {one["variableName"]: one["value"] for one in run_program(program()).of(SHARED).values()}
     assert json.loads(shared["ENVIRONMENTS"]) == list(load_toml(ROOT / "cloud.toml", Cloud).environments)
 
@@ -64,7 +64,7 @@ def test_workflows_are_told_the_order_of_promotion(run_program):
         (plan("free", private=False), "true", "true"),
     ],
 )
-def test_workflows_are_told_what_the_plan_offers(given, scanning, attestations, run_program):
+def test_workflows_get_what_the_plan_offers(given, scanning, attestations, run_program):
     shared = {one["variableName"]: one["value"] for one in run_program(program(**given)).of(SHARED).values()}
     assert (shared["CODE_SCANNING"], shared["ATTESTATIONS"]) == (scanning, attestations)
 

@@ -190,7 +190,7 @@ def test_none_fires_in_quiet_times_with_bad_requests_and_a_busy_queue(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_of_an_app_that_nobody_scrapes_its_absence_is_told(tmp_path):
+def test_of_an_app_that_nobody_scrapes_its_absence_is_reported(tmp_path):
     done = evaluated(tmp_path, {}, {})
     assert set(re.findall(r'alertname="([\w-]+)"', done.stdout + done.stderr)) == {"endpoint-missing", "tick-missing"}
 

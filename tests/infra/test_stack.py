@@ -65,7 +65,7 @@ def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi):
     )
 
 
-def test_an_update_takes_the_image_that_it_is_told(pulumi):
+def test_an_update_takes_the_image_that_it_is_reported(pulumi):
     stack.move("up", "dev", DIGEST)
     assert f"infra:image={ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/" in last(pulumi)
     assert f"@{DIGEST} " in last(pulumi)

@@ -89,7 +89,7 @@ def test_a_write_that_was_cut_off_leaves_the_last_checkpoint(tmp_path):
     assert checkpoints.load() == {"step": 1}
 
 
-def test_a_disk_that_does_not_take_a_checkpoint_is_told(tmp_path):
+def test_a_disk_that_does_not_take_a_checkpoint_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         trained(Checkpoints(tmp_path / "file" / "folder", ""), checkpoint_steps=2)

@@ -127,12 +127,12 @@ def test_a_column_without_a_single_value_does_no_harm(numbers):
         ({"batch_rows": 64, "accumulate": 3}, "does not divide"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_told(given, told):
+def test_a_setting_that_does_not_fit_is_reported(given, told):
     with pytest.raises(UserError, match=told):
         classifier(FEATURES, 0, **given)
 
 
-def test_too_few_rows_are_told():
+def test_too_few_rows_are_reported():
     with pytest.raises(UserError, match="at least 50 rows"):
         classifier(FEATURES, 0).fit(X[:20], EVENT[:20])
 

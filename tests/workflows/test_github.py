@@ -141,6 +141,6 @@ def test_the_last_line_that_fits_names_the_owners(path, found):
     assert owners(text, path) == found
 
 
-def test_without_a_token_people_are_told_what_to_set():
+def test_without_a_token_the_error_says_what_to_set():
     with pytest.raises(UserError, match="GITHUB_TOKEN and GITHUB_REPOSITORY must be set"):
         workflow({})

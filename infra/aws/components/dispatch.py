@@ -64,7 +64,7 @@ class DispatchFunction(pulumi.ComponentResource):
         on_event("dispatch", called, triggers, stated, child, args.bus)
         failing = AlarmBound(
             "dispatch-errors", "AWS/Lambda", "Errors", {"FunctionName": names.of("dispatch")}, "Sum", ">", 0, 15,
-            "GitHub was not told of a trigger, which waits for the next poll.",
+            "No workflow on GitHub was started for a trigger, which waits for the next poll.",
         )  # fmt: skip
         alarm(failing, names, [args.topic], child)
         self.function = called.arn

@@ -19,7 +19,7 @@ from pipelines.storage.tables import Tables
 
 _RUNNING = {"QUEUED", "RUNNING"}
 _POLL_SECONDS = 2.0
-_MOST_RUNS = 20  # of one statement of upkeep; what is left then waits for the next time
+_MOST_RUNS = 20  # of one maintenance statement; the rest waits for the next time
 
 
 class Athena:

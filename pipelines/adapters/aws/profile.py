@@ -129,7 +129,7 @@ class AwsProfile:
         from pipelines.adapters.aws.github_app import GitHubApp
 
         if self.stack.dispatch is None:
-            raise UserError(f"{self.stack.environment!r} states no dispatch, so GitHub is told of nothing")
+            raise UserError(f"{self.stack.environment!r} states no dispatch, so no GitHub App starts workflows")
         return GitHubApp(self.client("kms"), self.stack.dispatch)
 
     @cached_property

@@ -37,7 +37,7 @@ def test_a_missing_store_is_an_error_and_its_replacement_is_read(tmp_path):
     assert store.read([KEY])[KEY].values == (2.0,)
 
 
-def test_a_store_that_is_locked_whole_is_told_within_seconds(tmp_path):
+def test_a_store_that_is_locked_whole_is_reported_within_seconds(tmp_path):
     store = SqliteOnline(tmp_path / "online.db")
     with closing(sqlite3.connect(store.path)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -124,7 +124,7 @@ def resolved(document):
         ("sagemaker", ["render"], "'mlops render' needs sagemaker.core: run 'uv sync --extra render'"),
     ],
 )
-def test_packages_that_are_not_installed_are_told(monkeypatch, module, arguments, told):
+def test_packages_that_are_not_installed_are_reported(monkeypatch, module, arguments, told):
     """In a process of its own, for what is imported once stays."""
     hidden = f"import sys; sys.modules[{module!r}] = None; from pipelines.entrypoints.cli.__main__ import main; main()"
     environment = {**os.environ, "RATCHET_PROFILE": "aws"}

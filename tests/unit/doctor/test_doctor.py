@@ -127,7 +127,7 @@ def test_changed_engine_files_are_listed_and_the_teams_are_not(repository):
     ]
 
 
-def test_the_reference_problem_is_told_from_the_teams_own(repository):
+def test_the_reference_problem_differs_from_the_teams_own(repository):
     came = json.loads((repository / "template.json").read_text())
     (repository / "model/problem.toml").write_text("the reference\n")
     came["files"]["model/problem.toml"] = hashlib.sha256(b"the reference\n").hexdigest()

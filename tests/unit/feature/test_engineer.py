@@ -80,6 +80,6 @@ def test_two_rows_for_one_entity_and_time_are_refused():
         (replace(VIEW, sql=None, python=lambda frame: frame), "does not return event_time"),
     ],
 )
-def test_a_view_that_does_not_yield_what_it_declares_is_told_so(view, message):
+def test_a_view_that_does_not_yield_what_it_declares_is_refused(view, message):
     with pytest.raises(UserError, match=message):
         compute(view, scans(("a", at(minutes=5), 2.0)), MIDNIGHT, MIDNIGHT + timedelta(days=1))

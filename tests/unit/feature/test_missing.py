@@ -44,7 +44,7 @@ def stated(views, package=PROBLEMS[0]):
         ),
     ],
 )
-def test_a_policy_of_nothing_is_told_when_the_problem_is_loaded(views, message):
+def test_a_policy_for_an_unknown_view_is_an_error_at_load(views, message):
     with pytest.raises(UserError) as error:
         _ = stated(views).views
     assert message in str(error.value)

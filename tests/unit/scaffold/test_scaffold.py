@@ -207,7 +207,7 @@ def test_questions_are_asked_where_somebody_is_there(tmp_path, monkeypatch):
     assert (answers.entities, answers.costs) == (("shop",), {"false_alarm": 1.0, "miss": 2.0})
 
 
-def test_a_wrong_answer_is_told_and_asked_for_again(tmp_path, monkeypatch, capsys):
+def test_a_wrong_answer_is_reported_and_asked_for_again(tmp_path, monkeypatch, capsys):
     _frame().to_csv(tmp_path / "orders.csv", index=False)
     sample = read_sample(tmp_path / "orders.csv")
     said = {

@@ -121,7 +121,7 @@ def test_requests_are_scored_apart_while_a_challenger_takes_traffic(service, pla
     assert len(set(logged["latency_ms"].to_pylist())) > 30
 
 
-def test_without_a_release_all_that_arrive_together_are_told(new_platform):
+def test_without_a_release_all_that_arrive_together_are_reported(new_platform):
     empty = new_platform(name="empty")
     service = PredictionService(
         empty.problem, empty.online, empty.models, empty.releases, LogWriter(empty.objects, "x", 60, 9)
