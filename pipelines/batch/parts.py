@@ -65,7 +65,7 @@ def parts_of(output: Path, identity: str) -> Iterator[Parts]:
         (folder / identity).mkdir(exist_ok=True)
         try:
             yield Parts(folder / identity)
-        except UserError:  # what a person has to put right will have another identity
+        except UserError:  # a corrected input will have another identity
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)

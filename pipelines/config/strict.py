@@ -102,7 +102,7 @@ def explain(error: ValidationError, kind: type[StrictModel]) -> list[str]:
         got = "" if isinstance(item["input"], dict | list) or item["type"] == "missing" else f" (got {item['input']!r})"
         return f"{where}: {message}{got}{_HINTS.get(item['type'].partition('_')[0], '')}"
 
-    # What is misspelt comes first: that the right name is missing then follows from it.
+    # Misspelt keys come first, because a missing key often follows from one.
     errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     return list(dict.fromkeys(line(item) for item in errors))
 

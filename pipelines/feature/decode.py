@@ -131,7 +131,7 @@ class RequestDecoder:
             }
 
     def _arrow(self, body: bytes) -> Rows:
-        from pipelines.feature.arrow import arrow_rows  # only who is sent Arrow pays for it
+        from pipelines.feature.arrow import arrow_rows  # only requests with Arrow pay for the import
 
         return arrow_rows(body, self.check_names, self._check)
 

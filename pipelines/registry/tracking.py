@@ -133,6 +133,6 @@ class Tracking:
 
         if self._uri.startswith("arn:"):  # sagemaker-mlflow signs for the server that is set, not for the client's
             set_tracking_uri(self._uri)
-        for chatty in ("alembic", "mlflow.store.db.utils"):  # making a new database is no news
+        for chatty in ("alembic", "mlflow.store.db.utils"):  # silence the messages of a new database
             logging.getLogger(chatty).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)

@@ -49,7 +49,7 @@ def _told(check: Callable[[Problem], Iterator[str]], problem: Problem) -> list[s
         lines.extend(check(problem))
     except UserError as error:
         lines.extend(str(error).splitlines())
-    except Exception as error:  # the package is not ours: whatever it raises is what is wrong with it
+    except Exception as error:  # the package is not ours: whatever it raises is a fault of it
         lines.append(f"{problem.package}: {type(error).__name__}: {error}")
     return lines
 

@@ -73,7 +73,7 @@ class ServingApp:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(self._service.refresh)
-        gc.freeze()  # what is loaded stays: a collection need not look at it, which takes tens of milliseconds
+        gc.freeze()  # what is loaded stays, so collections skip it and save tens of milliseconds
         polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()

@@ -54,7 +54,7 @@ class MicroBatcher:
 
     def _pass(self) -> None:
         taken, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-        self._expected = max(len(taken), self._expected - 1)  # fewer only bit by bit, or a late one would part the rest
+        self._expected = max(len(taken), self._expected - 1)  # shrink slowly, or one late request would split the rest
         self._start = asyncio.get_running_loop().call_soon(self._pass) if self._waiting else None
         asked = [waiting for waiting in taken if _still_asked(waiting)]
         answers = self._service.predict_together([(waiting.body, waiting.content_type) for waiting in asked])

@@ -72,7 +72,7 @@ class PredictionService:
                 return
             self._serve(entry)
             self._seen, self._refusal = entry.number, None
-        except Exception as error:  # a poll outlives whatever the store or a model does
+        except Exception as error:  # polling survives any failure of the store or a model
             self._refuse(self.releases.known, error)
 
     def _serve(self, entry: ReleaseEntry) -> None:
@@ -166,7 +166,7 @@ class PredictionService:
             predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
-        everything = release.challenger is not None  # a judge compares all that the variants answered
+        everything = release.challenger is not None  # canary analysis compares all answers of the variants
         self._mirror.log(release, predictions if everything else sampled(predictions, self._settings.log_sample))
         self.metrics.observe(predictions, time.perf_counter() - started, bodies)
         return predictions

@@ -169,7 +169,7 @@ class LogWriter:
     def _try_to_flush(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # the log outlives whatever the store does
+        except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":

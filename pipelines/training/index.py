@@ -20,7 +20,7 @@ def index(models: ModelStore, tracking: Tracking | NoTracking, anew: bool = Fals
         files = {name: models.file(digest, name) for name in manifest.files}
         try:
             tracking.record(manifest, digest, version, {**files, CARD: models.attached(digest, CARD).encode()})
-        except Exception as error:  # whatever an index does, the model is stored
+        except Exception as error:  # the model is stored, whatever fails in the index
             log.warning("not indexed version=%d reason=%s", version, error)
             return
         models.attach(digest, INDEXED, b"by MLflow")

@@ -107,7 +107,7 @@ def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) ->
     if len(given) == 1:
         work(*given[0])
         return
-    # What fits a model takes every core unless it is told, and workers that share cores so wait for each other.
+    # Fitting takes every core unless it is limited, and workers that share cores then wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(given))))
     started = multiprocessing.get_context("spawn")
     processes = [started.Process(target=work, args=arguments) for arguments in given]

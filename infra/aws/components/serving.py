@@ -176,9 +176,9 @@ def _variant(serving: Serverless | RealTime) -> dict[str, Any]:
 def _deployment(serving: Serverless | RealTime, alarms: list[pulumi.Output[str]]) -> dict[str, Any] | None:
     """Return the policy of updates: new instances get part of the traffic, then all of it unless an alarm is raised."""
     if isinstance(serving, Serverless):
-        return None  # SageMaker replaces a serverless endpoint's workers by itself, and takes no alarms
+        return None  # SageMaker replaces a serverless endpoint's workers, and takes no alarms
     routing: dict[str, Any] = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 600}
-    if serving.min_instances > 1:  # of a single instance there is no part
+    if serving.min_instances > 1:  # a single instance cannot be replaced in parts
         routing |= {"type": "CANARY", "canary_size": {"type": "CAPACITY_PERCENT", "value": 50}}
     return {
         "blue_green_update_policy": {

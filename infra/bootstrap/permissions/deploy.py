@@ -168,7 +168,7 @@ def _tagged(scope: Scope) -> list[Statement]:
     autoscaling = {"StringEquals": {"application-autoscaling:service-namespace": ["dynamodb", "sagemaker"]}}
     return [
         allow("Make", _MADE_WITH_TAGS["Others"], condition=requested(scope.tags)),
-        # What is made with tags is tagged by a right of its own: nothing that bears another stack's tag is taken over.
+        # Creating with tags needs a permission of its own, which excludes resources with another stack's tag.
         allow("TagNew", ["backup:TagResource", "kms:TagResource"], [*of("backup"), *of("kms")], untagged),
         allow("TagNewMlflow", ["sagemaker:AddTags"], of("sagemaker"), made),
         allow("OwnKeys", ["kms:*"], of("kms"), tagged(scope.tags)),

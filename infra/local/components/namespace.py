@@ -85,7 +85,7 @@ def policies(names: Names, config: LocalConfig) -> dict[str, dict[str, Any]]:
     return {
         "deny": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         "names": _egress({}, [{"ports": [_port(53, "UDP"), _port(53)]}]),
-        # Where the emulator is, pods know by name alone: any address, its port.
+        # Pods know the emulator by name alone, so any address is allowed on its port.
         "emulator": _egress(selector(names, *ours), [{"ports": [_port(config.emulator_port)]}]),
         "ask": _ingress(selector(names, "serving"), None, 8080),  # whoever reaches the cluster may ask the app
         "track": _ingress(selector(names, "mlflow"), [selector(names, "pipelines", "watch")], 5000),

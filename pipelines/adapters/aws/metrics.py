@@ -80,7 +80,7 @@ class CloudWatchMetrics:
     def _try_to_send(self) -> None:
         try:
             self.send()
-        except Exception as error:  # serving outlives whatever its metrics do
+        except Exception as error:  # serving survives any failure of its metrics
             log.warning("metrics not sent reason=%s", error)
 
 

@@ -19,7 +19,7 @@ KEY, EXPIRES = "key", "expires"
 
 _AT_ONCE = 100  # keys, which one BatchGetItem takes
 _TOGETHER = 16  # requests at once, when there are more
-_READ_SECONDS = 1.0  # a request waits for its features no longer
+_READ_SECONDS = 1.0  # seconds that a request waits for its features at most
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_OLDER = "attribute_not_exists(#time) OR #time <= :time"
 
