@@ -11,7 +11,7 @@ from infra.bootstrap.scope import Home
 
 @dataclass(frozen=True)
 class ImagesArgs:
-    """Whose images they are.
+    """The inputs of the repository.
 
     Attributes:
         home: the account.

@@ -47,7 +47,7 @@ class Home:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one environment of the project owns: all that begins with its name, or bears its tag.
+    """The resources of one environment: all whose names begin with its name, or that have its tag.
 
     Attributes:
         names: of its resources.

@@ -37,7 +37,7 @@ class LocalImages(StrictModel):
 
 
 class Gpu(StrictModel):
-    """What a step that needs a GPU asks of the cluster.
+    """The resources of a step that needs a GPU.
 
     Attributes:
         count: of GPUs, each of a pod alone.
@@ -53,7 +53,7 @@ class Gpu(StrictModel):
 
 
 class Replicas(StrictModel):
-    """How many pods serve.
+    """The number of serving pods.
 
     Attributes:
         least: always there, and never fewer by an eviction or an update.

@@ -17,7 +17,7 @@ SUFFIXES = (".csv", ".parquet")
 
 
 class Requests(NamedTuple):
-    """Where requests come from: ``identity`` names their content, ``rows`` counts them where that is known."""
+    """A source of requests: ``identity`` names their content, ``rows`` is their number where it is known."""
 
     name: str
     identity: str

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeatureType(StrEnum):
-    """How a feature reaches the model: a float32 (missing: NaN) or a string (missing: empty)."""
+    """The type of a feature in the model's input: float32 (missing: NaN) or string (missing: empty)."""
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"

@@ -1,4 +1,4 @@
-"""What the serving app does where a feature view has no value, or only an old one, for a request."""
+"""The policies of serving for a request without a value of a feature view, or with an expired one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self

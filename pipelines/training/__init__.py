@@ -36,7 +36,7 @@ class Pinned(StrictModel):
 
 
 class Split(StrictModel):
-    """Where training rows end and validation and test rows begin; each period excludes its end.
+    """The periods of training, validation and test; each excludes its end.
 
     A row belongs to a period only when its label was known by the period's end, so that no label leaks forward.
     """

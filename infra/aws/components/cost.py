@@ -20,7 +20,7 @@ STARTS = (
 
 @dataclass(frozen=True)
 class CostArgs:
-    """What the environment may cost.
+    """The inputs of the budget and the expiry.
 
     Attributes:
         names: the environment.

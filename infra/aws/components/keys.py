@@ -13,7 +13,7 @@ _WRITERS = ("backup", "budgets", "cloudwatch", "s3", "scheduler", "sns")
 
 @dataclass(frozen=True)
 class KeysArgs:
-    """What the keys are for.
+    """The inputs of the keys.
 
     Attributes:
         names: the environment.

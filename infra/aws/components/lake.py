@@ -14,7 +14,7 @@ SCANNED_BYTES = 100 * 2**30  # of one query, which is 0.50 USD; a mistake stops 
 
 @dataclass(frozen=True)
 class LakeArgs:
-    """What the lake keeps, and for how long.
+    """The inputs of the lake.
 
     Attributes:
         names: the environment.

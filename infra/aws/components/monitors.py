@@ -15,7 +15,7 @@ from pipelines.contracts.rendered import Rendered
 
 @dataclass(frozen=True)
 class MonitorsArgs:
-    """What is watched.
+    """The inputs of the monitors.
 
     Attributes:
         names: the environment.

@@ -19,7 +19,7 @@ INTERFACES = (
 
 @dataclass(frozen=True)
 class NetworkArgs:
-    """Which network.
+    """The inputs of the network.
 
     Attributes:
         names: the environment.

@@ -11,7 +11,7 @@ from infra.names import Names
 
 @dataclass(frozen=True)
 class RegistryArgs:
-    """Which MLflow.
+    """The inputs of the registry.
 
     Attributes:
         names: the environment.

@@ -20,7 +20,7 @@ TIMEOUT = 120
 
 @dataclass(frozen=True)
 class ReleaseTickArgs:
-    """What the tick is asked for.
+    """The inputs of the tick.
 
     Attributes:
         names: the environment.

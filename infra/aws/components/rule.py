@@ -13,7 +13,7 @@ from infra.names import Names
 
 @dataclass(frozen=True)
 class RuleArgs:
-    """Which events go where.
+    """The inputs of a rule.
 
     Attributes:
         names: the environment.

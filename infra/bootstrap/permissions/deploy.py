@@ -1,4 +1,4 @@
-"""What the workflows of one environment may do: set it up, change it, deploy to it, start its training."""
+"""The permissions of an environment's workflows: set it up, change it, deploy to it, start its training."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, deny, requested, tagged
 from infra.bootstrap.permissions.plan import read_releases

@@ -7,7 +7,7 @@ from infra.bootstrap.scope import Scope
 from pipelines.contracts.stack import parameter_name
 
 COMPLETE = "complete*"
-"""What the keys begin with under which the online store says how far a view is materialised."""
+"""The prefix of the keys under which the online store keeps the moment up to which a view is materialised."""
 
 _LOOK_AT_TAGGED = {
     "kms": (
