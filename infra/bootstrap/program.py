@@ -63,9 +63,7 @@ def read_home(settings: BootstrapSettings, root: Path = ROOT) -> Home:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     region = load_toml(root / "cloud.toml", Cloud).region
     if region.startswith(("cn-", "us-gov-")):
-        raise UserError(
-            f"cloud.toml: region: {region} is in a partition of AWS of its own, for which nothing here is made"
-        )
+        raise UserError(f"cloud.toml: region: {region} is in another partition of AWS, which is not supported")
     home = Home(project, settings.account, region)
     for environment in settings.environments:
         home.scope(environment)

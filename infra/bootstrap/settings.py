@@ -129,7 +129,7 @@ class BootstrapSettings(StrictModel):
         if len(set(self.environments)) < len(self.environments):
             raise ValueError("environments: each once")
         if self.roles and self.single_sign_on:
-            raise ValueError("roles, single_sign_on: state one of them; people have one way in")
+            raise ValueError("roles, single_sign_on: state only one of them")
         return self
 
     @property

@@ -41,7 +41,7 @@ def delete_configurations(names: Names) -> list[str]:
     """
     sagemaker = boto3.client("sagemaker", region_name=names.region)
     if sagemaker.list_endpoints(NameContains=names.prefix)["Endpoints"]:
-        raise Refused(f"endpoint {names.prefix} is still there: 'pulumi destroy' first")
+        raise Refused(f"endpoint {names.prefix} still exists: run 'pulumi destroy' first")
     ours = re.compile(rf"{re.escape(names.prefix)}-[0-9a-f]{{10}}")
     configurations = _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", names, ours)
     models = _listed(sagemaker, "list_models", "Models", "ModelName", names, ours)

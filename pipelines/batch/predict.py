@@ -49,7 +49,7 @@ def predict(
         raise UserError(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     manifest = models.manifest(variant.model)
     if changed := changed_features(manifest, problem):
-        raise UserError(f"v{variant.version} was trained on other definitions of {', '.join(changed)}: train it anew")
+        raise UserError(f"v{variant.version} was trained on other definitions of {', '.join(changed)}: train it again")
     score = Scorer(models.onnx(variant.model), manifest.features, threads=0)
     snapshots = _snapshots(problem, tables)
     given = [requests.identity, variant.model, sorted(snapshots.items()), chunk_rows]

@@ -64,7 +64,7 @@ class FeatureView:
         if (self.sql is None) == (self.python is None):
             raise UserError(f"feature view {self.name!r} needs either sql or python, not both and not neither")
         if self.every <= timedelta():
-            raise UserError(f"feature view {self.name!r}: 'every' must be longer than nothing")
+            raise UserError(f"feature view {self.name!r}: 'every' must be longer than 0 s")
 
     @cached_property
     def version(self) -> str:

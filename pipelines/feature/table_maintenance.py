@@ -30,7 +30,7 @@ def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenan
         UserError: on a profile without table maintenance.
     """
     if table_maintenance is None:
-        raise UserError("tables in files are left as they are; on AWS this pipeline has Athena look after them")
+        raise UserError("tables in files have no maintenance; on AWS this pipeline lets Athena compact and clean them")
     raw = [f"raw.{name}" for name in problem.config.tables]
     names = [*raw, *(f"features.{view.versioned_name}" for view in problem.views)]
     there = tuple(name for name in names if tables.snapshot(name) is not None)

@@ -30,7 +30,7 @@ class Scorer:
             raise UserError(f"this is not a model that ONNX Runtime can load: {error}") from error
         inputs = {given.name for given in self._session.get_inputs()}
         if not inputs <= set(features):
-            raise UserError(f"the model wants features nobody computes: {', '.join(sorted(inputs - set(features)))}")
+            raise UserError(f"the model needs unknown features: {', '.join(sorted(inputs - set(features)))}")
         self.inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
 
     def __call__(self, features: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -69,7 +69,7 @@ def labels(sample: Sample, label: str) -> pa.ChunkedArray:
         try:
             found = connection.sql(f"SELECT CAST(({label}) AS DOUBLE) AS label FROM sample").to_arrow_table()["label"]
         except duckdb.Error as error:
-            raise UserError(f"the label {label!r} is no number for each row: {_hint(sample, label, error)}") from error
+            raise UserError(f"the label {label!r} is not always a number: {_hint(sample, label, error)}") from error
     distinct = pc.unique(found.drop_null())
     if len(distinct) < 2:
         told = f"is {distinct[0].as_py():g} for every row" if len(distinct) else "is missing in every row"

@@ -21,7 +21,7 @@ class ServedModel:
         self.variant = variant
         self.manifest = models.manifest(variant.model)
         if changed := changed_features(self.manifest, problem):
-            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
+            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it again")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
         check_example(self.score, self.manifest, variant.version)
         self._models = models
@@ -47,7 +47,7 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
     if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
         raise UserError(
             f"model v{version} predicts {predicted:.6f} for the example of its manifest, which says "
-            f"{example.prediction:.6f}: it is not to be trusted"
+            f"{example.prediction:.6f}: it cannot be trusted"
         )
 
 

@@ -57,7 +57,7 @@ def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: date
     pinned = Pinned(snapshots=_newest(problem, tables), champion=None)
     frame = extract(TrainingParams(as_of=as_of, reason="to look at"), problem, tables, lookup, pinned)
     if not frame.num_rows:
-        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}: 'mlops run feature' brings some")
+        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}; run 'mlops run feature' for later days")
     return frame
 
 

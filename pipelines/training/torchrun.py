@@ -51,7 +51,7 @@ def torchrun(node: Node, processes: int, command: Sequence[str]) -> list[str]:
     if find_spec("torch") is None:
         raise UserError("several processes train by torch: install it with 'uv sync --extra torch'")
     if not 0 <= node.node_rank < node.num_nodes:
-        raise UserError(f"machine {node.node_rank} of {node.num_nodes}: numbers go from 0, and are below the count")
+        raise UserError(f"node {node.node_rank} of {node.num_nodes}: ranks go from 0 to one below the count")
     together = [
         f"--nnodes={node.num_nodes}",
         f"--node-rank={node.node_rank}",

@@ -80,7 +80,7 @@ def test_a_run_is_stopped(cloud, stubbed):
 def test_a_pipeline_that_was_not_provisioned_is_reported(stubbed):
     executions, sagemaker, _ = stubbed
     sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
-    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; 'mlops render'"):
+    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; run 'mlops render'"):
         executions.start(pipeline("feature"), "days")
 
 

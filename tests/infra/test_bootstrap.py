@@ -255,7 +255,7 @@ def test_a_production_account_has_no_role_for_data_scientists(run_program):
         ({"roles": {"trusted": ["ada"]}}, "String should match pattern"),
         (
             {"roles": PEOPLE, "single_sign_on": {"data_scientists": "a", "approvers": "b", "engineers": "c"}},
-            "state one of them",
+            "state only one of them",
         ),
     ],
 )

@@ -44,7 +44,7 @@ def test_nothing_is_deleted_while_the_endpoint_is_there(aws):
     sagemaker = aws("sagemaker")
     kept(sagemaker, "thing-dev-0123456789")
     sagemaker.create_endpoint(EndpointName="thing-dev", EndpointConfigName="thing-dev-0123456789")
-    with pytest.raises(Refused, match="is still there"):
+    with pytest.raises(Refused, match="still exists"):
         delete_configurations(NAMES)
     assert sagemaker.list_models()["Models"]
 

@@ -38,7 +38,7 @@ class SageMakerExecutions:
                     ClientRequestToken=hashlib.sha256(f"{name} {run_id}".encode()).hexdigest(),
                 )
             except self._sagemaker.exceptions.ResourceNotFound:
-                raise UserError(f"SageMaker has no pipeline {name}; 'mlops render', then 'pulumi up' make it") from None
+                raise UserError(f"SageMaker has no pipeline {name}; run 'mlops render', then 'pulumi up'") from None
         arn = str(answer["PipelineExecutionArn"])
         self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
         return arn

@@ -61,7 +61,7 @@ class GitHubApp:
         try:
             reply = self._pool.request("POST", f"{self._installed.api}/{path}", json=content, headers=heads)
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"GitHub cannot be reached ({error}); what waits in the queue is polled later") from error
+            raise Unavailable(f"GitHub cannot be reached ({error}); the next poll reads the queue") from error
         if reply.status >= 500 or reply.status == 429:
             raise Unavailable(f"GitHub is busy or failing (status {reply.status}); ask again later")
         if reply.status >= 400:

@@ -230,7 +230,7 @@ def test_a_wrong_answer_is_reported_and_asked_for_again(tmp_path, monkeypatch, c
     assert answers.costs == {"false_alarm": 1.0, "miss": 2.0}
     told = capsys.readouterr().out
     for error in (
-        "the label 'lat' is no number",
+        "the label 'lat' is not always a number",
         "'soon' is not a duration",
         "'much' is no number",
         "-2 is no cost",

@@ -294,7 +294,7 @@ def test_a_model_that_contradicts_its_manifest_is_not_served(platform):
     wrong = manifest.model_copy(update={"example": manifest.example.model_copy(update={"prediction": 0.123})})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
     digest, version = platform.models.put(wrong, files)
-    with pytest.raises(UserError, match="it is not to be trusted"):
+    with pytest.raises(UserError, match="cannot be trusted"):
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
 
 

@@ -116,5 +116,5 @@ def test_thresholds_between_neighbouring_floats_split_as_the_estimator(package):
 def test_a_model_that_wants_other_features_is_reported():
     problem, estimator = MODELS[PROBLEMS[0], "boosting"]
     onnx = to_onnx(estimator, FEATURES, problem.config.task)
-    with pytest.raises(UserError, match="wants features nobody computes: queue"):
+    with pytest.raises(UserError, match="needs unknown features: queue"):
         Scorer(onnx, {"depot": CATEGORICAL, "weight": NUMERIC})
