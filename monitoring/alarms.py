@@ -1,4 +1,4 @@
-"""Alarms: which measurements of a model in service leave the bounds that ``problem.toml`` sets."""
+"""Alarms: measurements of a model in service that are outside the bounds of ``problem.toml``."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from pipelines.config import ProblemConfig, StrictModel
 
 
 class Alarm(StrictModel):
-    """A bound that was left. ``retrain`` says whether a new model could help."""
+    """A measurement outside its bound; ``retrain`` says whether a new model could help."""
 
     name: str
     reason: str

@@ -1,4 +1,4 @@
-"""How well models are delivered: the four key metrics of software delivery, and how long a champion stays one.
+"""Delivery metrics: the four key metrics of software delivery for models, and the tenure of champions.
 
 Forsgren, Humble, Kim (2018), Accelerate, chapter 2, with a release of a model as the deployment and the signed release
 log as the witness. A metric that nothing speaks of yet is None.

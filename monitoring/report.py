@@ -1,4 +1,4 @@
-"""The report: one self-contained page on what was served, how well, what was decided, and where it came from."""
+"""The report: one self-contained page on what was served, its quality, the decisions, and the lineage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ class Served:
 class Version(StrictModel):
     """A model version in short.
 
-    ``quality`` is the primary metric on its test period, ``champion`` the champion's there; ``seconds`` the time that
-    its training's steps took. A model that no gate judged has none of them.
+    ``quality`` is the primary metric on its test period, ``champion`` the champion's there, ``seconds`` the time of its
+    training's steps. A model that no gate judged has none of them.
     """
 
     version: int
@@ -164,7 +164,7 @@ def _calibration(content: Content) -> str:
 
 
 def _canary(content: Content) -> str:
-    """Plot the hours around the canary that ended last, by who answered."""
+    """Plot the hours around the latest canary, by the variant that answered."""
     if content.canary is None:
         return ""
     hour = np.timedelta64(1, "h")
@@ -186,7 +186,7 @@ def _canary(content: Content) -> str:
 
 
 def _saved(content: Content) -> float:
-    """Return what serving newer models saved, in money, against leaving the first one in place."""
+    """Return the money that newer models saved, compared with the first model left in place."""
     served, known = content.served, ~np.isnan(content.served.label)
     first, now = (
         row_losses(content.config, "expected_cost", served.label[known], of[known]).sum()

@@ -44,7 +44,7 @@ def pipeline(name: str) -> Pipeline:
 
 
 class Platform:
-    """The resources that steps, commands and the serving app ask for by name, each made when first asked for."""
+    """The resources that steps, commands and the serving app use, by name; each is created on first use."""
 
     def __init__(self, settings: Settings, root: Path = Path()) -> None:
         self.settings, self.root = settings, root.resolve()
@@ -61,7 +61,7 @@ class Platform:
 
     @cached_property
     def source(self) -> "Source":
-        """Where raw rows come from: the problem's own source, or what another environment lends."""
+        """Where raw rows come from: the problem's own source, or another environment's shared tables."""
         from pipelines.feature.shared_tables import shared_source
 
         shared_tables = self.profile.shared_tables
@@ -101,7 +101,7 @@ class Platform:
 
     @cached_property
     def events(self) -> "Queue":
-        """What asks for continuous training: alarms, and people."""
+        """The queue of triggers for continuous training: alarms and people."""
         return self.profile.events
 
     @cached_property
@@ -111,7 +111,7 @@ class Platform:
 
     @cached_property
     def lookup(self) -> "Lookup":
-        """What joins features to requests where their tables are; None for DuckDB on this machine."""
+        """The engine that joins features to requests where the tables are; None for DuckDB on this machine."""
         return self.profile.lookup
 
     @cached_property
@@ -121,17 +121,17 @@ class Platform:
 
     @cached_property
     def metrics_sink(self) -> "MetricsSink":
-        """Where what batch work measured is shown and held to bounds."""
+        """Where batch runs publish their metrics, which alarms watch."""
         return self.profile.metrics_sink
 
     @cached_property
     def table_maintenance(self) -> "TableMaintenance":
-        """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
+        """Compacts tables and deletes files that no snapshot needs; None where the profile has no table maintenance."""
         return self.profile.table_maintenance
 
     @cached_property
     def tuner(self) -> "Tuner":
-        """What makes the trials of a search elsewhere."""
+        """Runs the trials of a search on the platform."""
         return self.profile.tuner
 
     @cached_property
@@ -181,7 +181,7 @@ class Platform:
 
     @cached_property
     def profiles(self) -> Path:
-        """The folder of the profiles of trainings, by run."""
+        """The folder of training profiles, by run."""
         return self.home / "profiles"
 
     @cached_property
@@ -193,21 +193,21 @@ class Platform:
 
     @cached_property
     def executions(self) -> "Executions":
-        """Runs that are left to themselves: on SageMaker, or as Jobs of a cluster."""
+        """Runs that the platform executes: on SageMaker, or as Jobs of a cluster."""
         if self.settings.profile == "embedded":
             raise UserError("runs elsewhere need RATCHET_PROFILE=aws or RATCHET_PROFILE=kubernetes")
         return self.profile.executions  # type: ignore[union-attr]
 
     @cached_property
     def aws(self) -> "AwsProfile":
-        """What there is on AWS alone: an endpoint."""
+        """What exists on AWS alone: an endpoint."""
         if self.settings.profile != "aws":
             raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
         return self.profile  # type: ignore[return-value]
 
     @cached_property
     def run_pipeline(self) -> "RunPipeline":
-        """Runs another pipeline to its end, as a step of one may."""
+        """Runs another pipeline to its end, for a step that needs its result."""
         return self.run
 
     def run(

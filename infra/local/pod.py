@@ -1,4 +1,4 @@
-"""A pod as every part of the environment has it: without privileges, with limits, with a root that nobody writes to."""
+"""The pods of the environment: unprivileged, with limits and a read-only root."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _CONTAINED = {
 
 @dataclass(frozen=True)
 class Size:
-    """What a container asks for and may not pass: memory is the same for both, so that a node is never overbooked."""
+    """The requests and limits of a container; memory is the same in both, so that a node is never overbooked."""
 
     cpu: str
     most_cpu: str

@@ -1,6 +1,6 @@
-"""Releases: the wish in ``releases/<environment>.toml``, and the fact that the release log holds.
+"""Releases: the desired state in ``releases/<environment>.toml``, and the actual one in the release log.
 
-The file names the models that an environment should serve and how traffic gets to them; people review it. The log
+People review the file, which names the models that an environment should serve and how traffic moves to them. The log
 records what happened; the serving app follows its latest state.
 """
 
@@ -44,7 +44,7 @@ class CanaryStrategy(StrictModel):
 
 
 class Shadow(StrictModel):
-    """The challenger is asked beside the champion for ``duration`` and never answers; then a report tells."""
+    """The challenger is asked beside the champion for ``duration`` and never answers; a report compares them then."""
 
     kind: Literal["shadow"] = "shadow"
     duration: Duration
@@ -75,10 +75,10 @@ class Variant(StrictModel):
 class ReleaseFile(StrictModel):
     """``releases/<environment>.toml``.
 
-    ``champion`` answers now, or from now on where there is no ``challenger``; the challenger is what the strategy
-    brings. ``feature_views`` (each view's version, and ``request``) and ``request_schema`` (a SHA-256) pin what the
-    released model takes; ``image`` the container image that serves it, where images do. ``override`` is the reason
-    for releasing a model that did not pass its gates.
+    ``champion`` answers now, or from now on where there is no ``challenger``. The strategy brings the challenger into
+    service. ``feature_views`` (each view's version, and ``request``) and ``request_schema`` (a SHA-256) pin what the
+    released model takes; ``image`` pins the container image where containers serve. ``override`` is the reason for
+    releasing a model that did not pass its gates.
     """
 
     champion: Variant

@@ -1,4 +1,4 @@
-"""Labels, which come late: what was known at a moment, joined to requests and to predictions."""
+"""Labels, which arrive late: those known at a moment, joined to requests and to predictions."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from pipelines.storage.tables import Tables
 def known_labels(
     problem: Problem, tables: Tables, as_of: datetime, start: datetime | None = None, snapshot: int | None = None
 ) -> pa.Table:
-    """Return key, label and known_at of what became known in ``[start, as_of)``; of several for a key the latest."""
+    """Return key, label and known_at of the labels known in ``[start, as_of)``, the latest for each key."""
     label, key = problem.config.label, problem.config.key
     time = problem.config.tables[label.table].event_time
     rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot)

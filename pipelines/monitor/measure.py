@@ -1,4 +1,4 @@
-"""Step 26: measure the champion in service, on labels as they come."""
+"""Step 26: measure the champion in service, on the labels that have arrived."""
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pipelines.storage.tables import TIMESTAMP, Tables
 def join_labels(
     params: MonitorParams, problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog
 ) -> Labelled:
-    """Return the present champion, what it answered in the window, and the labels known by now.
+    """Return the current champion, its predictions in the window, and the labels known by now.
 
     Raises:
         UserError: when nothing is released yet.

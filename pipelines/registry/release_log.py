@@ -1,8 +1,8 @@
-"""The release log: what an environment serves and how it came to, one immutable object for each transition.
+"""The release log: what an environment serves and how it got there, one immutable object for each transition.
 
-``releases/<environment>/<number>.json`` in the object store. A transition is created under the next number, which
-only one of several writers can do, so the log is the lock too. Each entry carries the SHA-256 of the one before and is
-signed with the audit key, whose private half is not in the store: a change, a removal or a forgery shows.
+``releases/<environment>/<number>.json`` in the object store. Only one of several writers can create the next number,
+so the log is also the lock. Each entry carries the SHA-256 of the one before and a signature by the audit key, whose
+private half is not in the store, so readers detect a changed, removed or forged entry.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"[0-9]{6,}\.json")
 
 
 class Conflict(Exception):
-    """Another process appended a transition first; read the state again and decide anew."""
+    """Another process appended a transition first; read the state and decide again."""
 
 
 class _Signed(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""What happened: pipeline runs as they stand, and each release of an environment as it ended."""
+"""History: the state of pipeline runs, and the end of each release of an environment."""
 
 import json
 from collections.abc import Mapping

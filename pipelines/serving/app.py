@@ -54,14 +54,14 @@ class ServingApp:
         self._starlette.router.redirect_slashes = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer as ASGI has it: predictions at once, the rest by way of the framework."""
+        """Answer an ASGI request: predictions directly, everything else by the framework."""
         if scope["type"] == "http" and scope["path"] == _INVOCATIONS and scope["method"] == "POST":
             await self._invocations(scope, receive, send)
         else:
             await self._starlette(scope, receive, send)
 
     def drain(self) -> None:
-        """Let each answer close its connection from now on, because the app will soon stop."""
+        """Close the connection with each answer from now on, because the app will soon stop."""
         self._invocations.draining = True
 
     async def _live(self, _: Request) -> Response:
@@ -76,12 +76,12 @@ class ServingApp:
         return Response(content, status_code=503 if unready else 200, media_type=JSON)
 
     async def _metrics(self, _: Request) -> Response:
-        """Return what was counted."""
+        """Answer the metrics."""
         self._service.metrics.pending.set(self._service.pending)
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _openapi(self, _: Request) -> Response:
-        """Return the OpenAPI document."""
+        """Answer the OpenAPI document."""
         return Response(self._contract, media_type=JSON)
 
     async def _failed(self, _: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
-"""What the serving app counts, in Prometheus' format; several processes are added up.
+"""The serving app's metrics in Prometheus' format, added up over its processes.
 
-The processes share their counts through files in a folder, where the environment named one before this was imported.
+The processes share their counts through files in a folder, if the environment named one before this module's import.
 """
 
 import os
@@ -78,7 +78,7 @@ class ServingMetrics:
         )
 
     def observe(self, predictions: Predictions, seconds: float, bodies: int) -> None:
-        """Count what was answered, and for each request body how long that took."""
+        """Count answers, and for each request body the time it took."""
         for _ in range(bodies):
             self.seconds.observe(seconds)
         self.skew.observe(np.abs(predictions.event_time - predictions.answered_at).max() / np.timedelta64(1, "s"))
@@ -107,7 +107,7 @@ class ServingMetrics:
 
 
 def _forget_dead(folder: Path) -> None:
-    """Drop the gauges of processes that have ended; what they counted stays."""
+    """Drop the gauges of processes that have ended; their counters stay."""
     for path in folder.glob("gauge_live*.db"):
         process = int(re.findall(r"\d+", path.name)[-1])
         if not _runs(process):

@@ -1,11 +1,11 @@
 """The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the answer.
 
-What waits in memory is written every ``flush_seconds``. So a process that is killed loses no prediction that it
-answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
-1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
+A thread writes pending predictions every ``flush_seconds``. A killed process loses at most the predictions of that
+time and of one write; a stopped one loses none. With ``log_sample`` below 1 only that share of the predictions is
+logged, chosen by their ids, unless a challenger takes traffic.
 
-When the store is slow, requests wait for it rather than memory growing without bound; when it fails, predictions are
-kept and written later, and once too many wait, requests are refused rather than going unlogged.
+When the store is slow, requests wait for it, so memory is bounded. When it fails, predictions are kept and written
+later; once too many wait, requests are refused rather than going unlogged.
 """
 
 import io
@@ -171,7 +171,7 @@ class LogWriter:
     def _try_to_flush(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # the log outlives whatever the store does
+        except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":

@@ -157,14 +157,14 @@ def test_two_models_may_not_have_one_version(new_cloud, manifest, tmp_path):
         prod.models.adopt(source, digest, version)
 
 
-def test_an_environment_that_was_not_provisioned_is_told(new_cloud, made):
+def test_an_environment_that_was_not_provisioned_is_reported(new_cloud, made):
     stack = made.stack()
     platform = new_cloud(stack=stack.model_copy(update={"environment": "staging"}))
     with pytest.raises(UserError, match=r"no environment 'staging' in eu-west-1.*pulumi up"):
         platform.objects.read("a")
 
 
-def test_a_document_of_another_version_is_told(new_cloud, made):
+def test_a_document_of_another_version_is_reported(new_cloud, made):
     stack = made.stack()
     made.client("s3").put_object(Bucket=stack.store.bucket, Key="stack.json", Body=b'{"project": "p", "more": 1}')
     with pytest.raises(UserError, match=r"does not fit this version.*more: unknown key"):

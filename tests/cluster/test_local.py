@@ -277,9 +277,7 @@ def test_killed_processes_lose_no_request_of_a_client_that_asks_again(environmen
     assert told["lost_twice"] == []
 
 
-def test_what_the_app_answered_in_a_strike_asks_for_a_new_model_which_is_released_by_canary_and_taken_back(
-    environment, under_load
-):
+def test_a_strike_ends_in_a_canary_of_a_new_model_that_is_rolled_back(environment, under_load):
     platform, namespace, figures, _ = environment
     kubectl("set", "env", "deployment/serving", "RATCHET_CLOCK=requests", "-n", namespace)  # the strike is long ago
     ready(namespace)

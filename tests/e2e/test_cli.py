@@ -81,7 +81,7 @@ def test_deploying_on_stale_features_is_refused(home):
     assert "feature view 'queue' was materialised up to 2024-02-25" in done.err
 
 
-def test_a_worse_candidate_is_refused_with_its_own_exit_code_and_cannot_be_proposed(home):
+def test_a_worse_candidate_exits_with_3_and_cannot_be_proposed(home):
     home("propose", "v1")
     home("approve")
     home("deploy", "--as-of", "2024-02-25")
@@ -190,7 +190,7 @@ def answers(trained):
 
 
 @pytest.mark.parametrize(("number", "code", "message"), [(number, *told) for number, (_, *told) in enumerate(MISTAKES)])
-def test_a_mistake_is_told_in_words_without_a_traceback(home, answers, number, code, message):
+def test_a_mistake_is_explained_without_a_traceback(home, answers, number, code, message):
     ended, said = answers[number]
     assert ended == code, said
     assert message in " ".join(said.split())
@@ -227,7 +227,7 @@ def _ask(port, path, body=None):
             time.sleep(0.05)
 
 
-def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_loss(home, port, monkeypatch):
+def test_the_app_waits_for_a_release_serves_it_and_stops_without_loss(home, port, monkeypatch):
     monkeypatch.setitem(home.environ, "RATCHET_POLL_SECONDS", "0.05")
     monkeypatch.setitem(home.environ, "RATCHET_FLUSH_SECONDS", "600")
     row = parcels.read("parcels", parcels.STRIKE, parcels.STRIKE.replace(day=5)).to_pylist()[0]

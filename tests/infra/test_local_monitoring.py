@@ -49,7 +49,7 @@ def tool(name):
     return name
 
 
-def test_every_alarm_of_aws_is_raised_here_too_with_the_same_bound_and_meaning():
+def test_every_alarm_on_aws_has_a_local_rule_with_the_same_bound():
     here = {bound.name: bound for group in bounds(names(), stated()).values() for bound in group}
     for alarm in of(environment("prod"), "MetricAlarm"):
         if alarm.name in NOT_HERE or alarm.name in ALARMS or alarm.name.startswith("failed-"):
@@ -191,7 +191,7 @@ def test_none_fires_in_quiet_times_with_bad_requests_and_a_busy_queue(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_of_an_app_that_nobody_scrapes_its_absence_is_told(tmp_path):
+def test_of_an_app_that_nobody_scrapes_its_absence_is_reported(tmp_path):
     done = evaluated(tmp_path, {}, {})
     assert set(re.findall(r'alertname="([\w-]+)"', done.stdout + done.stderr)) == {"endpoint-missing", "tick-missing"}
 

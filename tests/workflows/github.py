@@ -51,6 +51,7 @@ class FakeGitHub:
         self.dispatches: list[dict[str, Any]] = []
         self.checks: dict[str, list[tuple[str, str, bool]]] = {}  # of a commit: event, name, whether it passed
         self.statuses: dict[str, dict[str, str]] = {}  # of a commit: state by context
+        self.releases: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
 
@@ -296,6 +297,18 @@ class FakeGitHub:
         self.statuses.setdefault(sha, {})[body["context"]] = body["state"]
         return {"id": 1, "url": self.at(f"/statuses/{sha}"), **body}
 
+    def release(self, query: Any, body: Any, tag: str) -> Any:
+        if tag not in self.releases:
+            raise Problem(404, "Not Found")
+        return self.releases[tag]
+
+    def make_release(self, query: Any, body: Any) -> Any:
+        if body["tag_name"] in self.releases:
+            raise Problem(422, "Validation Failed")
+        made = {**body, "html_url": f"https://github.com/{NAME}/releases/tag/{body['tag_name']}"}
+        self.releases[body["tag_name"]] = made
+        return made
+
     def permission(self, query: Any, body: Any, login: str) -> Any:
         return {"permission": "write" if login in self.logins.values() else "read", "user": user(login)}
 
@@ -359,6 +372,8 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("GET", r"/actions/workflows/([\w.-]+)", FakeGitHub.workflow),
     ("POST", r"/actions/workflows/([\w.-]+)/dispatches", FakeGitHub.dispatch),
     ("POST", r"/statuses/(\w+)", FakeGitHub.make_status),
+    ("GET", r"/releases/tags/(.+)", FakeGitHub.release),
+    ("POST", r"/releases", FakeGitHub.make_release),
     ("GET", r"/collaborators/([\w-]+)/permission", FakeGitHub.permission),
 ]
 

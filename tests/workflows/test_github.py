@@ -23,7 +23,7 @@ def writes(fake):
     return [call for call in fake.calls if call.method != "GET"]
 
 
-def test_a_pull_request_is_opened_once_and_checked_and_then_kept_up_to_date(fake, github):
+def test_a_pull_request_is_opened_once_checked_and_kept_up_to_date(fake, github):
     number = proposed(github)
     assert fake.git("show", f"promote/dev:{PATH}") == TEXT.strip()
     assert [one["ref"] for one in fake.dispatches] == ["promote/dev"]
@@ -173,6 +173,6 @@ def test_the_last_line_that_fits_names_the_owners(path, found):
     assert owners(text, path) == found
 
 
-def test_without_a_token_people_are_told_what_to_set():
+def test_without_a_token_the_error_says_what_to_set():
     with pytest.raises(UserError, match="GITHUB_TOKEN and GITHUB_REPOSITORY must be set"):
         workflow({})

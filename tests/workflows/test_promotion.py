@@ -76,9 +76,7 @@ def test_the_first_candidate_becomes_a_pull_request_once(platform, fake, train, 
     assert pull["title"] == "Promote v2 to dev"
 
 
-def test_a_person_s_edit_of_the_strategy_stays_and_a_closed_pull_request_declines_the_model(
-    platform, fake, github, train, tell
-):
+def test_an_edited_strategy_stays_and_a_closed_pull_request_declines(platform, fake, github, train, tell):
     train()
     merged(platform, fake, tell().told.number)
     started(platform, github)
@@ -120,7 +118,7 @@ def test_an_approval_is_recorded_once_and_by_who_gave_it(platform, fake, github,
     assert tell().reason == "v1 serves, or did"
 
 
-def test_what_was_rolled_back_is_an_incident_a_comment_and_a_revert_and_stays_out(platform, fake, github, train, tell):
+def test_a_rollback_opens_an_incident_comments_and_reverts(platform, fake, github, train, tell):
     train()
     merged(platform, fake, tell().told.number)
     started(platform, github)

@@ -78,7 +78,7 @@ def test_no_workflow_runs_on_what_a_stranger_starts_with_rights(path):
 
 
 @pytest.mark.parametrize(("where", "step"), [(w, s) for w, s in STEPS if "run" in s], ids=lambda one: str(one)[:60])
-def test_each_step_is_one_command_that_a_person_can_run_with_nothing_filled_in(where, step):
+def test_each_step_is_one_command_that_a_person_can_run_too(where, step):
     assert "${{" not in step["run"], "inputs reach a command by env, where no shell reads them"
     assert COMMAND.fullmatch(step["run"]), where
     assert missing(f"`{re.sub(' >>.*|^uv run .*(?=mlops )', '', step['run'])}`") == []
@@ -95,7 +95,7 @@ def test_there_is_one_pin_of_each_action():
     assert len({action for action, _, _ in used}) == len(used)
 
 
-def test_dependabot_updates_every_place_where_actions_packages_and_images_are_pinned():
+def test_dependabot_updates_every_place_with_pins():
     by_kind = {one["package-ecosystem"]: one for one in UPDATES}
     assert set(by_kind) == {"github-actions", "uv", "docker"}
     assert by_kind["github-actions"]["directories"] == ["/", "/.github/actions/*"]

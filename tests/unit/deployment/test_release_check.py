@@ -47,7 +47,7 @@ def another(platform, **changed):
     return Variant(model=digest, version=version)
 
 
-def test_a_model_that_was_champion_in_the_environment_before_may_be_released(released, first):
+def test_a_champion_of_the_previous_environment_may_be_released(released, first):
     assert check(released, first) == (0, "✔ v1 may be released to prod ")
 
 
@@ -125,7 +125,7 @@ def test_a_challenger_beside_another_champion_is_refused(released, first):
     assert "the file brings v1 in beside v9, but nothing serves yet" in check(released, beside)[1]
 
 
-def test_a_model_that_did_not_pass_its_gates_needs_somebody_who_answers_for_it(released, first):
+def test_a_model_that_failed_its_gates_needs_an_override(released, first):
     gates = released.models.manifest(first.champion.model).gates
     failed = tuple(gate.model_copy(update={"passed": False}) for gate in gates)
     refused = first.model_copy(update={"champion": another(released, gates=failed)})

@@ -100,7 +100,7 @@ def test_a_canary_takes_its_share_until_it_is_promoted(log, models):
     assert (state.champion.version, state.challenger, state.routing.share) == (2, None, 0.0)
 
 
-def test_a_canary_that_is_rolled_back_is_quarantined_until_it_is_proposed_anew(log, models):
+def test_a_rolled_back_canary_is_quarantined_until_proposed_anew(log, models):
     released(log, models, 1)
     released(log, models, 2, CANARY)
     roll_back(target(log, models), ME, "it errs")
@@ -121,7 +121,7 @@ def test_rolling_back_a_champion_brings_the_one_before_it(log, models):
         roll_back(target(log, models), ME, "again", champion=True)
 
 
-def test_a_refused_candidate_cannot_be_proposed_unless_somebody_answers_for_it(log, models):
+def test_a_refused_candidate_cannot_be_proposed_without_an_override(log, models):
     with pytest.raises(Refused, match=r"v4 did not pass its gates \(absolute_quality: roc_auc 0.5 is below 0.7\)"):
         propose(target(log, models), ME, file(log, models, 4))
     assert log.latest() is None
@@ -135,7 +135,7 @@ def test_nothing_goes_on_without_the_step_before(log, models, move):
         move(target(log, models), ME, file(log, models, 1))
 
 
-def test_only_what_was_proposed_can_be_approved_and_only_what_was_approved_started(log, models):
+def test_only_the_proposed_is_approved_and_only_the_approved_started(log, models):
     propose(target(log, models), ME, file(log, models, 1))
     with pytest.raises(Refused, match="not the one that was proposed"):
         approve(target(log, models), ME, file(log, models, 2))
@@ -153,7 +153,7 @@ def test_no_release_begins_while_another_rolls(log, models):
         propose(target(log, models), ME, file(log, models, 3))
 
 
-def test_a_candidate_that_was_compared_with_another_champion_is_refused_unless_somebody_answers_for_it(log, models):
+def test_a_candidate_compared_with_another_champion_needs_an_override(log, models):
     released(log, models, 1)
     released(log, models, 2)
     with pytest.raises(Refused, match="v3 was never compared with the champion v2"):
@@ -306,7 +306,7 @@ def test_the_second_of_two_people_on_call_changes_nothing(log, models):
     assert (log.state().champion.version, list(log.state().quarantined)) == (2, [models.versions()[3]])
 
 
-def test_the_champion_is_taken_out_once_for_one_cause_and_only_where_that_is_asked_for(log, models):
+def test_the_champion_is_taken_out_once_per_cause_and_only_on_request(log, models):
     for version in (1, 2, 3):
         released(log, models, version, override="a test")
     with pytest.raises(Refused, match="the champion v3 serves: --champion takes it out"):
@@ -326,7 +326,7 @@ def test_while_a_challenger_is_live_the_champion_stays(log, models):
 
 
 @pytest.mark.parametrize("moves", [1, 2])
-def test_a_rollback_withdraws_the_release_that_waits_and_leaves_the_champion(log, models, moves):
+def test_a_rollback_withdraws_a_pending_release_and_keeps_the_champion(log, models, moves):
     released(log, models, 1)
     release = file(log, models, 2, CANARY)
     for move in (propose, approve)[:moves]:
@@ -352,7 +352,7 @@ def test_nothing_released_is_nothing_to_roll_back(log, models):
         roll_back(target(log, models), ME, "bad")
 
 
-def test_an_earlier_champion_returns_all_at_once_without_being_judged_again(log, models):
+def test_an_earlier_champion_returns_at_once_without_a_new_judgement(log, models):
     """What a revert of the release file asks for; v1 was never compared with v2, and need not be."""
     released(log, models, 1)
     released(log, models, 2)

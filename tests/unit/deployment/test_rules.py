@@ -98,7 +98,7 @@ def deploy(there, file):
 # ---- what was seen --------------------------------------------------------------------------------------------------
 
 
-def test_a_canary_judged_against_an_earlier_champion_is_refused_before_its_merge(models, signer):
+def test_a_canary_judged_against_an_earlier_champion_is_refused(models, signer):
     there = target(open_log(signer), models)
     released(there, 1)
     released(there, 2)

@@ -116,7 +116,7 @@ def test_a_challenger_that_fails_is_rolled_back_whatever_the_strategy(platform, 
 
 
 @pytest.mark.parametrize("ahead", [-DAY, DAY, 400 * DAY])
-def test_a_failing_challenger_is_rolled_back_whatever_the_clients_clocks_say(platform, ahead):
+def test_a_failing_challenger_is_rolled_back_whatever_clients_clocks_say(platform, ahead):
     """Windows go by the server's time: requests say when they were asked, and their clocks may be wrong."""
     began = datetime.now(UTC)
     started(platform, failing(platform), CanaryStrategy(steps=(0.5,), bake=DAY), began)
@@ -149,7 +149,7 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert "no difference is shown" in told
 
 
-def test_an_ab_test_ends_undecided_at_its_horizon_and_tells_the_effect_in_money(platform):
+def test_an_ab_test_ends_undecided_with_its_effect_in_money(platform):
     started(platform, copied(platform), AbTest(horizon=2 * DAY))
     for day in range(3):
         serve(platform, day)

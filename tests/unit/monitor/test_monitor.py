@@ -111,7 +111,7 @@ def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, 
     assert "model_quality" not in shown(served)
 
 
-def test_nothing_to_monitor_is_told(new_platform, released):
+def test_nothing_to_monitor_is_reported(new_platform, released):
     with pytest.raises(UserError, match="no champion to monitor"):
         new_platform().run("monitor", MonitorParams(as_of=NOW))
     with pytest.raises(UserError, match="nothing was predicted from 2024-02-18 to 2024-02-25"):

@@ -16,7 +16,7 @@ def stands(log):  # noqa: F811
     return [(one.version, one.phase) for one in releases(log)]
 
 
-def test_each_release_is_told_with_where_it_stands(log, models):  # noqa: F811
+def test_each_release_is_reported_with_where_it_stands(log, models):  # noqa: F811
     released(log, models, 1)
     released(log, models, 2, CANARY)
     promote(target(log, models), ME, "good")
@@ -54,7 +54,7 @@ def test_a_champion_that_is_taken_back_leaves_its_place_to_the_one_before(log, m
     assert releases(log)[1].reason == "customers complain"
 
 
-def test_runs_are_told_with_their_steps_and_their_failure(new_platform):
+def test_runs_are_reported_with_their_steps_and_their_failure(new_platform):
     platform = new_platform()
     platform.run("feature", FeatureParams(start=HISTORY, end=HISTORY + DAY), "good")
     with pytest.raises(UserError):

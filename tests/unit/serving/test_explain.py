@@ -67,7 +67,7 @@ def test_base_and_contributions_add_up_to_the_prediction(score):
 
 
 @pytest.mark.parametrize(("score", "tolerance"), [(additive, 1e-6), (interacting, 0.25)])
-def test_contributions_are_shapleys_exactly_without_interactions_and_nearly_with(score, tolerance):
+def test_contributions_equal_shapley_values_without_interactions(score, tolerance):
     found = explain(score, ROWS, START, NAMES)
     for row in range(5):
         for name, value in exact(score, row).items():

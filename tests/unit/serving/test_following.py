@@ -207,7 +207,7 @@ def test_an_environment_without_a_release_is_ready_by_a_setting(released, opened
     assert service.unready.startswith("This environment has no release yet")
 
 
-def test_a_release_that_cannot_be_loaded_is_not_ready_unless_an_older_one_is_served(released, variants, opened):
+def test_an_unloadable_release_is_not_ready_unless_an_older_one_serves(released, variants, opened):
     service = opened(released)
     canaried(released, variants[1])
     promote(released.release_target, ME, "good")
@@ -227,7 +227,7 @@ def test_a_release_that_cannot_be_loaded_is_not_ready_unless_an_older_one_is_ser
     assert "release_refused 0.0" in service.metrics.text().decode()
 
 
-def test_a_challenger_that_no_instance_can_load_is_taken_out_with_the_reason(released, variants, opened):
+def test_a_challenger_that_no_instance_loads_is_taken_out_with_reason(released, variants, opened):
     canaried(released, variants[1])
     path = released.home / "store/models" / variants[1].model / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")

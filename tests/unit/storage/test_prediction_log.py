@@ -147,7 +147,7 @@ def test_a_store_that_fails_for_a_while_loses_nothing(objects, caplog):
     assert sorted(read["prediction_id"].to_pylist()) == ["a", "b", "c"]
 
 
-def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_told(objects):
+def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_reported(objects):
     class Full(FileObjects):
         def write(self, key, data):
             raise OSError(28, "No space left on device")
