@@ -1,4 +1,4 @@
-"""Features: what a model is fed, where each value comes from, and how long it stays valid."""
+"""Features: what a model takes, where each value comes from, and how long it stays valid."""
 
 import ast
 import hashlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeatureType(StrEnum):
-    """How a feature reaches the model: a float32 (missing: NaN) or a string (missing: empty)."""
+    """The type of a feature in the model's input: float32 (missing: NaN) or string (missing: empty)."""
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"
@@ -43,8 +43,8 @@ class FeatureView:
         entity: columns of the request that identify the entity.
         table: the raw table the view reads; the SQL names it in FROM.
         every: how often the view is materialised.
-        delay: how long after its event time a raw row reaches us.
-        lookback: how much raw history before a row its value depends on.
+        delay: how long after its event time a raw row arrives.
+        lookback: how much raw history a row's value depends on.
         ttl: a value older than this at request time counts as missing.
     """
 
@@ -64,11 +64,11 @@ class FeatureView:
         if (self.sql is None) == (self.python is None):
             raise UserError(f"feature view {self.name!r} needs either sql or python, not both and not neither")
         if self.every <= timedelta():
-            raise UserError(f"feature view {self.name!r}: 'every' must be longer than nothing")
+            raise UserError(f"feature view {self.name!r}: 'every' must be longer than 0 s")
 
     @cached_property
     def version(self) -> str:
-        """Eight hexadecimal digits that change with anything that changes the view's values."""
+        """Eight hexadecimal digits that change whenever the view's values may change."""
         definition = [
             self.name,
             self.entity,
@@ -105,14 +105,14 @@ class RequestFeatures:
 def _text(definition: str | Callable[..., Any] | None) -> str:
     """Return SQL without its layout, or for Python the module that holds the function, without comments and layout.
 
-    The whole module, because the function may call others in it: a version that changes too often costs a rebuild,
-    one that changes too seldom serves values that the model was not trained on.
+    The whole module counts, because the function may call others in it. A version that changes too often costs a
+    rebuild; one that changes too rarely serves values that the model was not trained on.
     """
     if isinstance(definition, str):
         return " ".join(definition.split())
     module = inspect.getmodule(definition)
     if module is None:
-        raise UserError(f"{definition!r} has no source file; define it in a module so that its version can be told")
+        raise UserError(f"{definition!r} has no source file; define it in a module, from which its version derives")
     return ast.dump(ast.parse(inspect.getsource(module)))
 
 

@@ -14,7 +14,7 @@ from pipelines.storage.tables import TIMESTAMP, Tables
 
 
 def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:
-    """Compute each view for these days, and for the days after them that look back on them."""
+    """Compute each view for these days, and for later days whose lookback reaches them."""
     return {
         view.versioned_name: view_rows(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"])
         for view in problem.views
@@ -23,7 +23,7 @@ def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: 
 
 
 def view_rows(params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, snapshot: int) -> pa.Table:
-    """Return a view's rows for these days and for those that look back on them, from one snapshot of its raw table."""
+    """Return a view's rows for these days and for days that look back on them, from one snapshot of its raw table."""
     raw = tables.read(
         f"raw.{view.table}",
         time=problem.config.tables[view.table].event_time,
@@ -37,7 +37,7 @@ def view_rows(params: FeatureParams, problem: Problem, tables: Tables, view: Fea
 def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:
     """Return a view's rows with event times in ``[start, end)``: entity, event time, features, effective time.
 
-    Only rows that are ever served: of an entity's rows that become effective together, the last.
+    Of an entity's rows with the same effective time only the last, because no other is ever served.
 
     Raises:
         UserError: when the view yields two rows for one entity and time, or not the columns it declares.
@@ -52,9 +52,9 @@ def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) ->
 
 
 def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return when rows with these event times can be served: at the first materialisation after they reached us.
+    """Return the effective times of rows with these event times: the first materialisation after they arrived.
 
-    Strictly after: the materialisation at noon takes what came before noon, as an ingest of days excludes its end.
+    Strictly after: the materialisation at noon takes rows from before noon, as an ingest of days excludes its end.
     """
     every, delay = (span // timedelta(microseconds=1) for span in (view.every, view.delay))
     arrived = pc.add(event_time.cast(pa.int64()), delay)

@@ -1,4 +1,4 @@
-"""The upkeep of tables, as a pipeline of one step that the clock starts: small files made one, and old ones deleted."""
+"""Table maintenance, a pipeline of one step on a schedule: compacts small files and deletes unreferenced ones."""
 
 import logging
 from collections.abc import Callable
@@ -10,27 +10,27 @@ from pipelines.storage.tables import Tables
 log = logging.getLogger(__name__)
 
 TableMaintenance = Callable[[str], None] | None
-"""Compacts a table and deletes what no kept snapshot needs; None where tables are left as they are."""
+"""Compacts a table and deletes files that no kept snapshot needs; None where a profile does not do this."""
 
 
 class MaintenanceParams(StrictModel):
-    """Nothing differs between two runs."""
+    """The pipeline takes no parameters."""
 
 
 class Maintained(StrictModel):
-    """The tables that were looked after."""
+    """The tables that were maintained."""
 
     tables: tuple[str, ...]
 
 
 def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenance) -> Maintained:
-    """Look after every table of the problem that is there.
+    """Compact and clean every table of the problem that exists.
 
     Raises:
-        UserError: where nothing can.
+        UserError: on a profile without table maintenance.
     """
     if table_maintenance is None:
-        raise UserError("tables in files are left as they are; on AWS this pipeline has Athena look after them")
+        raise UserError("tables in files have no maintenance; on AWS this pipeline lets Athena compact and clean them")
     raw = [f"raw.{name}" for name in problem.config.tables]
     names = [*raw, *(f"features.{view.versioned_name}" for view in problem.views)]
     there = tuple(name for name in names if tables.snapshot(name) is not None)

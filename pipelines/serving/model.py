@@ -1,4 +1,4 @@
-"""A model ready to serve: verified, of the features this code computes, and warmed up."""
+"""A model ready to serve: verified, with the features that this code computes, and warmed up."""
 
 from functools import cached_property
 
@@ -21,13 +21,13 @@ class ServedModel:
         self.variant = variant
         self.manifest = models.manifest(variant.model)
         if changed := changed_features(self.manifest, problem):
-            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
+            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it again")
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
         check_example(self.score, self.manifest, variant.version)
         self._models = models
 
     def explain(self, features: Columns) -> Contributions:
-        """Return how the features moved the predictions for these rows from that for a typical row of the training."""
+        """Return how the features moved the predictions for these rows from the one for a typical training row."""
         return explain(self.score, features, self._baseline, self.score.inputs)
 
     @cached_property
@@ -39,7 +39,7 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
     """Score the example of a manifest, which also warms the model up.
 
     Raises:
-        UserError: when the prediction is not the one that the manifest says.
+        UserError: when the prediction differs from the manifest's.
     """
     example = manifest.example
     row: Columns = {name: as_input([example.features[name]], kind) for name, kind in manifest.features.items()}
@@ -47,12 +47,12 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
     if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
         raise UserError(
             f"model v{version} predicts {predicted:.6f} for the example of its manifest, which says "
-            f"{example.prediction:.6f}: it is not to be trusted"
+            f"{example.prediction:.6f}: it cannot be trusted"
         )
 
 
 def changed_features(manifest: Manifest, problem: Problem) -> list[str]:
-    """Return which of a model's features this code would compute otherwise than they were in its training."""
+    """Return which of a model's features this code computes differently from its training."""
     current = {view.name: view.version for view in problem.views}
     changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
     if manifest.feature_versions.request != problem.request_features.version:

@@ -1,4 +1,4 @@
-"""Routing: each row of a request body to a variant of the release, and to the champion when that one fails."""
+"""Routing: sends each row to a variant of the release, and to the champion when the challenger fails."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from pipelines.storage.prediction_log import Predictions
 
 
 class Release(NamedTuple):
-    """What is served: replaced whole, so that one request never sees two releases."""
+    """The release that is served; replaced as a whole, so that one request never sees two releases."""
 
     number: int
     champion: ServedModel
@@ -30,11 +30,13 @@ class Release(NamedTuple):
         return self.champion if self.routing.share else self.challenger
 
 
-def answer(release: Release, fields: Columns, keys: Any, event_time: Any, features: Columns) -> Predictions:
+def answer(
+    release: Release, fields: Columns, keys: Any, event_time: Any, answered_at: Any, features: Columns
+) -> Predictions:
     """Return the answers to the rows of one request body.
 
     Raises:
-        Exception: whatever the champion fails with; a challenger that fails is the champion's to answer for.
+        Exception: whatever the champion fails with; where the challenger fails, the champion answers.
     """
     sticky_by = release.routing.sticky_by
     units = keys if sticky_by is None else [str(value) for value in fields[sticky_by]]
@@ -44,6 +46,7 @@ def answer(release: Release, fields: Columns, keys: Any, event_time: Any, featur
     return Predictions(
         prediction_id=_random_ids(len(keys)),
         event_time=event_time,
+        answered_at=answered_at,
         key=keys,
         unit=units,
         release=[release.number] * len(keys),
@@ -62,10 +65,10 @@ def answer(release: Release, fields: Columns, keys: Any, event_time: Any, featur
 
 
 def to_challenger(unit: str, version: int, share: float) -> bool:
-    """Say whether a unit goes to the challenger of this version: ``share`` of them do, a unit always or never.
+    """Return whether a unit goes to the challenger of this version: ``share`` of all units do, each always or never.
 
-    A unit that went there at a smaller share still does at a larger one. A cryptographic hash, because of a checksum's
-    linear ones every challenger would get nearly the same units.
+    A unit that went there at a smaller share still does at a larger one. The hash is cryptographic, because with a
+    linear checksum every challenger would get nearly the same units.
     """
     digest = hashlib.blake2b(f"v{version} {unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
@@ -96,7 +99,7 @@ def _random_ids(count: int) -> list[str | None]:
 
 
 class _Answers:
-    """The scores of the rows of one request body, while they are made."""
+    """The scores of the rows of one request body, as they are computed."""
 
     def __init__(self, release: Release, units: Iterable[str], features: Columns) -> None:
         self.release, self.features, self.units = release, features, list(units)

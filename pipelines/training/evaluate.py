@@ -1,4 +1,4 @@
-"""Step 21: the candidate and the champion on the same test rows, as the ONNX files that would serve."""
+"""Step 21: evaluate candidate and champion on the same test rows, with the ONNX files that would serve."""
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ MIN_SLICE_ROWS = 200
 def evaluate(
     problem: Problem, models: ModelStore, pinned: Pinned, frame: pa.Table, split: Split, trained: Trained
 ) -> Evaluated:
-    """Score the test period with the candidate, and with the champion if there is one that these features suit."""
+    """Score the test period with the candidate, and with the champion if it takes these features."""
     config, rows = problem.config, part(frame, split, "test")
     labels, features = rows["label"].to_numpy(), columns(rows, problem.features)
     candidate = Scorer(trained.onnx, problem.features, threads=0)(features)

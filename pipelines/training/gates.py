@@ -1,4 +1,4 @@
-"""The gates: what a candidate must pass before anyone can propose it. Each says its verdict in numbers."""
+"""The gates that a candidate must pass before anyone can propose it; each gives its verdict with numbers."""
 
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ def run_gates(
     trained: Trained,
     evaluated: Evaluated,
 ) -> GateResults:
-    """Put the candidate before every gate; a failed gate does not spare it the others."""
+    """Run every gate on the candidate, also after one has failed."""
     sample = part(frame, split, "test").slice(0, trained.native.num_rows)
     requests = recent_requests(params, problem, tables, pinned)
     return GateResults(
@@ -45,7 +45,7 @@ def run_gates(
 
 
 def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateResult:
-    """Every bounded metric lies within its bounds; a metric that could not be computed does not."""
+    """Require every bounded metric to lie within its bounds; one that could not be computed does not."""
     failed = [
         f"{name} {metrics[name]:.4f} is {side} {limit:g}"
         for name, bound in config.gates.absolute_quality.items()
@@ -61,7 +61,7 @@ def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateRe
 
 
 def champion_comparison(config: ProblemConfig, champion: str | None, predictions: pa.Table) -> GateResult:
-    """The candidate's mean row loss is lower than the champion's, with the stated confidence.
+    """Require a mean row loss below the champion's, with the stated confidence.
 
     ``champion`` is its digest, if there is one; ``predictions`` has event_time, label, candidate and champion, the
     last unless the champion was trained on other definitions of the features.
@@ -98,7 +98,7 @@ def champion_comparison(config: ProblemConfig, champion: str | None, predictions
 
 
 def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
-    """The ONNX file predicts what the estimator it was made from predicted for the same rows."""
+    """Require the ONNX file to predict what its estimator predicted for the same rows."""
     tolerance = problem.config.gates.onnx_parity.tolerance
     predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
     difference = np.abs(predicted - trained.native["prediction"].to_numpy())
@@ -119,10 +119,10 @@ def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pi
 
 
 def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore, requests: pa.Table) -> GateResult:
-    """Requests see the same features online, one JSON request at a time, as offline, by the training code.
+    """Require the same features online, one JSON request at a time, as offline, from the training code.
 
-    The requests are moved to the moment up to which the online store is complete, since it holds no history; both
-    stores are read as they are now, and again when a feature pipeline moved them meanwhile.
+    The requests are moved to the moment up to which the online store is complete, since it holds no history. Both
+    stores are read as they are now, and again if a feature pipeline changed them meanwhile.
     """
     gate, name = problem.config.gates.training_serving_skew, "training_serving_skew"
     while True:

@@ -126,6 +126,19 @@ def issue_command(
     _tell(_github().close_issue(subject, text) if close else _github().put_issue(subject, title, text, label))
 
 
+@command(github_app, "mlops github status --commit 5f3c2a1 --result success")
+@_answered
+def status_command(
+    commit: Annotated[str, typer.Option(metavar="SHA", envvar="COMMIT", help="The commit that was checked.")],
+    result: Annotated[
+        str, typer.Option(metavar="RESULT", envvar="RESULT", help="The result of the required job, such as success.")
+    ],
+) -> None:
+    """Set the commit status that a protected branch waits for."""
+    _github().put_status(commit, result == "success")
+    say(f"{OK if result == 'success' else NO} {commit[:12]}: {escape(result)}")
+
+
 def _github() -> "GitHubClient":
     from pipelines.github.client import GitHubClient
     from pipelines.settings import workflow

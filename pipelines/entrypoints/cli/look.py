@@ -8,7 +8,17 @@ import typer
 from rich.markup import escape
 
 from pipelines.entrypoints.cli.app import Json, Version, app, command
-from pipelines.entrypoints.cli.terminal import NO, OK, console, print_json, print_pairs, print_table, say, suggest
+from pipelines.entrypoints.cli.terminal import (
+    NO,
+    OK,
+    console,
+    errors,
+    print_json,
+    print_pairs,
+    print_table,
+    say,
+    suggest,
+)
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -43,6 +53,7 @@ def _release(platform: "Platform", content: dict[str, Any]) -> Iterator[tuple[st
     for name in ("champion", "challenger"):
         yield f"[dim]{name}[/]", f"v{state[name]['version']}" if state[name] else "none"
     yield "[dim]latest release[/]", f"v{proposal.released.version}, {state['phase']}" if proposal else "none"
+    yield from _serving(content)
     numbers = {digest: version for version, digest in platform.models.versions().items()}
     for model, reason in state["quarantined"].items():
         yield "[yellow]quarantined[/]", escape(f"v{numbers.get(model, model[:12])}: {reason}")
@@ -50,6 +61,32 @@ def _release(platform: "Platform", content: dict[str, Any]) -> Iterator[tuple[st
         running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
         told = f"{endpoint['status']}: {running}configuration {endpoint['configuration']} {endpoint['reason']}"
         yield f"[{'dim' if endpoint['status'] == 'InService' else 'red'}]endpoint[/]", escape(told.rstrip())
+
+
+def _serving(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the wish of the release file, and what each instance of the app says that it serves."""
+    if wish := content["wish"]:
+        told = "" if wish["deployed"] else "; it is not deployed"
+        yield "[dim]release file[/]", f"v{wish['version']} by {wish['strategy']}{told}"
+    for one in content["instances"]:
+        standing = one["standing"]
+        served = [f"v{standing[name]['version']}" for name in ("champion", "challenger") if standing[name]]
+        serves = f"{' and '.join(served)} (transition {standing['serves']})" if served else "nothing"
+        fault = f", [red]refused {standing['transition']}: {escape(standing['error'])}[/]" if standing["error"] else ""
+        yield "[dim]instance[/]", f"{escape(one['instance'])} serves {serves}{fault}"
+
+
+def _wish(platform: "Platform") -> dict[str, Any] | None:
+    """Return what the release file asks for, where there is one."""
+    from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
+
+    folder, environment = platform.settings.releases, platform.settings.environment
+    if not (folder / f"{environment}.toml").exists():
+        return None
+    file = read_release(folder, environment)
+    deployed = is_deployed(platform.releases.state(), file)
+    return {"version": file.released.version, "strategy": file.strategy.kind, "deployed": deployed}
 
 
 def _show_models(versions: list[dict[str, Any]]) -> None:
@@ -99,7 +136,7 @@ def explain(context: typer.Context, model: Version, as_json: Json = False) -> No
     platform: Platform = context.obj
     digest, version = platform.models.resolve(model)
     manifest = platform.models.manifest(digest)
-    moves = [entry for entry in platform.releases.entries() if f"v{version}" in entry.reason.replace(":", " ").split()]
+    moves = [entry for entry in platform.releases.entries() if entry.about(digest)]
     if as_json:
         gates = [gate.model_dump(mode="json") for gate in manifest.gates]
         history = [entry.model_dump(mode="json", exclude={"state"}) for entry in moves]
@@ -112,7 +149,7 @@ def explain(context: typer.Context, model: Version, as_json: Json = False) -> No
     print_pairs([(f"{OK if gate.passed else NO} {gate.gate}", escape(gate.reason)) for gate in manifest.gates])
     if not manifest.gates:
         console.print("no gate judged it")
-    rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.action, escape(f"{one.reason} (by {one.who})")) for one in moves]
+    rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.action, escape(f"{one.summary} (by {one.who})")) for one in moves]
     print_pairs([(f"[dim]{when}[/]", action, reason) for when, action, reason in rows])
 
 
@@ -146,6 +183,8 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
 
     platform: Platform = context.obj
     found = releases(platform.releases)
+    for key in platform.releases.strays():
+        say(f"ignored: {key} is in the folder of the release log and is none of its entries", errors)
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return
@@ -153,10 +192,10 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
         console.print("no release yet")
         suggest("mlops propose v1")
         return
-    rows = []
-    for one in found:
-        told = one.reason.removeprefix(f"v{one.version}: ")
-        rows.append((f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, escape(told)))
+    rows = [
+        (f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, escape(one.reason))
+        for one in found
+    ]
     print_table(("proposed", "model", "strategy", "stands", "by", "what happened"), rows)
 
 
@@ -189,6 +228,7 @@ def compare(
 
 def _status(platform: "Platform") -> dict[str, Any]:
     from pipelines.reporting.history import latest_runs
+    from pipelines.serving.instances import alive, read_reports
 
     environment = platform.settings.environment
     versions = []
@@ -201,6 +241,8 @@ def _status(platform: "Platform") -> dict[str, Any]:
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
+        "wish": _wish(platform),
+        "instances": [one.model_dump(mode="json") for one in alive(read_reports(platform.objects, environment))],
         "versions": versions,
         "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
         "endpoint": _endpoint(platform),

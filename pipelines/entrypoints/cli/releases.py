@@ -14,9 +14,10 @@ from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, Version, app, co
 from pipelines.entrypoints.cli.terminal import NO, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipelines.bootstrap import Platform
     from pipelines.config import ReleaseEntry, ReleaseFile, ReleaseState
-    from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
 
 Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this. Default: the user of this machine.")]
@@ -70,7 +71,7 @@ def propose_command(
     if not as_json:
         _show(changes(platform.models, platform.problem.config, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
-    entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
+    entry = propose(platform.release_target, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
     _tell(entry, as_json)
     if not as_json:
@@ -92,7 +93,7 @@ def approve_command(
     if not as_json:
         _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
-    _tell(approve(platform.releases, _actor(platform, who, as_of), release), as_json)
+    _tell(approve(platform.release_target, _actor(platform, who, as_of), release), as_json)
     if not as_json:
         suggest("mlops deploy")
 
@@ -105,7 +106,7 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None, as_json:
     """
     from pipelines.deployment import DeploymentParams
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.roll_out import is_deployed
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
@@ -120,6 +121,8 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None, as_json:
         console.print(f"nothing to do: v{release.released.version} is deployed")
         return
     _tell(entry, as_json)
+    if not deployed:
+        _confirm(platform, entry, as_json)
 
 
 @command(
@@ -131,35 +134,52 @@ def rollback(
     context: typer.Context,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
     to: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="An earlier champion. Default: the one before.")
+        str | None, typer.Option(metavar="VERSION", help="Take the champion out, for this earlier one.")
     ] = None,
+    champion: Annotated[bool, typer.Option(help="Take the champion out, for the one before it.")] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Take the challenger out, or go back to an earlier champion.
+    """Take the challenger out, or withdraw a pending release.
 
-    The model that is taken out is quarantined: it does not come back unless it is proposed anew.
+    With --champion or --to it takes the champion out. The model that is taken out is quarantined: it does not come back
+    unless it is proposed anew. Safe to run twice: what the latest transition did is not done again.
     """
     from pipelines.config import Variant
-    from pipelines.deployment.transitions import roll_back, rolled_back
+    from pipelines.deployment.rules import way_back
+    from pipelines.deployment.target import champions
+    from pipelines.deployment.transitions import Moved, roll_back
 
     platform: Platform = context.obj
     target = None
     if to:
         digest, version = platform.models.resolve(to)
         target = Variant(model=digest, version=version)
-    latest = platform.releases.latest()
-    bad, champion = rolled_back(platform.releases, platform.releases.state(), target)
-    if not as_json:
-        _show(
-            [f"takes out         v{bad.version}, which is quarantined then", f"answers           v{champion.version}"]
-        )
-    _ask(yes, f"Roll back {platform.settings.environment}?")
-    # What was shown is what is done, or nothing.
-    after = latest.number if latest else None
-    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after), as_json)
+    while True:
+        latest = platform.release_target.latest()
+        back = way_back(latest, champions(platform.releases), target, champion)
+        assert latest, "without a transition there is no way back"
+        if back.action is None:
+            if not as_json:
+                console.print("done already:", end=" ")
+            _tell(latest, as_json)
+            return
+        named = f"v{back.out.version}"
+        leaves = ("withdraws", named) if back.action == "withdraw" else ("takes out", f"{named} into quarantine")
+        if not as_json:
+            _show([leaves, ("answers", f"v{back.champion.version}" if back.champion else "nothing yet")])
+        _ask(yes, f"Roll back {platform.settings.environment}?")
+        try:  # what was shown is what is done, or we look again
+            entry = roll_back(
+                platform.release_target, _actor(platform, who, as_of), reason, target, champion, latest.number
+            )
+        except Moved:
+            continue
+        _tell(entry, as_json)
+        _confirm(platform, entry, as_json)
+        return
 
 
 @command(app, "mlops -e staging promote v3", "mlops -e prod promote v3 --from staging")
@@ -189,7 +209,7 @@ def tick_command(context: typer.Context, as_of: AsOf = None, as_json: Json = Fal
 
     platform: Platform = context.obj
     actor = Actor("canary analysis", moment(platform, as_of))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    judged = tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
     if as_json:
         print_json(
             judged and {"outcome": judged.verdict.outcome, "reason": judged.verdict.reason, **_dump(judged.entry)}
@@ -200,12 +220,13 @@ def tick_command(context: typer.Context, as_of: AsOf = None, as_json: Json = Fal
         return
     say(f"{judged.verdict.outcome.value}: {escape(judged.verdict.reason)}")
     _tell(judged.entry, as_json=False)
+    _confirm(platform, judged.entry, as_json=False)
 
 
 @command(release_app, "mlops release report", "mlops release report --as-of 2013-10-08 --json")
 def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
     """Compare champion and challenger of the latest release on their traffic."""
-    from pipelines.deployment.comparison import compare_live, lines
+    from pipelines.deployment.comparison import compare_live, rows
 
     platform: Platform = context.obj
     found = compare_live(
@@ -214,7 +235,7 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        _show(lines(platform.problem.config, found))
+        _show(rows(platform.problem.config, found))
 
 
 @command(release_app, "mlops release check", "mlops -e prod release check --json")
@@ -223,18 +244,19 @@ def check_command(context: typer.Context, as_of: AsOf = None, as_json: Json = Fa
 
     Lists all that stands against the release, and then exits with 3.
     """
-    from pipelines.deployment.check import faults
     from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    found = list(faults(release, _target(platform), moment(platform, as_of)))
+    found = platform.release_target.refusals("check", release, moment(platform, as_of))
     if as_json:
         print_json({"version": release.released.version, "refusals": found})
     elif found:
         print_pairs([(NO, escape(reason)) for reason in found])
     else:
-        done(f"v{release.released.version} may be released to {platform.settings.environment}")
+        says = "is deployed" if is_deployed(platform.releases.state(), release) else "may be released"
+        done(f"v{release.released.version} {says} to {platform.settings.environment}")
     if found:
         raise typer.Exit(ExitCode.NO)
 
@@ -258,16 +280,6 @@ def _proposed(
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
 
 
-def _target(platform: "Platform") -> "Target":
-    from pipelines.config import load_toml
-    from pipelines.contracts import Cloud
-    from pipelines.deployment.check import Before, Target
-
-    before = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
-    there = Before(before, platform.changed({"environment": before}).releases) if before else None
-    return Target(platform.problem, platform.models, platform.releases, platform.online, there)
-
-
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
@@ -276,8 +288,11 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _show(lines: Any) -> None:
-    print_pairs([(f"  [dim]{line[:18].strip()}[/]", escape(line[18:])) for line in lines])
+def _show(rows: "Iterable[tuple[str, ...]]") -> None:
+    """Print rows of a name and a text, and those of a name and two values as a table between them."""
+    found = [(name, *values) for name, *values in rows]
+    print_pairs([(f"  [dim]{name}[/]", escape(values[0])) for name, *values in found if len(values) == 1])
+    print_pairs([(f"  [dim]{name}[/]", *map(escape, values)) for name, *values in found if len(values) > 1])
 
 
 def _ask(yes: bool, question: str) -> None:
@@ -300,5 +315,16 @@ def _tell(entry: "ReleaseEntry", as_json: bool) -> None:
     if as_json:
         print_json(_dump(entry))
         return
-    done(f"{entry.action}: {entry.reason}")
+    done(f"{entry.action}: {entry.summary}")
     say(f"  [dim]transition {entry.number}, by {escape(entry.who)}[/]")
+
+
+def _confirm(platform: "Platform", entry: "ReleaseEntry", as_json: bool) -> None:
+    """Wait for the serving app's own word on a transition, and tell it; exits with 1 when an instance refused it."""
+    from pipelines.deployment.confirmation import confirm
+
+    found = confirm(platform.release_target.instances, entry.number, platform.settings.confirm_seconds)
+    colour = "dim" if found.is_complete else "yellow"
+    say(f"  [{colour}]{escape(str(found))}[/]", errors if as_json else console)
+    if found.refused:
+        raise typer.Exit(ExitCode.ERROR)

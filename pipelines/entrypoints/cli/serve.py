@@ -37,8 +37,8 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP.
 
-    It answers /invocations, /ping, /openapi.json and /metrics, and follows the release log: a new release is served
-    without a restart.
+    It answers /invocations, /ping, /live, /ready, /openapi.json and /metrics, and follows the release log: a new
+    release is served without a restart.
     """
     from pipelines.serving.server import serve
 
@@ -178,13 +178,15 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     """Return the app of one worker process, which opens its own stores."""
     from pipelines.bootstrap import Platform
     from pipelines.serving.app import ServingApp
+    from pipelines.serving.instances import Announcer
     from pipelines.serving.service import PredictionService
     from pipelines.storage.prediction_log import LogWriter
 
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return ServingApp(service, settings, platform.profile.watch(service.metrics.registry))
+    announcer = Announcer(platform.objects, settings.environment)
+    return ServingApp(service, settings, announcer, platform.profile.watch(service.metrics.registry))
 
 
 def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: str | None, as_json: bool) -> None:

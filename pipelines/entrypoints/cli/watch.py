@@ -95,7 +95,7 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
 
     def judge() -> object:
         actor = Actor("canary analysis", platform.settings.now())
-        return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+        return tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
 
     stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return WatchApp(stores, platform.events, platform.objects, settings.environment, token, judge)

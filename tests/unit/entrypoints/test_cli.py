@@ -16,7 +16,7 @@ from pipelines.entrypoints.cli.app import PANELS, app
 
 WITHOUT_JSON = {
     "serve", "watch", "demo", "render", "cancel", "step", "problem new", "release schema", "workflow publish",
-    "github propose", "github approve", "github follow", "github comment", "github issue",
+    "github propose", "github approve", "github follow", "github comment", "github issue", "github status",
 }  # fmt: skip
 ONE_LINE = 66  # characters that a command's first line has in the panels of 80 columns
 

@@ -18,8 +18,8 @@ def test_every_table_that_is_there_is_looked_after(new_platform):
     assert list(done.tables) == looked_after == [*(f"raw.{name}" for name in platform.problem.config.tables), *views]
 
 
-def test_where_nothing_looks_after_tables_it_is_told(new_platform):
+def test_where_nothing_looks_after_tables_it_is_reported(new_platform):
     platform = new_platform()
     platform.runner.start(PIPELINE, parameters(PIPELINE.params, [], NOW), "m")
-    with pytest.raises(UserError, match="tables in files are left as they are"):
+    with pytest.raises(UserError, match="tables in files have no maintenance"):
         platform.runner.run(PIPELINE, "m")
