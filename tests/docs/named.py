@@ -40,7 +40,7 @@ def missing(text, folder=ROOT):
 def _exists(command):
     program, name, *rest = command.split()
     if program == "make":
-        makefiles = [ROOT / "Makefile", *ROOT.glob("tests/*/targets.mk")]
+        makefiles = [ROOT / "Makefile", ROOT / ".github/workflows.mk", *ROOT.glob("tests/*/targets.mk")]
         return name in re.findall(r"^([a-z-]+):", "".join(file.read_text() for file in makefiles), re.MULTILINE)
     found = typer.main.get_command(app).commands.get(name)
     return found is not None and (not rest or not hasattr(found, "commands") or rest[0] in found.commands)

@@ -157,7 +157,7 @@ def test_the_required_check_waits_for_every_other_job_of_ci():
 def test_each_label_that_is_named_is_one_of_the_repository():
     forms = [yaml.safe_load(path.read_text()) for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml")]
     named = {label for one in [*forms, *UPDATES] for label in one.get("labels", ())}
-    named |= set(re.findall(r"--label ([a-z]+)", (ROOT / "Makefile").read_text()))
+    named |= set(re.findall(r"--label ([a-z]+)", (GITHUB / "workflows.mk").read_text()))
     assert named and named <= set(LABELS)
 
 
