@@ -7,20 +7,20 @@ alone, so that another ``model/`` is another problem and nothing else changes.
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
 from pipelines.config.search import Budget, Space
-from pipelines.config.serving import ServingConfig
+from pipelines.config.serving import Default, ServingConfig, ViewPolicy
 from pipelines.config.strict import Duration, StrictModel, load_toml
 
 if TYPE_CHECKING:
@@ -362,12 +362,23 @@ EstimatorFactory = Callable[..., Estimator]
 """``factory(features, seed, **settings)``: a new estimator for these features."""
 
 
+class Definitions(NamedTuple):
+    """What a model's features are: of entities, and of the request alone."""
+
+    views: tuple[FeatureView, ...]
+    request: RequestFeatures
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A problem package: its statement, read at once, and its Python, imported when first used."""
+    """A problem package: its statement, read at once, and its Python, imported when first used.
+
+    ``definitions`` stands where the features are not the package's own of today: see :meth:`trained_on`.
+    """
 
     package: str
     config: ProblemConfig
+    definitions: Definitions | None = None
 
     @classmethod
     def load(cls, package: str) -> Self:
@@ -384,6 +395,19 @@ class Problem:
             raise UserError(f"there is no problem package {package!r}; run from the repository's root")
         return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", ProblemConfig))
 
+    def trained_on(self, definitions: Definitions, defaults: Mapping[str, Default]) -> Self:
+        """Return the problem as a model knows it that was trained on other definitions and defaults of features."""
+
+        def policy(view: FeatureView) -> ViewPolicy:
+            own = {name: defaults[name] for name in view.features if name in defaults}
+            if own:
+                return ViewPolicy(missing="default", defaults=own)
+            return ViewPolicy(missing="reject" if self.config.serving.rejects(view.name) else "impute")
+
+        serving = ServingConfig(views={view.name: policy(view) for view in definitions.views})
+        config = self.config.model_copy(update={"serving": serving})
+        return replace(self, config=config, definitions=definitions)
+
     @cached_property
     def read(self) -> Source:
         """The source of raw rows."""
@@ -392,7 +416,7 @@ class Problem:
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
         """The feature views, checked against the statement."""
-        views: tuple[FeatureView, ...] = tuple(self._part("features", "VIEWS"))
+        views = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
         for view in views:
             if view.table not in self.config.tables:
                 raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
@@ -407,7 +431,10 @@ class Problem:
     @cached_property
     def request_features(self) -> RequestFeatures:
         """The features that need nothing but the request."""
-        return self._part("features", "REQUEST_FEATURES")  # type: ignore[no-any-return]
+        own: RequestFeatures = (
+            self.definitions.request if self.definitions else self._part("features", "REQUEST_FEATURES")
+        )
+        return own
 
     @cached_property
     def features(self) -> Mapping[str, FeatureType]:

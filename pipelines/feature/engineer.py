@@ -6,11 +6,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import CATEGORICAL, FeatureView, Problem, UserError
+from pipelines.config import CATEGORICAL, FeatureView, Problem, ProblemConfig, UserError
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.point_in_time import last_effective
 from pipelines.storage.sql import session
-from pipelines.storage.tables import TIMESTAMP, Tables
+from pipelines.storage.tables import ARROW_TYPES, TIMESTAMP, Tables
 
 
 def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:
@@ -49,6 +49,12 @@ def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) ->
     if keys.group_by(keys.column_names).aggregate([]).num_rows < keys.num_rows:
         raise UserError(f"feature view {view.name!r} yields several rows for one entity and event time; aggregate them")
     return last_effective(view, rows.append_column("effective_time", effective_time(view, rows["event_time"])))
+
+
+def no_rows(config: ProblemConfig, table: str) -> pa.Table:
+    """Return a raw table as it is declared, without a row."""
+    columns = config.tables[table].columns
+    return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})
 
 
 def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:

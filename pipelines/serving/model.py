@@ -1,27 +1,39 @@
-"""A model ready to serve: verified, of the features this code computes, and warmed up."""
+"""A model ready to serve: verified, with the features that it was trained on, and warmed up."""
 
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from monitoring.drift import Reference
-from pipelines.config import Manifest, Problem, UserError, Variant
-from pipelines.feature.request import Columns, as_input
+from pipelines.config import FeatureView, Manifest, Problem, UserError, Variant
+from pipelines.feature.engineer import compute, no_rows
+from pipelines.feature.request import Columns, as_input, from_values
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer
 from pipelines.serving.explain import Contributions, baseline, explain
+from pipelines.storage.ports import Unavailable
 
 _WARM_UP_TOLERANCE = 1e-5
 
 
 class ServedModel:
-    """A variant of a release, loaded from the model store."""
+    """A variant of a release, loaded from the model store; ``problem`` has the features that it was trained on.
+
+    Raises:
+        UserError: when this engine cannot serve it.
+    """
 
     def __init__(self, variant: Variant, models: ModelStore, problem: Problem) -> None:
         self.variant = variant
         self.manifest = models.manifest(variant.model)
-        if changed := changed_features(self.manifest, problem):
-            raise UserError(f"the model was trained on other definitions of {', '.join(changed)}: train it anew")
+        self.problem = trained(problem, models, self.manifest)
+        if faults := list(unfit_requests(self.problem, self.manifest)):
+            raise UserError("; ".join(faults))
         self.score = Scorer(models.onnx(variant.model), self.manifest.features)
         check_example(self.score, self.manifest, variant.version)
         self._models = models
@@ -51,14 +63,53 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
         )
 
 
-def changed_features(manifest: Manifest, problem: Problem) -> list[str]:
-    """Return which of a model's features this code would compute otherwise than they were in its training."""
-    current = {view.name: view.version for view in problem.views}
-    changed = [name for name, version in manifest.feature_versions.views.items() if current.get(name) != version]
-    if manifest.feature_versions.request != problem.request_features.version:
-        changed.append("the request features")
-    trained, defaults = manifest.feature_versions.defaults, problem.config.serving.defaults
-    changed += [
-        f"the default of {name}" for name in sorted({*trained, *defaults}) if trained.get(name) != defaults.get(name)
-    ]
-    return changed
+def servable(models: ModelStore, variant: Variant, problem: Problem) -> Iterator[str]:
+    """Yield each reason for which this engine cannot serve a model and keep its features fresh; none when it can."""
+    try:
+        model = ServedModel(variant, models, problem)
+    except (UserError, Unavailable) as error:
+        yield f"v{variant.version}: {error}"
+        return
+    for view in model.problem.views:
+        if reason := unfit_rows(model.problem, view):
+            yield f"v{variant.version}: {reason}"
+
+
+def unfit_requests(problem: Problem, manifest: Manifest) -> Iterator[str]:
+    """Yield which fields a model's features are computed from that requests of today lack, or have of another type."""
+    today = {name: column.type for name, column in problem.config.request_columns.items() if not column.personal}
+    asked = _Asked({name: from_values([], problem.config.request_columns[name]) for name in today})
+    with contextlib.suppress(Exception):  # of no rows; what they cannot be computed from is known by then
+        problem.request_features.compute(asked)
+    for name in sorted(asked.names | {column for view in problem.views for column in view.entity}):
+        trained_with = manifest.request_schema.get(name)
+        if name not in today:
+            yield f"its features are computed from {name!r}, which requests do not carry any more"
+        elif trained_with and trained_with.type != today[name]:
+            yield f"its features take {name!r} as {trained_with.type}, and requests carry it as {today[name]}"
+
+
+def unfit_rows(problem: Problem, view: FeatureView) -> str:
+    """Return why a feature view cannot be computed from its raw table as that is today, or an empty string."""
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    try:
+        compute(view, no_rows(problem.config, view.table), moment, moment)
+    except UserError as error:
+        return str(error)
+    except KeyError as error:
+        return f"feature view {view.name!r} is computed from {error}, which table {view.table!r} does not have any more"
+    except Exception:  # of a function that wants rows
+        return ""
+    return ""
+
+
+class _Asked(dict[str, Any]):
+    """Fields of a request, which remember what was asked for."""
+
+    def __init__(self, fields: Columns) -> None:
+        super().__init__(fields)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)

@@ -298,15 +298,16 @@ def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(plat
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
 
 
-def test_a_model_of_other_features_is_not_served(platform):
+def test_a_model_that_carries_no_definitions_is_served_only_by_those_that_it_was_trained_on(platform):
     champion = platform.models.versions()[1]
     manifest = platform.models.manifest(champion)
-    versions = manifest.feature_versions.model_copy(
-        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
-    )
+    bare = manifest.feature_versions.model_copy(update={"module": ""})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
+    digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": bare}), files)
+    assert ServedModel(Variant(model=digest, version=version), platform.models, platform.problem).problem.views
+    versions = bare.model_copy(update={"views": {**bare.views, "queue": "other"}})
     digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match="trained on other definitions of queue"):
+    with pytest.raises(UserError, match="it carries no feature definitions, and those of today are others"):
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
 
 
