@@ -7,9 +7,10 @@ from typing import NamedTuple
 from pipelines.config import Problem, Refused, ReleaseFile, UserError, Variant
 from pipelines.deployment.roll_out import not_fresh
 from pipelines.deployment.transitions import champions, check_pins
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.serving.model import ServedModel
+from pipelines.serving.model import servable
 from pipelines.storage.ports import OnlineStore
 
 
@@ -61,10 +62,12 @@ def _untrustworthy(release: ReleaseFile, target: Target, as_of: datetime) -> Ite
     try:
         manifest = models.manifest(released.model)
         check_pins(release, manifest)
-        ServedModel(released, models, target.problem)
     except (Refused, UserError) as error:
         yield str(error)
         return
     if not manifest.accepted and not release.override:
         yield f"v{released.version} did not pass its gates, and no override says why it is released"
-    yield from not_fresh(target.problem, target.online, manifest, as_of)
+    if reasons := list(servable(models, released, target.problem)):
+        yield from reasons
+        return
+    yield from not_fresh(trained(target.problem, models, manifest), target.online, as_of)

@@ -6,9 +6,10 @@ from datetime import datetime
 from pipelines.config import Manifest, Phase, Problem, Refused, ReleaseFile, ReleaseState, UserError, format_duration
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
 from pipelines.deployment.transitions import Actor, check_pins, start
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.serving.model import ServedModel
+from pipelines.serving.model import servable
 from pipelines.storage.ports import OnlineStore
 
 
@@ -34,16 +35,17 @@ def test(
 ) -> Tested:
     """Load and warm up the model as the serving app will, and check that its features are there and fresh."""
     variant = params.release.released
-    ServedModel(variant, models, problem)
-    for reason in not_fresh(problem, online, manifest, params.as_of):
+    for reason in servable(models, variant, problem):
+        raise UserError(reason)
+    for reason in not_fresh(trained(problem, models, manifest), online, params.as_of):
         raise UserError(reason)
     return Tested(model=variant.model, version=variant.version)
 
 
-def not_fresh(problem: Problem, online: OnlineStore, manifest: Manifest, as_of: datetime) -> Iterator[str]:
-    """Yield, for each feature view that cannot serve the model at a moment, why: nothing is there, or only old rows."""
+def not_fresh(problem: Problem, online: OnlineStore, as_of: datetime) -> Iterator[str]:
+    """Yield, for each feature view that cannot serve at a moment, why: nothing is there, or only old rows."""
     for view in problem.views:
-        until = online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
+        until = online.as_of(view.versioned_name)
         if until is None:
             yield f"feature view {view.name!r} is not materialised; run 'mlops run feature' first"
         elif as_of - until > view.ttl:

@@ -1,42 +1,88 @@
 """A model ready to serve: verified, with the features that it was trained on, and warmed up."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from monitoring.drift import Reference
 from pipelines.config import FeatureView, Manifest, Problem, UserError, Variant
 from pipelines.feature.engineer import compute, no_rows
+from pipelines.feature.online import Absent, OnlineFeatures
 from pipelines.feature.request import Columns, as_input, from_values
 from pipelines.registry.carried import trained
 from pipelines.registry.model_store import REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer
 from pipelines.serving.explain import Contributions, baseline, explain
-from pipelines.storage.ports import Unavailable
+from pipelines.storage.ports import OnlineStore, Unavailable
 
 _WARM_UP_TOLERANCE = 1e-5
 
 
-class ServedModel:
-    """A variant of a release, loaded from the model store; ``problem`` has the features that it was trained on.
+class Rejected(UserError):
+    """A request that is well formed and yet has no answer: a feature view has no value for it, or the model none."""
+
+
+class Loaded(NamedTuple):
+    """A model that works here: its manifest, the problem with the features that it was trained on, and its scorer."""
+
+    manifest: Manifest
+    problem: Problem
+    score: Scorer
+
+
+def load(variant: Variant, models: ModelStore, problem: Problem) -> Loaded:
+    """Load a model, verified and warmed up.
 
     Raises:
-        UserError: when this engine cannot serve it.
+        UserError: when this engine cannot serve it, with the reason.
     """
+    manifest = models.manifest(variant.model)
+    own = trained(problem, models, manifest)
+    if faults := list(unfit_requests(own, manifest)):
+        raise UserError("; ".join(faults))
+    score = Scorer(models.onnx(variant.model), manifest.features)
+    check_example(score, manifest, variant.version)
+    return Loaded(manifest, own, score)
 
-    def __init__(self, variant: Variant, models: ModelStore, problem: Problem) -> None:
+
+class ServedModel:
+    """A variant of a release, loaded from the model store, with its own features; errors as :func:`load`."""
+
+    def __init__(self, variant: Variant, models: ModelStore, problem: Problem, online: OnlineStore) -> None:
         self.variant = variant
-        self.manifest = models.manifest(variant.model)
-        self.problem = trained(problem, models, self.manifest)
-        if faults := list(unfit_requests(self.problem, self.manifest)):
-            raise UserError("; ".join(faults))
-        self.score = Scorer(models.onnx(variant.model), self.manifest.features)
-        check_example(self.score, self.manifest, variant.version)
+        self.manifest, self.problem, self.score = load(variant, models, problem)
+        self.find = OnlineFeatures(self.problem, online)
         self._models = models
+        versions = self.manifest.feature_versions
+        self._fed = versions.views, versions.request, versions.defaults
+
+    def shares_features(self, other: "ServedModel") -> bool:
+        """Say whether both models are fed the same, so that it need be looked up once."""
+        return self._fed == other._fed
+
+    def features(self, fields: Columns, rows: Sequence[int]) -> Columns:
+        """Return the model's features of requests, which are these rows of a body.
+
+        Raises:
+            Rejected: when a view has no value whose policy is to refuse such requests.
+        """
+        found = self.find(fields)
+        if rejection := self.rejection(found.absent, rows):
+            raise rejection
+        return found.features
+
+    def rejection(self, absent: list[Absent], rows: Sequence[int]) -> Rejected | None:
+        """Return the error of the first request for which a view has no value whose policy is to refuse such ones."""
+        for view, row, entity, kind in absent:
+            if self.problem.config.serving.rejects(view):
+                named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
+                why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
+                return Rejected(f"row {rows[row]}: the feature view {view!r} has no value: {named} is {why}")
+        return None
 
     def explain(self, features: Columns) -> Contributions:
         """Return how the features moved the predictions for these rows from that for a typical row of the training."""
@@ -66,12 +112,12 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
 def servable(models: ModelStore, variant: Variant, problem: Problem) -> Iterator[str]:
     """Yield each reason for which this engine cannot serve a model and keep its features fresh; none when it can."""
     try:
-        model = ServedModel(variant, models, problem)
+        own = load(variant, models, problem).problem
     except (UserError, Unavailable) as error:
         yield f"v{variant.version}: {error}"
         return
-    for view in model.problem.views:
-        if reason := unfit_rows(model.problem, view):
+    for view in own.views:
+        if reason := unfit_rows(own, view):
             yield f"v{variant.version}: {reason}"
 
 

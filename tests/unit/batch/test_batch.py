@@ -68,7 +68,10 @@ def test_the_predictions_are_those_of_the_app(learned, batch):
     found = batch(rows)
     problem, config = learned.problem, learned.problem.config
     features = OnlineFeatures(problem, learned.online)
-    decode, model = RequestDecoder(config.request_columns), ServedModel(champion(learned), learned.models, problem)
+    decode, model = (
+        RequestDecoder(config.request_columns),
+        ServedModel(champion(learned), learned.models, problem, learned.online),
+    )
     online = []
     for row in rows.to_pylist():
         body = json.dumps({**row, "asked_at": row["asked_at"].isoformat()}).encode()

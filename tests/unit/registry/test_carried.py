@@ -52,7 +52,7 @@ def test_a_changed_helper_of_a_view_changes_its_version_and_no_others(changed):
 
 def test_a_model_is_loaded_with_the_definitions_that_it_was_trained_on(changed):
     platform = changed(*WIDER, (LAMBDA, '        "weight": request["weight"] * 2,\n'))
-    model = ServedModel(champion(platform), platform.models, platform.problem)
+    model = ServedModel(champion(platform), platform.models, platform.problem, platform.online)
     assert refusals(platform) == ""
     (_, own), (_, today) = model.problem.views, platform.problem.views
     assert (own.lookback, today.lookback) == (timedelta(hours=3), timedelta(hours=4))
@@ -66,7 +66,7 @@ def test_the_defaults_of_a_model_are_its_own(changed):
     platform = changed(
         ("[gates.absolute_quality]", '[serving.views.queue]\nmissing = "reject"\n\n[gates.absolute_quality]')
     )
-    model = ServedModel(champion(platform), platform.models, platform.problem)
+    model = ServedModel(champion(platform), platform.models, platform.problem, platform.online)
     assert model.problem.config.serving.defaults == {}
     assert model.problem.config.serving.rejects("queue")  # a policy of the service, not of the model
     manifest = model.manifest.model_copy(
