@@ -8,7 +8,7 @@ alone, so that another ``model/`` is another problem and nothing else changes.
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
@@ -238,6 +238,12 @@ class CanaryAnalysis(StrictModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
+class Features(StrictModel):
+    """For how long the features of a model that has left service stay fresh, so that it may return."""
+
+    retire_after: Duration = timedelta(days=30)
+
+
 class ReplayPlan(StrictModel):
     """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
 
@@ -276,6 +282,7 @@ class ProblemConfig(StrictModel):
     canary: Canary
     canary_analysis: CanaryAnalysis = CanaryAnalysis()
     serving: ServingConfig = ServingConfig()
+    features: Features = Features()
     replay: ReplayPlan | None = None
 
     @model_validator(mode="after")
