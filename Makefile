@@ -86,7 +86,7 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
-check-workflows: $(ALL) $(TOOLS)/actionlint ## Check the workflows: actionlint, zizmor, schemas, shellcheck, permissions
+check-workflows: $(ALL) $(TOOLS)/actionlint $(TOOLS)/gitleaks ## Check the workflows: actionlint, zizmor, schemas, shellcheck, permissions
 	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov tests/workflows/test_static.py tests/workflows/test_linters.py $(ARGS)
 
 test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)

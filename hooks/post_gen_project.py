@@ -70,7 +70,10 @@ def mend(source: "Path | None") -> None:
 
 
 def drop(source: "Path | None") -> None:
-    """Delete what is the template's alone, and what its work tree holds that git does not track, such as caches."""
+    """Delete what is the template's alone, and what its work tree holds that git does not track, such as caches.
+
+    Only what was copied is looked at: a folder that had a ``.git`` of its own keeps it.
+    """
     for name in ANSWERS["_template_only"]:
         path = PROJECT / name
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
@@ -81,14 +84,20 @@ def drop(source: "Path | None") -> None:
         tracked = set(listed.stdout.split("\0"))
         for path in [path for path in files() if path.relative_to(PROJECT).as_posix() not in tracked]:
             path.unlink()
-    for folder in sorted((path for path in PROJECT.rglob("*") if path.is_dir()), reverse=True):
+    for folder in sorted((path for path in copied() if path.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
 
 
+def copied() -> "list[Path]":
+    """Return every file and folder that came from the template."""
+    tops = [PROJECT / name for name in ANSWERS["_copy_without_render"]]
+    return sorted(path for top in tops for path in (top, *top.rglob("*")) if path.exists())
+
+
 def files() -> "list[Path]":
-    """Return the files of the project."""
-    return sorted(path for path in PROJECT.rglob("*") if path.is_file())
+    """Return the files that came from the template."""
+    return [path for path in copied() if path.is_file()]
 
 
 def write() -> None:
@@ -125,10 +134,11 @@ def record(source: "Path | None") -> None:
 
 def commit() -> str:
     """Start a repository with a first commit where that was asked for; return what is left to type for it."""
-    by_hand = "git init && git add --all && git commit -m 'Start from the template' && "
+    by_hand = "git init -b main && git add --all && git commit -m 'Start from the template' && "
     if "_commit" in ANSWERS or not ANSWERS["init_git"]:  # cruft still has a file to add, and compares what is made here
         return by_hand
-    for arguments in (["init"], ["add", "--all"], ["commit", "-m", "Start from the template"]):
+    # The workflows, the bootstrap and the docs say main, whatever git's own default is.
+    for arguments in (["init", "-b", "main"], ["add", "--all"], ["commit", "-m", "Start from the template"]):
         done = git(*arguments)
         if done.returncode:
             sys.stderr.write(f"git {arguments[0]} failed: {(done.stderr or done.stdout).strip()}\n")
@@ -148,5 +158,6 @@ if __name__ == "__main__":
             f"{SLUG} is ready. Next:\n"
             f"  cd {SLUG} && {commit()}make demo\n"
             "  make doctor    # what is left to do\n"
+            f"  gh repo create {OWNER}/{SLUG} --private --source . --push\n"
             "  docs/your-problem.md says how your own problem gets into model/\n"
         )

@@ -1,8 +1,9 @@
-"""Refuses answers that would break what is made from them: says each one, and what is allowed."""
+"""Refuses answers that would break the project, and a folder that already holds somebody's files."""
 
 import json
 import re
 import sys
+from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 HANDLE = r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}"
@@ -20,7 +21,13 @@ ALLOWED = {
         f"@{HANDLE}(/[A-Za-z0-9_-]+)?( +@{HANDLE}(/[A-Za-z0-9_-]+)?)*",
         "GitHub handles or teams, each with its @, between spaces, such as @ada @acme/business-owners",
     ),
-    "aws_region": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "the code of an AWS region, such as eu-central-1 or us-east-1"),
+    "aws_region": (
+        r"(?!us-gov-|cn-|us-iso)[a-z]{2}(-[a-z]+)+-[0-9]",
+        (
+            "the code of a region of AWS's standard partition, such as eu-central-1 or us-east-1; "
+            "GovCloud and China have other ARNs and endpoints, which the stacks do not write"
+        ),
+    ),
     "monthly_budget": (r"(?=.*[1-9])[0-9]{1,7}(\.[0-9]{1,2})?", "an amount of USD above 0, such as 200 or 99.50"),
 }
 
@@ -34,5 +41,18 @@ def wrong(answers: "dict[str, str]") -> "list[str]":
     ]
 
 
-if __name__ == "__main__" and (lines := wrong(ANSWERS)):
-    sys.exit("\n".join(["", *lines, "Nothing was made. Start again; an answer can be given as NAME=VALUE.", ""]))
+def occupied(folder: Path) -> "list[str]":
+    """Return what lies in the folder already, a new clone's ``.git`` aside: ``cookiecutter -f`` would overwrite it."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".git")
+
+
+if __name__ == "__main__":
+    if lines := wrong(ANSWERS):
+        sys.exit("\n".join(["", *lines, "Nothing was made. Start again; an answer can be given as NAME=VALUE.", ""]))
+    if names := occupied(Path.cwd()):
+        shown = ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
+        sys.exit(
+            f"\n{Path.cwd()} is not empty: it holds {shown}. Nothing was changed.\n"
+            "Choose another project_slug or folder; docs/template.md says how to bring Ratchet into a repository "
+            "that exists.\n"
+        )

@@ -80,7 +80,7 @@ def test_the_monitors_metrics_are_those_of_the_alarms_that_are_provisioned(new_c
     raised = [Alarm(name="label_coverage", reason="few", value=0.5, retrain=False)]
     cloud.metrics_sink.send("monitor", measures(measured, raised))
     namespace, client = cloud.profile.stack.metrics, made.client("cloudwatch")
-    metrics = client.list_metrics(Namespace=namespace)["ServingMetrics"]
+    metrics = client.list_metrics(Namespace=namespace)["Metrics"]
     there = {(one["MetricName"], *((each["Name"], each["Value"]) for each in one["Dimensions"])) for one in metrics}
     assert ("monitored_predictions",) in there and ("label_coverage",) in there
     assert not any(name == "model_quality" for name, *_ in there)  # a quality that cannot be told is not sent

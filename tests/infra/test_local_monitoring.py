@@ -196,12 +196,12 @@ def test_of_an_app_that_nobody_scrapes_its_absence_is_told(tmp_path):
 
 
 def test_the_alarms_that_ask_for_training_are_those_of_the_monitors():
-    statement = Problem.load(PROBLEMS[0]).statement
-    bad = dict.fromkeys(statement.monitoring.performance, float("inf"))
+    config = Problem.load(PROBLEMS[0]).config
+    bad = dict.fromkeys(config.monitoring.performance, float("inf"))
     measured = Measurements(
         as_of=NOW, model="m", version=1, predictions=10**6, labels=10**6, coverage=0.0, quality=bad, drift={"a": 9.0}
     )
-    asks = {one.name.partition(".")[0] for one in alarms(statement, measured) if one.retrain}
+    asks = {one.name.partition(".")[0] for one in alarms(config, measured) if one.retrain}
     assert asks == {one["alert"] for one in found() if one["labels"]["retrain"] == "true"} != set()
 
 

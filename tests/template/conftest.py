@@ -25,7 +25,7 @@ OTHER = {
     "email": "zoe@acme.dev",
     "github_owner": "acme-gmbh",
     "approvers": "@ada @acme-gmbh/owners",
-    "aws_region": "us-gov-west-1",
+    "aws_region": "ap-southeast-2",
     "monthly_budget": "99.50",
     "init_git": "no",
 }

@@ -12,7 +12,7 @@ WRONG = {
     "email": ["zoe", "zoe@acme", "z oe@acme.dev", 'zoe"@acme.dev', "a@b@acme.dev"],
     "github_owner": ["@acme", "acme/ratchet", "-acme", "acme_x", "a" * 40, "https://github.com/acme"],
     "approvers": ["ada", "@ada, @bob", "@acme/", "@", "ada@acme.dev", "@ada@bob"],
-    "aws_region": ["Frankfurt", "eu-central", "EU-CENTRAL-1", "eu-central-1a"],
+    "aws_region": ["Frankfurt", "eu-central", "EU-CENTRAL-1", "eu-central-1a", "us-gov-west-1", "cn-north-1"],
     "monthly_budget": ["0", "-5", "200 USD", "1,000", "0.00", "1e3", "12345678"],
 }
 ALLOWED = {
@@ -22,7 +22,7 @@ ALLOWED = {
     "email": "write an e-mail address",
     "github_owner": "write the name of a GitHub organisation or user, without @",
     "approvers": "write GitHub handles or teams, each with its @",
-    "aws_region": "write the code of an AWS region",
+    "aws_region": "write the code of a region of AWS's standard partition",
     "monthly_budget": "write an amount of USD above 0",
 }
 ROUNDS = [
@@ -56,7 +56,7 @@ def test_a_name_of_a_package_that_the_project_needs_is_refused(run, repository, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_prompts_are_answered_and_three_lines_say_what_is_next(run, repository, tmp_path):
+def test_the_prompts_are_answered_and_four_lines_say_what_is_next(run, repository, tmp_path):
     typed = ["fleet-prices", "Prices of a fleet", "Zoë", "zoe@acme.dev", "acme", *[""] * 3, "y"]
     done = run("cookiecutter", str(repository), typed="\n".join(typed) + "\n")
     assert done.returncode == 0, done.stderr
@@ -66,5 +66,6 @@ def test_the_prompts_are_answered_and_three_lines_say_what_is_next(run, reposito
     title, *steps = done.stdout[done.stdout.index("fleet-prices is ready") :].splitlines()
     assert title == "fleet-prices is ready. Next:"
     assert [step.split("#")[0].strip() for step in steps[:2]] == ["cd fleet-prices && make demo", "make doctor"]
-    assert len(steps) == 3
+    assert [step.strip() for step in steps[2:3]] == ["gh repo create acme/fleet-prices --private --source . --push"]
+    assert len(steps) == 4
     assert DEFAULTS["project_slug"] not in done.stdout[done.stdout.index("is ready") :]

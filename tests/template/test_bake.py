@@ -19,6 +19,7 @@ from tests.template.conftest import (
 )
 
 LINKS = ROOT / "{{cookiecutter.project_slug}}"
+ON_MASTER = {"GIT_CONFIG_KEY_0": "init.defaultBranch", "GIT_CONFIG_VALUE_0": "master"}
 NO_LINKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.symlinks", "GIT_CONFIG_VALUE_0": "false"}
 
 
@@ -122,16 +123,47 @@ def test_the_answers_arrive(bake, repository):
     owners = (project / ".github/CODEOWNERS").read_text().splitlines()
     assert owners[-1].split() == ["/releases/", "@ada", "@acme-gmbh/owners"]
     cloud = tomllib.loads((project / "cloud.toml").read_text())
-    assert cloud == {"region": "us-gov-west-1", "monthly_budget": 99.5, "environments": ["dev", "prod"]}
+    assert cloud == {"region": "ap-southeast-2", "monthly_budget": 99.5, "environments": ["dev", "prod"]}
     names = [package["name"] for package in tomllib.loads((project / "uv.lock").read_text())["package"]]
     assert OTHER["project_slug"] in names
     assert names == sorted(names)
 
 
 def test_git_is_started_on_request_alone(bake, repository):
-    project = bake(repository, project_slug="fleet", init_git="yes")
+    project = bake(repository, {"GIT_CONFIG_COUNT": "1", **ON_MASTER}, project_slug="fleet", init_git="yes")
+    assert git(project, "branch", "--show-current") == "main\n"
     assert git(project, "log", "--format=%an %s") == "Ada Start from the template\n"
     assert git(project, "status", "--porcelain") == ""
     record = json.loads((project / "template.json").read_text())
     assert record["commit"] == git(repository, "rev-parse", "HEAD").strip()
     assert not (bake(repository, project_slug="other", init_git="no") / ".git").exists()
+
+
+def force(run, repository, tmp_path):
+    return run("cookiecutter", str(repository), "--no-input", "-f", "project_slug=fleet", "init_git=no", cwd=tmp_path)
+
+
+def test_a_repository_of_somebody_else_is_refused_and_left_alone(run, repository, tmp_path):
+    theirs = tmp_path / "fleet"
+    for name in ("README.md", "src/fleet/app.py", "model/weights.bin", "empty.toml"):
+        (theirs / name).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / name).write_text(f"their own {name}")
+    git(theirs, "init", "-q", "-b", "trunk")
+    git(theirs, "add", "--all")
+    git(theirs, "commit", "-qm", "years of work")
+    (theirs / "notes.txt").write_text("not committed")
+    before, head = files(theirs), git(theirs, "rev-parse", "HEAD")
+    done = force(run, repository, tmp_path)
+    assert done.returncode != 0
+    assert "fleet is not empty: it holds README.md, empty.toml, model, notes.txt, src." in done.stderr
+    assert (files(theirs), git(theirs, "rev-parse", "HEAD")) == (before, head)
+
+
+def test_a_new_clone_without_files_is_filled_and_keeps_its_history(run, repository, tmp_path, expected):
+    (tmp_path / "fleet").mkdir()
+    git(tmp_path / "fleet", "init", "-q", "-b", "main")
+    git(tmp_path / "fleet", "remote", "add", "origin", "https://github.com/acme/fleet")
+    done = force(run, repository, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert git(tmp_path / "fleet", "remote", "get-url", "origin") == "https://github.com/acme/fleet\n"
+    assert sorted(files(tmp_path / "fleet")) == sorted([*expected, "template.json"])

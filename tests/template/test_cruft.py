@@ -46,7 +46,7 @@ def test_cruft_bakes_what_cookiecutter_bakes(create, bake, repository, tmp_path)
 def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, template, tmp_path):
     done = create({**OTHER, "init_git": True})
     assert done.returncode == 0, done.stderr
-    assert "git init && git add --all && git commit" in done.stdout, (
+    assert "git init -b main && git add --all && git commit" in done.stdout, (
         "cruft adds a file after the bake, so it is by hand"
     )
     project = tmp_path / OTHER["project_slug"]

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.adapters.aws.executions import Outcome
 from pipelines.config import Problem, UserError
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
 from pipelines.continuous_training.decide import decisions
 from pipelines.entrypoints.drain import drain
 from pipelines.monitor import Trigger
+from pipelines.orchestration.executions import RunOutcome
 from pipelines.training import Candidate
 from pipelines.training.pipeline import PIPELINE as TRAINING
 from tests.conftest import NOW
@@ -28,7 +28,7 @@ def platform(new_platform, monkeypatch):
         made.trained.append((name, params.as_of, params.reason, run_id))
         return Candidate(model="m" * 64, version=len(made.trained), accepted=True)
 
-    monkeypatch.setitem(made.__dict__, "launch", launch)
+    monkeypatch.setitem(made.__dict__, "run_pipeline", launch)
     return made
 
 
@@ -86,15 +86,15 @@ def test_many_alarms_are_one_training(platform):
 def test_a_decision_that_was_made_before_a_crash_is_not_made_again(platform, monkeypatch):
     """Killed while it trains, the run goes on from its decision."""
     platform.events.send(ALARM.to_json())
-    real = platform.launch
+    real = platform.run_pipeline
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(platform.__dict__, "launch", killed)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", killed)
     with pytest.raises(KeyboardInterrupt):
         decide(platform, run_id="ct")
-    monkeypatch.setitem(platform.__dict__, "launch", real)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     assert decide(platform, run_id="ct").accepted
     assert platform.events.receive() == []
     assert len(decisions(platform.objects, "decisions/dev/")) == 1
@@ -105,11 +105,11 @@ def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, 
         raise UserError("too few labelled rows")
 
     platform.events.send(ALARM.to_json())
-    real = platform.launch
-    monkeypatch.setitem(platform.__dict__, "launch", fails)
+    real = platform.run_pipeline
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", fails)
     with pytest.raises(UserError, match="too few"):
         decide(platform)
-    monkeypatch.setitem(platform.__dict__, "launch", real)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     assert decide(platform, NOW + DAY).accepted
     assert [(one.train, one.model is None) for one in decisions(platform.objects, "decisions/dev/")] == [
         (True, True),
@@ -143,10 +143,10 @@ def test_draining_goes_on_with_a_run_that_was_killed(platform, manifest, monkeyp
 
     platform.events.send(ALARM.to_json())
     real = registered(platform, manifest)
-    monkeypatch.setitem(platform.__dict__, "launch", killed)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", killed)
     with pytest.raises(KeyboardInterrupt):
         drain(platform, NOW, None)
-    monkeypatch.setitem(platform.__dict__, "launch", real)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     done = drain(platform, NOW + DAY, None)
     assert (done.run_id, done.version) == ("continuous_training-dev-000001", 1)
     assert [(one.at, one.train) for one in decisions(platform.objects, "decisions/dev/")] == [(NOW, True)]
@@ -161,17 +161,17 @@ def test_a_training_that_failed_is_decided_on_anew(platform, manifest, monkeypat
 
     platform.events.send(ALARM.to_json())
     real = registered(platform, manifest)
-    monkeypatch.setitem(platform.__dict__, "launch", fails)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", fails)
     with pytest.raises(UserError):
         drain(platform, NOW, None)
-    monkeypatch.setitem(platform.__dict__, "launch", real)
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     assert drain(platform, NOW + DAY, None).run_id == "continuous_training-dev-000002"
 
 
 def test_draining_elsewhere_starts_the_training_and_leaves_it_to_itself(platform, manifest, monkeypatch):
     """What executes is a stand-in here: what is tested is what is asked of it, and when."""
     asked = Executed()
-    monkeypatch.setitem(platform.__dict__, "launch", registered(platform, manifest))
+    monkeypatch.setitem(platform.__dict__, "run_pipeline", registered(platform, manifest))
     monkeypatch.setitem(platform.__dict__, "executions", asked)
     _ = platform.profile  # the stores are still those of this machine
     monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "kubernetes"}))
@@ -203,7 +203,7 @@ class Executed:
     def outcome(self, runner, pipeline, run_id):
         if ("training", run_id) not in self.started:
             raise UserError("it was not started")
-        return Outcome(self.status)
+        return RunOutcome(self.status)
 
 
 def registered(platform, manifest):

@@ -22,7 +22,7 @@ from tests.cloud.emulator import ROOT
 from tests.conftest import NOW
 
 RENDERED = Rendered.from_json((ROOT / "infra/rendered/pipelines.json").read_bytes())
-REQUESTS = {"Processing": "CreateProcessingJob", "TrainingResources": "CreateTrainingJob"}
+REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"}
 PLACES = {
     "project": "parcels",
     "environment": "dev",

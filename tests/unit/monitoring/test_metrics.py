@@ -19,13 +19,13 @@ LATE, MINUTES = (Problem.load(package).config for package in PROBLEMS)
 LABELS = np.array([0.0, 0, 0, 1, 1])
 
 
-@pytest.mark.parametrize("statement", [LATE, MINUTES])
+@pytest.mark.parametrize("config", [LATE, MINUTES])
 def test_every_metric_of_the_task_is_measured(config):
     measured = quality(config, LABELS, np.array([0.1, 0.2, 0.6, 0.7, 0.9]))
     assert set(measured) == {*METRICS[config.task], "bias"}
 
 
-@pytest.mark.parametrize("statement", [LATE, MINUTES])
+@pytest.mark.parametrize("config", [LATE, MINUTES])
 def test_row_losses_average_to_the_metric(config):
     predictions = np.array([0.1, 0.2, 0.6, 0.7, 0.9])
     measured = quality(config, LABELS, predictions)
