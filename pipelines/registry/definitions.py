@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pipelines.config import FeatureView, Phase, Problem, UserError, Variant
+from pipelines.config import FeatureView, Phase, Problem, ProblemConfig, UserError, Variant
 from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
@@ -54,15 +54,25 @@ def pinned(releases: ReleaseLog, keep: timedelta, as_of: datetime) -> Mapping[Va
     return found
 
 
+def names_pinned(
+    config: ProblemConfig, models: ModelStore, releases: ReleaseLog, as_of: datetime
+) -> Mapping[str, tuple[str, ...]]:
+    """Return which models pin each version of a feature view and why, by the name under which it is stored."""
+    found: dict[str, tuple[str, ...]] = {}
+    for variant, why in pinned(releases, config.features.retire_after, as_of).items():
+        for name, version in models.manifest(variant.model).feature_versions.views.items():
+            stored = f"{name}_{version}"
+            found[stored] = (*found.get(stored, ()), f"v{variant.version} {why}")
+    return found
+
+
 def names_in_use(
     problem: Problem, models: ModelStore, releases: ReleaseLog, as_of: datetime
 ) -> Mapping[str, tuple[str, ...]]:
-    """Return who uses each version of a feature view, by the name under which it is stored; no definition is loaded."""
-    found = {view.versioned_name: [TODAY] for view in problem.views}
-    for variant, why in pinned(releases, problem.config.features.retire_after, as_of).items():
-        for name, version in models.manifest(variant.model).feature_versions.views.items():
-            found.setdefault(f"{name}_{version}", []).append(f"v{variant.version} {why}")
-    return {name: tuple(by) for name, by in found.items()}
+    """Return who uses each version of a feature view, ``model/`` among them; what models carry is not loaded."""
+    by_models = names_pinned(problem.config, models, releases, as_of)
+    today = {view.versioned_name: (TODAY, *by_models.get(view.versioned_name, ())) for view in problem.views}
+    return {**by_models, **today}
 
 
 def in_use(problem: Problem, models: ModelStore, releases: ReleaseLog, as_of: datetime) -> Mapping[str, InUse]:

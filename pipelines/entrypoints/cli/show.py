@@ -1,6 +1,7 @@
-"""The commands that show: status, doctor, releases, explain, compare, lineage."""
+"""The commands that show: status, features, doctor, releases, explain, compare, lineage."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             version["reason"],
         )
     console.print(versions if content["versions"] else "no model yet; try 'mlops run training'")
+    _show_feature_views(content["feature_views"])
     for run in content["runs"]:
         failed = f" [red]failed[/] {run['failed']}" if run["failed"] else ""
         console.print(f"[dim]{run['created'][:16].replace('T', ' ')}[/] run {run['run_id']}: {run['steps']}{failed}")
@@ -60,6 +62,24 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         console.print(
             f"[dim]{decision['at'][:10]}[/] {'train' if decision['train'] else 'no training'}: {decision['reason']}"
         )
+
+
+@app.command()
+def features(context: typer.Context, as_json: Json = False) -> None:
+    """Show each version of a feature view: who uses it, and up to which moment it is materialised.
+
+    Maintenance deletes those that nobody uses: 'mlops run maintenance'.
+    """
+    from pipelines.registry.definitions import names_in_use
+
+    platform: Platform = context.obj
+    stored = [name.removeprefix("features.") for name in platform.tables.names("features")]
+    used = names_in_use(platform.problem, platform.models, platform.releases, platform.settings.now())
+    views = _feature_views(platform, {**dict.fromkeys(stored, ()), **used})
+    if as_json:
+        print_json(views)
+    else:
+        _show_feature_views(views)
 
 
 @app.command()
@@ -192,6 +212,7 @@ def compare(
 
 
 def _status(platform: "Platform") -> dict[str, Any]:
+    from pipelines.registry.definitions import names_pinned
     from pipelines.reporting.history import latest_runs
 
     environment = platform.settings.environment
@@ -206,10 +227,29 @@ def _status(platform: "Platform") -> dict[str, Any]:
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
         "versions": versions,
+        "feature_views": _feature_views(
+            platform,
+            names_pinned(platform.problem.config, platform.models, platform.releases, platform.settings.now()),
+        ),
         "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
         "endpoint": _endpoint(platform),
         "decisions": decisions,
     }
+
+
+def _feature_views(platform: "Platform", used: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Return versions of feature views: who uses each, and up to which moment it is materialised."""
+    return [
+        {"name": name, "used_by": by, "until": until and until.isoformat()}
+        for name, by in sorted(used.items())
+        for until in [platform.online.as_of(name)]
+    ]
+
+
+def _show_feature_views(views: list[dict[str, Any]]) -> None:
+    for view in views:
+        until = f"up to {view['until'][:16].replace('T', ' ')}" if view["until"] else "[red]never materialised[/]"
+        console.print(f"[dim]features[/] {view['name']} {until}: {', '.join(view['used_by']) or 'nobody'}")
 
 
 def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
