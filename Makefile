@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help sync demo doctor changes required-checks check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-workflows test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
+.PHONY: help sync demo doctor changes required-checks release-check release check-workflows audit training-smoke test-docs pulumi-version infra-up infra-preview infra-drift infra-destroy infra-expired infra-drift-issue preview-comment sbom image-smoke features-deploy image-push image-sign image-verify test test-slow test-infra test-roles infra-docs test-cloud test-workflows test-athena test-torch test-all-pythons check format fuzz soak bench bench-plot bench-training bench-gpu lock clean local-up local-down test-cluster image
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,13 @@ changes: ## Say which parts of the repository differ from BASE, for ci.yml
 
 required-checks: ## Say whether the jobs in NEEDS, as a workflow's JSON, passed or were skipped
 	@python3 .github/required.py
+
+release-check: ## Check that the tag RELEASE is the version, on main, with notes in CHANGELOG.md, and print them
+	@python3 .github/release.py check "$$RELEASE"
+
+release: ## Publish the tag RELEASE on GitHub with its notes, for release.yml
+	@python3 .github/release.py publish "$$RELEASE"
+
 image: $(STAMP) ## Build the images for serving and for steps, with Docker, and write what is in them (BUILD, BASE, EXTRAS, TAG)
 	@command -v $(firstword $(BUILD)) >/dev/null || { echo "There is no $(firstword $(BUILD)) here: install Docker, or name what builds images by BUILD='podman build --tag'"; exit 1; }
 	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \

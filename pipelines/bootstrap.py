@@ -1,7 +1,7 @@
 """The composition root: the one place that chooses adapters."""
 
 import importlib
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.local.profile import LocalProfile
     from pipelines.config import Code, Source, StrictModel
     from pipelines.continuous_training import RunPipeline
+    from pipelines.deployment.target import ReleaseTarget
     from pipelines.feature.offline import Lookup
     from pipelines.feature.table_maintenance import TableMaintenance
     from pipelines.orchestration.executions import Executions
@@ -43,7 +44,7 @@ def pipeline(name: str) -> Pipeline:
 
 
 class Platform:
-    """The resources that steps, commands and the serving app ask for by name, each made when first asked for."""
+    """The resources that steps, commands and the serving app use, by name; each is created on first use."""
 
     def __init__(self, settings: Settings, root: Path = Path()) -> None:
         self.settings, self.root = settings, root.resolve()
@@ -60,7 +61,7 @@ class Platform:
 
     @cached_property
     def source(self) -> "Source":
-        """Where raw rows come from: the problem's own source, or what another environment lends."""
+        """Where raw rows come from: the problem's own source, or another environment's shared tables."""
         from pipelines.feature.shared_tables import shared_source
 
         shared_tables = self.profile.shared_tables
@@ -100,7 +101,7 @@ class Platform:
 
     @cached_property
     def events(self) -> "Queue":
-        """What asks for continuous training: alarms, and people."""
+        """The queue of triggers for continuous training: alarms and people."""
         return self.profile.events
 
     @cached_property
@@ -110,7 +111,7 @@ class Platform:
 
     @cached_property
     def lookup(self) -> "Lookup":
-        """What joins features to requests where their tables are; None for DuckDB on this machine."""
+        """The engine that joins features to requests where the tables are; None for DuckDB on this machine."""
         return self.profile.lookup
 
     @cached_property
@@ -120,17 +121,17 @@ class Platform:
 
     @cached_property
     def metrics_sink(self) -> "MetricsSink":
-        """Where what batch work measured is shown and held to bounds."""
+        """Where batch runs publish their metrics, which alarms watch."""
         return self.profile.metrics_sink
 
     @cached_property
     def table_maintenance(self) -> "TableMaintenance":
-        """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
+        """Compacts tables and deletes files that no snapshot needs; None where the profile has no table maintenance."""
         return self.profile.table_maintenance
 
     @cached_property
     def tuner(self) -> "Tuner":
-        """What makes the trials of a search elsewhere."""
+        """Runs the trials of a search on the platform."""
         return self.profile.tuner
 
     @cached_property
@@ -148,6 +149,25 @@ class Platform:
         return ReleaseLog(self.objects, self.signer, self.settings.environment)
 
     @cached_property
+    def release_target(self) -> "ReleaseTarget":
+        """Where releases of this environment go, and what may be released there."""
+        from pipelines.deployment.target import ReleaseTarget, RunningCode
+        from pipelines.serving.instances import read_reports
+
+        serving = RunningCode(self.problem, self.models, self.online)
+        instances = partial(read_reports, self.objects, self.settings.environment)
+        return ReleaseTarget(self.releases, self.models, serving, self._releases_before, instances)
+
+    def _releases_before(self) -> "ReleaseLog | None":
+        """Return the release log of the environment that models come from, where ``cloud.toml`` states one."""
+        from pipelines.config import load_toml
+        from pipelines.contracts import Cloud
+
+        cloud, own = load_toml(self.root / "cloud.toml", Cloud), self.settings.environment
+        before = cloud.before(own) if own in cloud.environments else None
+        return self.changed({"environment": before}).releases if before else None
+
+    @cached_property
     def predictions(self) -> "LogReader":
         """The prediction log of this environment."""
         from pipelines.storage.prediction_log import LogReader
@@ -161,7 +181,7 @@ class Platform:
 
     @cached_property
     def profiles(self) -> Path:
-        """The folder of the profiles of trainings, by run."""
+        """The folder of training profiles, by run."""
         return self.home / "profiles"
 
     @cached_property
@@ -173,21 +193,21 @@ class Platform:
 
     @cached_property
     def executions(self) -> "Executions":
-        """Runs that are left to themselves: on SageMaker, or as Jobs of a cluster."""
+        """Runs that the platform executes: on SageMaker, or as Jobs of a cluster."""
         if self.settings.profile == "embedded":
             raise UserError("runs elsewhere need RATCHET_PROFILE=aws or RATCHET_PROFILE=kubernetes")
         return self.profile.executions  # type: ignore[union-attr]
 
     @cached_property
     def aws(self) -> "AwsProfile":
-        """What there is on AWS alone: an endpoint."""
+        """What exists on AWS alone: an endpoint."""
         if self.settings.profile != "aws":
             raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
         return self.profile  # type: ignore[return-value]
 
     @cached_property
     def run_pipeline(self) -> "RunPipeline":
-        """Runs another pipeline to its end, as a step of one may."""
+        """Runs another pipeline to its end, for a step that needs its result."""
         return self.run
 
     def run(

@@ -1,4 +1,4 @@
-"""Batch inference as a pipeline of one step, for machines other than this one: the rows of a day, by one model."""
+"""Batch inference as a pipeline of one step, for runs on other machines: a day's requests, scored by one model."""
 
 import tempfile
 from datetime import UTC
@@ -43,7 +43,7 @@ def predict_day(
 
 
 def chosen(models: ModelStore, releases: ReleaseLog, model: str | None) -> Variant:
-    """Return the model that is asked for, or else the champion of the environment.
+    """Return the given model, or the environment's champion.
 
     Raises:
         UserError: when there is none.

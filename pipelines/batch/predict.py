@@ -21,7 +21,7 @@ CHUNK_ROWS = 50_000
 
 
 class Predicted(NamedTuple):
-    """How many requests were answered, and how many of them an earlier run had answered that was killed."""
+    """How many requests were answered, and how many of them by an earlier run that was killed."""
 
     rows: int
     resumed: int
@@ -94,7 +94,7 @@ def _answers(frame: pa.Table, predicted: object, version: int) -> pa.Table:
 
 
 def _refuse_repeated_keys(problem: Problem, parts: Parts, count: int, name: str) -> None:
-    """Refuse a key that comes in two chunks, which their own checks cannot see."""
+    """Refuse a key that occurs in two chunks, which the check of a chunk cannot see."""
     if not problem.config.request_columns[problem.config.key].unique:
         return
     with session() as connection:

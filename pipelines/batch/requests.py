@@ -17,7 +17,7 @@ SUFFIXES = (".csv", ".parquet")
 
 
 class Requests(NamedTuple):
-    """Where requests come from: ``identity`` names their content, ``rows`` counts them where that is known."""
+    """A source of requests: ``identity`` names their content, ``rows`` is their number where it is known."""
 
     name: str
     identity: str
@@ -84,7 +84,7 @@ def chunks(requests: Requests, rows: int) -> Iterator[pa.Table]:
 
 
 def checked(problem: Problem, name: str, rows: pa.Table, first: int) -> pa.Table:
-    """Return a chunk in the declared types, held to the request table's contract; ``first``: its first row's number.
+    """Return a chunk in the declared types, checked against the contract; ``first`` is the number of its first row.
 
     Raises:
         UserError: naming each column and rule that is broken, the first row that breaks it and some of the values.

@@ -1,4 +1,4 @@
-"""Features: what a model is fed, where each value comes from, and how long it stays valid."""
+"""Features: what a model takes, where each value comes from, and how long it stays valid."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FeatureType(StrEnum):
-    """How a feature reaches the model: a float32 (missing: NaN) or a string (missing: empty)."""
+    """The type of a feature in the model's input: float32 (missing: NaN) or string (missing: empty)."""
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"
@@ -41,8 +41,8 @@ class FeatureView:
         entity: columns of the request that identify the entity.
         table: the raw table the view reads; the SQL names it in FROM.
         every: how often the view is materialised.
-        delay: how long after its event time a raw row reaches us.
-        lookback: how much raw history before a row its value depends on.
+        delay: how long after its event time a raw row arrives.
+        lookback: how much raw history a row's value depends on.
         ttl: a value older than this at request time counts as missing.
         pinned: the version, where a manifest vouches for the definition and says what its version was.
     """
@@ -64,7 +64,7 @@ class FeatureView:
         if (self.sql is None) == (self.python is None):
             raise UserError(f"feature view {self.name!r} needs either sql or python, not both and not neither")
         if self.every <= timedelta():
-            raise UserError(f"feature view {self.name!r}: 'every' must be longer than nothing")
+            raise UserError(f"feature view {self.name!r}: 'every' must be longer than 0 s")
 
     @cached_property
     def version(self) -> str:

@@ -1,4 +1,4 @@
-"""The manifest of a candidate model: everything needed to trust it, to serve it and to make it again."""
+"""The manifest of a candidate model: everything needed to trust, serve and reproduce it."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class FeatureVersions(StrictModel):
 
 
 class Period(StrictModel):
-    """A time span, its end excluded, and how many rows of it were used."""
+    """A time span without its end, and how many of its rows were used."""
 
     start: datetime
     end: datetime

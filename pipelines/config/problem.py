@@ -2,7 +2,7 @@
 
 A problem is a package with ``problem.toml`` (this schema), ``source.py`` (``read``), ``features.py`` (``VIEWS``,
 ``REQUEST_FEATURES``) and ``estimators.py`` (``ESTIMATORS``). The engine knows a problem through :class:`Problem`
-alone, so that another ``model/`` is another problem and nothing else changes.
+alone, so replacing ``model/`` replaces the problem and changes nothing else.
 """
 
 import importlib
@@ -113,10 +113,10 @@ class Request(StrictModel):
 
 
 class Label(StrictModel):
-    """The truth about a request: an SQL expression over a raw table, known at that table's event time.
+    """The ground truth for a request: an SQL expression over a raw table, known at that table's event time.
 
-    ``delay`` is how long after the request a label is due. One that comes later still counts when it comes; the
-    monitors tell how many of those that were due are there.
+    ``delay`` is how long after the request a label is due. A later one still counts when it arrives; the monitors
+    report the share of due labels that have arrived.
     """
 
     description: str
@@ -126,7 +126,7 @@ class Label(StrictModel):
 
 
 class TrainingConfig(StrictModel):
-    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
+    """How a candidate is trained: ``validation`` chooses it, ``test`` after that, up to the cut-off, judges it.
 
     ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``. ``networks`` are the estimators
     that train on a GPU where the environment has one, and on several machines together.
@@ -173,7 +173,7 @@ class OnnxParity(StrictModel):
 
 
 class Skew(StrictModel):
-    """How many of ``rows`` requests may see another feature value online than offline."""
+    """How many of ``rows`` requests may have a different feature value online than offline."""
 
     rows: int = Field(default=200, ge=1)
     max_share: Share = 0.0
@@ -181,7 +181,7 @@ class Skew(StrictModel):
 
 
 class Gates(StrictModel):
-    """What a candidate must pass before anyone can propose it."""
+    """The gates that a candidate must pass before anyone can propose it."""
 
     absolute_quality: dict[str, Bound] = Field(min_length=1)
     champion_comparison: ChampionComparison
@@ -192,9 +192,9 @@ class Gates(StrictModel):
 class Monitoring(StrictModel):
     """When the monitors raise an alarm about the champion, over the last ``window`` of requests.
 
-    ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction less the mean label.
+    ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction minus the mean label.
     ``psi`` is the population stability index above which a feature has drifted, ``drifted_share`` the share of the
-    features that may. On fewer than ``min_predictions`` chance alone moves the index, so drift is not judged.
+    features that may drift. Below ``min_predictions`` chance alone moves the index, so drift is not judged.
     """
 
     window: Duration
@@ -207,7 +207,7 @@ class Monitoring(StrictModel):
 
 
 class ContinuousTraining(StrictModel):
-    """How long after one automatic training the next may start, and how many of them 30 days may have at most."""
+    """How long after one automatic training the next may start, and how many may start within 30 days."""
 
     cooldown: Duration
     monthly: int | None = Field(default=None, ge=1)
@@ -227,10 +227,12 @@ class CanaryAnalysis(StrictModel):
     ``slower`` times the champion's 95th percentile and than ``latency_ms`` in more than 5 % of them; to predict
     otherwise by more than ``max_shift``, the Kolmogorov-Smirnov distance of the predictions; or to have the worse
     metric, that of the champion comparison. All that with ``confidence``: how likely a challenger that is like its
-    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed.
+    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed; a step that lacks
+    them for ``patience`` after its due end ends the release.
     """
 
     min_predictions: int = Field(default=200, ge=2)
+    patience: Duration = timedelta(days=7)
     max_error_rate: Share = 0.01
     slower: Positive = 2.0
     latency_ms: Positive = 50.0
@@ -247,9 +249,9 @@ class Features(StrictModel):
 class ReplayPlan(StrictModel):
     """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
 
-    On the day ``bad_release`` a release goes out that no gate has seen and that fails where the numeric feature
-    ``bad_release_feature`` is high, so that the rollback can be watched. ``judge_every``: how many requests pass
-    between two looks at a canary.
+    On the day ``bad_release`` a release goes out that passed no gate and fails where the numeric feature
+    ``bad_release_feature`` is high, to show the rollback. ``judge_every`` is the number of requests between two looks
+    at a canary.
     """
 
     history: date
@@ -344,14 +346,14 @@ class Source(Protocol):
 
 
 class Estimator(Protocol):
-    """A model that learns: scikit-learn's interface; classifiers also have ``predict_proba``.
+    """An estimator with scikit-learn's interface; classifiers also have ``predict_proba``.
 
-    It is exported with skl2onnx unless it brings its own ``to_onnx(features) -> bytes``, which must return a graph
+    skl2onnx exports it unless it has its own ``to_onnx(features) -> bytes``, which must return a graph
     with one input of shape [rows, 1] for each feature and one output ``prediction`` of shape [rows].
     """
 
     def fit(self, X: "pd.DataFrame", y: "np.ndarray[Any, Any]") -> Any:
-        """Learn from one row of features for each label."""
+        """Fit on features and labels, one row each."""
 
     def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
         """Return one prediction for each row."""
@@ -359,7 +361,7 @@ class Estimator(Protocol):
 
 @runtime_checkable
 class Resumable(Protocol):
-    """An estimator that learns for so long that an interruption must not cost all of it."""
+    """An estimator whose training takes so long that it keeps checkpoints."""
 
     def work_in(self, checkpoints: Path, profile: Path | None) -> None:
         """Keep checkpoints in a folder, and resume from there; write a profile into the other when one is given."""
@@ -392,7 +394,7 @@ class Problem:
         """Read the ``problem.toml`` of an importable package.
 
         Raises:
-            UserError: when the package or the file is missing or the file is not a valid statement.
+            UserError: when the package or the file is missing, or the file is not valid.
         """
         try:
             spec = find_spec(package)

@@ -1,4 +1,4 @@
-"""How a run gets its parameters: from texts, from the clock, or from the place that starts it."""
+"""Starts runs, with parameters from texts, from the clock, or from the platform that starts them."""
 
 import getpass
 import json
@@ -13,7 +13,7 @@ from pipelines.config.strict import explain
 from pipelines.orchestration.pipeline import Pipeline
 
 SCHEDULED = "scheduled"
-"""The run id that stands for one of its own: that of the execution, which the clock started."""
+"""Stands for a run id of its own, that of a scheduled execution."""
 
 
 def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> StrictModel:
@@ -35,9 +35,9 @@ def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> S
 
 
 def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str | None) -> str:
-    """Return the run that a step belongs to; where the clock started the execution, one of its own, made if need be.
+    """Return the run that a step belongs to; a scheduled execution has a run of its own, created on first use.
 
-    Such a run is of this moment, and of yesterday where its pipeline takes days.
+    Such a run is for this moment, or for yesterday where its pipeline takes days.
     """
     if run_id != SCHEDULED or not execution:
         return run_id
@@ -52,7 +52,7 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
 
 
 def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
-    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
+    """Start a recorded run on SageMaker or in the cluster, by the profile, and return its name there."""
     if platform.settings.profile == "aws":
         return start_on_aws(platform, chosen, run_id)
     return platform.executions.start(chosen, run_id)
@@ -74,7 +74,7 @@ def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
 
 
 def train_the_best(platform: Platform, job: str) -> str:
-    """Start the training pipeline with the best settings that a tuning job found; again, it is the same run.
+    """Start the training pipeline with the best settings of a tuning job; another call finds the same run.
 
     Raises:
         UserError: for a job that no run started, and when none of its trials was finished.

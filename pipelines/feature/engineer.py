@@ -49,10 +49,10 @@ def engineer(
         start = params.start if until == latest else min(params.start, until or _BEGINNING)
         try:
             found[name] = view_rows(params, problem, tables, view, snapshot, start)
-        except UserError as error:
+        except Exception as error:  # whatever the code of another day does
             if TODAY in by:
                 raise
-            log.error("not computed view=%s for=%s reason=%s", name, ", ".join(by), error)
+            log.error("not computed view=%s for=%s reason=%s: %s", name, ", ".join(by), type(error).__name__, error)
     return found
 
 
@@ -77,7 +77,7 @@ def view_rows(
 def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:
     """Return a view's rows with event times in ``[start, end)``: entity, event time, features, effective time.
 
-    Only rows that are ever served: of an entity's rows that become effective together, the last.
+    Of an entity's rows with the same effective time only the last, because no other is ever served.
 
     Raises:
         UserError: when the view yields two rows for one entity and time, or not the columns it declares.
@@ -98,9 +98,9 @@ def no_rows(config: ProblemConfig, table: str) -> pa.Table:
 
 
 def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return when rows with these event times can be served: at the first materialisation after they reached us.
+    """Return the effective times of rows with these event times: the first materialisation after they arrived.
 
-    Strictly after: the materialisation at noon takes what came before noon, as an ingest of days excludes its end.
+    Strictly after: the materialisation at noon takes rows from before noon, as an ingest of days excludes its end.
     """
     every, delay = (span // timedelta(microseconds=1) for span in (view.every, view.delay))
     arrived = pc.add(event_time.cast(pa.int64()), delay)

@@ -1,4 +1,4 @@
-"""Step 12, second half: feature rows into the offline and the online store."""
+"""Step 12, second half: write feature rows into the offline and the online store."""
 
 import logging
 from datetime import datetime
@@ -52,7 +52,7 @@ def restore(
 ) -> dict[str, int]:
     """Write an online store that was lost anew, as of a moment, and return how many entities each view in use has.
 
-    A row that is there and newer stays.
+    Newer rows in the store stay.
     """
     found = {
         name: _valid(tables, view, as_of, None)
@@ -66,7 +66,7 @@ def restore(
 def _valid(
     tables: Tables, view: FeatureView, as_of: datetime, snapshot: int | None
 ) -> dict[tuple[str, str], OnlineRow]:
-    """Return what is online of a view at a moment: each entity's latest row that is effective and not too old."""
+    """Return a view's online rows at a moment: each entity's latest effective row within the time to live."""
     name = f"features.{view.versioned_name}"
     rows = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
     return dict(online_rows(view, latest(view, effective_by(rows, as_of))))
@@ -75,7 +75,7 @@ def _valid(
 def _write(
     params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, computed_from: int, rows: pa.Table
 ) -> int | None:
-    """Write a view's rows, computed anew for as long as other runs bring raw rows meanwhile; return the snapshot.
+    """Write a view's rows and return the snapshot; compute them again while other runs add raw rows.
 
     From the first of these days, or the first of the rows where that is earlier: of a view that was behind. The days
     after this run's look back on its own, so its rows of them must not replace those of a later run.
@@ -109,5 +109,5 @@ def online_rows(view: FeatureView, rows: pa.Table) -> list[tuple[tuple[str, str]
 
 
 def entity_key(values: tuple[object, ...]) -> str:
-    """Return the online key of an entity; the separator is ASCII's own, which no sane identifier holds."""
+    """Return the online key of an entity: its values, joined by ASCII's unit separator, which identifiers lack."""
     return "\x1f".join(map(str, values))

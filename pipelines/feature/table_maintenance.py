@@ -15,11 +15,11 @@ from pipelines.storage.tables import Tables
 log = logging.getLogger(__name__)
 
 TableMaintenance = Callable[[str], None] | None
-"""Compacts a table and deletes what no kept snapshot needs; None where tables are left as they are."""
+"""Compacts a table and deletes files that no kept snapshot needs; None where a profile does not do this."""
 
 
 class MaintenanceParams(StrictModel):
-    """Nothing differs between two runs."""
+    """The pipeline takes no parameters."""
 
 
 class Retired(StrictModel):
@@ -29,7 +29,7 @@ class Retired(StrictModel):
 
 
 class Maintained(StrictModel):
-    """The tables that were looked after."""
+    """The tables that were maintained."""
 
     tables: tuple[str, ...]
 

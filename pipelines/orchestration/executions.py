@@ -1,4 +1,4 @@
-"""Runs that are started elsewhere and left to themselves: on SageMaker, or as Jobs of a Kubernetes cluster."""
+"""Runs that a platform executes: SageMaker, or a Kubernetes cluster with Jobs."""
 
 from typing import Literal, NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ class RunOutcome(NamedTuple):
 
 
 class Executions(Protocol):
-    """Runs that are started elsewhere and left to themselves, and believed by what they made."""
+    """Runs that a platform executes; a run counts as succeeded only by the outputs that it stored."""
 
     def start(self, pipeline: Pipeline, run_id: str) -> str:
         """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
@@ -31,7 +31,7 @@ class Executions(Protocol):
 
 
 TAIL = 20
-"""Lines of a log that are told."""
+"""How many lines of a log are shown."""
 
 
 def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> RunOutcome:

@@ -1,4 +1,4 @@
-"""Pipelines: plain typed functions in an order that their parameter names give."""
+"""Pipelines: plain typed functions, wired by the names of their parameters."""
 
 import hashlib
 import inspect
@@ -24,7 +24,7 @@ class RunInfo(StrictModel):
 
 
 class StepRecord(StrictModel):
-    """What one execution of a step did: its inputs' and output files' SHA-256, its times, and what it logged."""
+    """One execution of a step: the SHA-256 of its inputs and output files, its times, and its log."""
 
     step: str
     status: Literal["succeeded", "failed"]

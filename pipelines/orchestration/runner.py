@@ -104,7 +104,7 @@ class Runner:
     ) -> tuple[StepRecord, Any]:
         """Execute a step; ``outputs`` are those that this process has just written, and need not read back."""
         step = pipeline[name]
-        self._run_document(pipeline, run_id)  # an unknown run is told as such, not by what its steps lack
+        self._run_document(pipeline, run_id)  # report an unknown run as such, not by what its steps lack
         inputs = self._inputs(pipeline, name, run_id)
         arguments = {
             parameter: outputs[needed] if needed in outputs else self.output(pipeline, needed, run_id)

@@ -19,7 +19,7 @@ _RUN_TAG = "run_id"
 
 
 class NoTracking:
-    """Where there is no MLflow: the model store knows everything."""
+    """Stands in where there is no MLflow; the model store holds everything that a release needs."""
 
     def prepare(self) -> None:
         """Do nothing."""
@@ -40,7 +40,7 @@ class Tracking:
         self._uri, self._artifacts = uri, artifacts
 
     def prepare(self) -> None:
-        """Make the connection, and the tables of a new database: seconds that are best spent beside other work."""
+        """Connect, and create the tables of a new database; takes seconds, so call it beside other work."""
         self._client.search_experiments(max_results=1)
 
     def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
@@ -134,6 +134,6 @@ class Tracking:
 
         if self._uri.startswith("arn:"):  # sagemaker-mlflow signs for the server that is set, not for the client's
             set_tracking_uri(self._uri)
-        for chatty in ("alembic", "mlflow.store.db.utils"):  # making a new database is no news
+        for chatty in ("alembic", "mlflow.store.db.utils"):  # silence the messages of a new database
             logging.getLogger(chatty).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)

@@ -1,4 +1,4 @@
-"""All that is wrong with a problem package, at once: statement, features, estimators, SQL, and the rows of a day."""
+"""Checks a problem package and lists all faults: ``problem.toml``, features, estimators, SQL, the rows of a day."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from pipelines.storage.sql import session
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
-    """Return what is wrong with a problem, each thing once; ``day``: a UTC day whose rows to try it on."""
+    """Return the faults of a problem; ``day`` is a UTC day whose rows to try it on."""
     try:
         problem = Problem.load(package)
     except UserError as error:
@@ -29,7 +29,7 @@ def errors(package: str, day: datetime | None) -> list[str]:
 
 
 def summary(problem: Problem) -> list[str]:
-    """Return what a sound problem consists of, in lines."""
+    """Return a summary of a valid problem, in lines."""
     config = problem.config
     return [
         f"{config.name}: {config.task.value}, {', '.join(f'table {name}' for name in config.tables)}",
@@ -41,13 +41,13 @@ def summary(problem: Problem) -> list[str]:
 
 
 def _told(check: Callable[[Problem], Iterator[str]], problem: Problem) -> list[str]:
-    """Return the lines of a check; what a package raises itself is told with its type."""
+    """Return the faults that a check finds; an error of the package's own code comes with its type."""
     lines: list[str] = []
     try:
         lines.extend(check(problem))
     except UserError as error:
         lines.extend(str(error).splitlines())
-    except Exception as error:  # the package is not ours: whatever it raises is what is wrong with it
+    except Exception as error:  # the package is not ours: whatever it raises is a fault of it
         lines.append(f"{problem.package}: {type(error).__name__}: {error}")
     return lines
 
@@ -93,7 +93,7 @@ def _label(problem: Problem) -> Iterator[str]:
 
 
 def _views(problem: Problem) -> Iterator[str]:
-    """Try the SQL of each view on a table without rows; what Python does with one is known only with rows."""
+    """Try the SQL of each view on a table without rows; views in Python need rows to be tried."""
     for view in problem.views:
         if view.sql is not None:
             yield from _told(lambda one, view=view: _view(one, view), problem)  # type: ignore[misc]
@@ -106,7 +106,7 @@ def _view(problem: Problem, view: Any) -> Iterator[str]:
 
 
 def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
-    """Read a day, hold it to the contract, compute every view and the request features on it."""
+    """Read a day, check its contract, and compute every view and the request features on it."""
     params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)

@@ -1,4 +1,4 @@
-"""The interview: answers from flags, from questions where there is somebody to ask, and from the sample."""
+"""The interview: takes answers from flags, from questions at a terminal, and from the sample."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -31,7 +31,7 @@ class Asker:
         self.missing: list[str] = []
 
     def given(self, flag: str) -> str | None:
-        """Return what a flag says, if it was given."""
+        """Return the value of a flag, if it was given."""
         return self._flags.get(flag)
 
     def __call__(
@@ -39,7 +39,7 @@ class Asker:
     ) -> str:
         """Return the answer; empty when there is none, which is noted in ``missing``.
 
-        Where somebody is asked, what ``check`` raises is told and the question asked again.
+        At a terminal an error of ``check`` is printed and the question asked again.
         """
         given = self._flags.get(flag)
         if given is not None:
@@ -63,10 +63,10 @@ def interview(
     flags: Mapping[str, str | None],
     console: Console | None,
 ) -> InterviewAnswers:
-    """Return the answers; ``console`` is where to ask, None when nobody is there.
+    """Return the answers; ``console`` is where to ask, None without a terminal.
 
     Raises:
-        UserError: listing all flags that are missing, or what does not fit the sample.
+        UserError: listing all missing flags, or what does not fit the sample.
     """
     times = known.suggested_times(profiles)
     if not times:
@@ -135,7 +135,7 @@ def _no_time(sample: Sample, profiles: Mapping[str, ColumnProfile]) -> str:
 
 
 def _key(profiles: Mapping[str, ColumnProfile], event_time: str) -> str | None:
-    """Return the key to suggest: a unique column, else an entity with the time when that could name a row."""
+    """Return the key to suggest: a unique column, else an entity together with the time, if that is unique."""
     single = known.suggested_key(profiles)
     entities = known.suggested_entities(profiles, [])
     return single or (f"{entities[0]},{event_time}" if entities else None)
@@ -153,7 +153,7 @@ def _task(ask: Asker, sample: Sample, label: str) -> Task:
 
 
 def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
-    """Return the column that says when the label is known, or else after which time it is."""
+    """Return the column of the time at which the label is known, or else its delay."""
     time, delay = ask.given("label_time"), ask.given("label_delay")
     if time and delay:
         raise UserError("give --label-time or --label-delay, not both")

@@ -1,4 +1,4 @@
-"""Mirroring: asks the variant that does not answer, after the answer, and logs what both said."""
+"""Mirroring: after the answer, asks the variant that did not answer, and logs both predictions."""
 
 import queue
 import threading
@@ -12,7 +12,7 @@ _BACKLOG = 1000  # request bodies that wait to be mirrored; beyond it they are l
 
 
 class Mirror:
-    """Passes predictions on to the log, those to be mirrored by way of a thread of its own."""
+    """Passes predictions on to the log; a thread of its own first adds those of the mirrored variant."""
 
     def __init__(self, log: LogWriter) -> None:
         self._log = log
@@ -21,7 +21,7 @@ class Mirror:
 
     @property
     def pending(self) -> int:
-        """How many request bodies the log has not got yet."""
+        """How many request bodies are not in the log yet."""
         return self._waiting.unfinished_tasks
 
     def log(self, release: Release, predictions: Predictions, fields: Columns) -> None:
@@ -40,7 +40,7 @@ class Mirror:
             self._log.append(predictions)
 
     def close(self) -> None:
-        """Finish what waits, and stop."""
+        """Finish the pending bodies, and stop."""
         if self._thread:
             self._waiting.put(None)
             self._thread.join()

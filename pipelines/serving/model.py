@@ -85,7 +85,7 @@ class ServedModel:
         return None
 
     def explain(self, features: Columns) -> Contributions:
-        """Return how the features moved the predictions for these rows from that for a typical row of the training."""
+        """Return how the features moved the predictions for these rows from the one for a typical training row."""
         return explain(self.score, features, self._baseline, self.score.inputs)
 
     @cached_property
@@ -97,7 +97,7 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
     """Score the example of a manifest, which also warms the model up.
 
     Raises:
-        UserError: when the prediction is not the one that the manifest says.
+        UserError: when the prediction differs from the manifest's.
     """
     example = manifest.example
     row: Columns = {name: as_input([example.features[name]], kind) for name, kind in manifest.features.items()}
@@ -105,7 +105,7 @@ def check_example(score: Scorer, manifest: Manifest, version: int) -> None:
     if not np.isclose(predicted, example.prediction, rtol=0, atol=_WARM_UP_TOLERANCE):
         raise UserError(
             f"model v{version} predicts {predicted:.6f} for the example of its manifest, which says "
-            f"{example.prediction:.6f}: it is not to be trusted"
+            f"{example.prediction:.6f}: it cannot be trusted"
         )
 
 
@@ -114,11 +114,11 @@ def servable(models: ModelStore, variant: Variant, problem: Problem) -> Iterator
     try:
         own = load(variant, models, problem).problem
     except (UserError, Unavailable) as error:
-        yield f"v{variant.version}: {error}"
+        yield str(error)
         return
     for view in own.views:
         if reason := unfit_rows(own, view):
-            yield f"v{variant.version}: {reason}"
+            yield reason
 
 
 def unfit_requests(problem: Problem, manifest: Manifest) -> Iterator[str]:

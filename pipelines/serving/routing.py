@@ -1,4 +1,4 @@
-"""Routing: each row of a request body to a variant of the release, and to the champion when that one fails."""
+"""Routing: sends each row to a variant of the release, and to the champion when the challenger fails."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from pipelines.storage.prediction_log import Predictions, chosen
 
 
 class Release(NamedTuple):
-    """What is served: replaced whole, so that one request never sees two releases."""
+    """The release that is served; replaced as a whole, so that one request never sees two releases."""
 
     number: int
     champion: ServedModel
@@ -47,27 +47,29 @@ LookUp = Callable[[ServedModel, Columns, Sequence[int]], Columns]
 """Returns a model's features of requests, which are these rows of a body; raises Rejected."""
 
 
-def answer(release: Release, fields: Columns, keys: Any, event_time: Any, look_up: LookUp) -> list[Part]:
+def answer(
+    release: Release, fields: Columns, keys: Any, event_time: Any, answered_at: Any, look_up: LookUp
+) -> list[Part]:
     """Return the answers to the rows of one request body, each of one part.
 
     Raises:
-        Exception: whatever the champion fails with; a challenger that fails is the champion's to answer for.
+        Exception: whatever the champion fails with; where the challenger fails, the champion answers.
     """
     sticky_by = release.routing.sticky_by
     units = keys if sticky_by is None else [str(value) for value in fields[sticky_by]]
     answers = _Answers(release, units, fields, look_up)
     answers.score()
     if len(answers.parts) == 1:
-        return [Part(range(len(keys)), answers.predictions(keys, event_time, answers.parts[0][1]))]
-    whole = answers.predictions(keys, event_time, {})
+        return [Part(range(len(keys)), answers.predictions(keys, event_time, answered_at, answers.parts[0][1]))]
+    whole = answers.predictions(keys, event_time, answered_at, {})
     return [Part(rows, chosen(whole, rows)._replace(features=features)) for rows, features in answers.parts]
 
 
 def to_challenger(unit: str, version: int, share: float) -> bool:
-    """Say whether a unit goes to the challenger of this version: ``share`` of them do, a unit always or never.
+    """Return whether a unit goes to the challenger of this version: ``share`` of all units do, each always or never.
 
-    A unit that went there at a smaller share still does at a larger one. A cryptographic hash, because of a checksum's
-    linear ones every challenger would get nearly the same units.
+    A unit that went there at a smaller share still does at a larger one. The hash is cryptographic, because with a
+    linear checksum every challenger would get nearly the same units.
     """
     digest = hashlib.blake2b(f"v{version} {unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
@@ -122,12 +124,13 @@ class _Answers:
         answered = set(chosen) - set(failed)
         self._apply(champion, [row for row in range(len(self.units)) if row not in answered])
 
-    def predictions(self, keys: Any, event_time: Any, features: Columns) -> Predictions:
+    def predictions(self, keys: Any, event_time: Any, answered_at: Any, features: Columns) -> Predictions:
         """Return the answers to all rows, with these features."""
         none: list[Any] = [None] * len(self.units)
         return Predictions(
             prediction_id=_random_ids(len(self.units)),
             event_time=event_time,
+            answered_at=answered_at,
             key=keys,
             unit=self.units,
             release=[self.release.number] * len(self.units),

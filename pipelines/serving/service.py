@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from pipelines.config import Problem, ReleaseEntry, Routing, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.request import Columns
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import Standing
 from pipelines.serving.metrics import ServingMetrics
 from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import Rejected, ServedModel
@@ -29,11 +32,11 @@ Answer = dict[str, Any]
 
 
 class NoRelease(Exception):
-    """There is nothing to answer with; the text says why."""
+    """There is no model to answer with; the text says why."""
 
 
 class PredictionService:
-    """Predicts with what the release log says."""
+    """Predicts with the models of the release log's latest state."""
 
     def __init__(
         self,
@@ -58,16 +61,17 @@ class PredictionService:
         self._refusal: tuple[int, str] | None = None
 
     def refresh(self) -> None:
-        """Serve the latest release; what cannot be loaded is told, left out, and tried again at the next call.
+        """Serve the latest release; log a model that cannot be loaded, leave it out, and try again at the next call.
 
-        Without its challenger a release serves its champion; without its champion the release before goes on.
+        A release without its challenger serves its champion; without its champion the previous release stays.
         """
         try:
             entry = self.releases.latest()
-            if entry is None or entry.number == self._seen:
-                return
-            self._serve(entry)
-            self._seen, self._refusal = entry.number, None
+            if entry and entry.number != self._seen:
+                self._serve(entry)
+                self._seen = entry.number
+            self._refusal = None
+            self.metrics.release_refused.set(0)
         except Exception as error:  # a poll outlives whatever the store or a model does
             self._refuse(self.releases.known, error)
 
@@ -90,14 +94,38 @@ class PredictionService:
             raise failure
 
     def _refuse(self, number: int, error: Exception) -> None:
-        """Keep and count why a release is not served in full, once for each reason."""
+        """Log and count why a release is not served in full, once for each reason."""
         if self._refusal != (number, str(error)):
             self._refusal = number, str(error)
+            self.metrics.release_refused.set(1)
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
 
+    @property
+    def standing(self) -> Standing:
+        """What is served, and why not more than that."""
+        release, (number, error) = self.release, self._refusal or (self._seen, "")
+        challenger = release.challenger if release else None
+        return Standing(
+            transition=number,
+            serves=release.number if release else None,
+            champion=release.champion.variant if release else None,
+            challenger=challenger.variant if challenger else None,
+            error=error,
+        )
+
+    @property
+    def unready(self) -> str:
+        """Why no request can be answered; empty when they can, and in an environment to which nothing was released.
+
+        What is wrong with a later release is no reason while an earlier one is served.
+        """
+        if self.release or (self._settings.ready_without_release and not self._refusal):
+            return ""
+        return str(self._no_release())
+
     def predict(self, body: bytes, content_type: str = JSON, explained: bool = False) -> Answer:
-        """Answer a body of one request, or of several in their order, with an explanation of each where one is asked.
+        """Answer a body of one request, or of several in their order, with explanations on request.
 
         Raises:
             NoRelease: before the first release.
@@ -118,10 +146,10 @@ class PredictionService:
         return answers[0] if single else {"predictions": answers}
 
     def predict_together(self, bodies: Sequence[tuple[bytes, str]]) -> list[Answer | Exception]:
-        """Answer several bodies, each with its content type, as :meth:`predict` would each, or give what it raises.
+        """Return what :meth:`predict` returns or raises for each of several bodies, each with its content type.
 
-        They are answered in one pass, which costs little more than one of them does. One by one where that fails, so
-        that each gets its own error, and where a challenger takes traffic, so that the latencies of both compare.
+        Answers them in one pass, which costs little more than one body. Answers one by one where the pass fails, so
+        that each gets its own error, and where a challenger takes traffic, so that the latencies are comparable.
         """
         if len(bodies) > 1 and self.release is not None and self.release.challenger is None:
             with contextlib.suppress(Exception):
@@ -144,9 +172,12 @@ class PredictionService:
     def _current(self) -> Release:
         if self.release:
             return self.release
+        raise self._no_release()
+
+    def _no_release(self) -> NoRelease:
         if self._refusal:
-            raise NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
-        raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
+            return NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
+        return NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
 
     def _predictions(self, release: Release, rows: list[Any], bodies: int) -> list[Part]:
         """Look up features, score, log and count; what several bodies meet is counted when one meets it alone."""
@@ -164,15 +195,22 @@ class PredictionService:
 
         self.log.make_room()
         try:
-            parts = answer(release, fields, fields[self._key], fields[self._event_time], look_up)
+            event_time = fields[self._event_time]
+            parts = answer(release, fields, fields[self._key], event_time, self._answered_at(event_time), look_up)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
-        everything = release.challenger is not None  # a judge compares all that the variants answered
+        everything = release.challenger is not None  # canary analysis compares all answers of the variants
         for part in parts:
             logged = part.predictions if everything else sampled(part.predictions, self._settings.log_sample)
             self._mirror.log(release, logged, fields if len(parts) == 1 else rows_of(fields, part.rows))
         self.metrics.observe([part.predictions for part in parts], time.perf_counter() - started, bodies)
         return parts
+
+    def _answered_at(self, event_time: Any) -> Any:
+        """Return the time of this answer for each row; in a replay of the past, that of its request."""
+        if self._settings.clock == "requests":
+            return event_time
+        return np.full(len(event_time), np.datetime64(time.time_ns() // 1000, "us"))
 
     @property
     def pending(self) -> int:
@@ -180,7 +218,7 @@ class PredictionService:
         return self._mirror.pending + self.log.pending
 
     def close(self) -> None:
-        """Write what is pending and stop."""
+        """Write the pending predictions and stop."""
         self._mirror.close()
         self.log.close()
 

@@ -1,11 +1,11 @@
-"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
+"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the answer.
 
-What waits in memory is written every ``flush_seconds``. So a process that is killed loses no prediction that it
-answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
-1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
+A thread writes pending predictions every ``flush_seconds``. A killed process loses at most the predictions of that
+time and of one write; a stopped one loses none. With ``log_sample`` below 1 only that share of the predictions is
+logged, chosen by their ids, unless a challenger takes traffic.
 
-When the store is slow, requests wait for it rather than memory growing without bound; when it fails, predictions are
-kept and written later, and once too many wait, requests are refused rather than going unlogged.
+When the store is slow, requests wait for it, so memory is bounded. When it fails, predictions are kept and written
+later; once too many wait, requests are refused rather than going unlogged.
 """
 
 import io
@@ -39,14 +39,16 @@ _TOGETHER = 16  # files that are read at once
 class Predictions(NamedTuple):
     """The answers to one request body of one or more rows; each field has one value for each row.
 
-    ``release`` is the transition of the release log that was served. ``unit`` is what the row was routed by: its key,
-    or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent to, ``variant`` the
-    one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*`` is what the variant
-    said that was asked beside the one that answered; null where none was.
+    ``event_time`` is what the request says, for its features alone; ``answered_at`` is the server's time, by which the
+    log is laid out and read. ``release`` is the transition of the release log that was served. ``unit`` is what the row
+    was routed by: its key, or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent
+    to, ``variant`` the one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*``
+    is what the variant said that was asked beside the one that answered; null where none was.
     """
 
     prediction_id: Strings
     event_time: np.ndarray[Any, np.dtype[np.datetime64]]
+    answered_at: np.ndarray[Any, np.dtype[np.datetime64]]
     key: Sequence[str]
     unit: Sequence[str]
     release: list[int]
@@ -177,13 +179,13 @@ class LogWriter:
     def _try_to_flush(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # the log outlives whatever the store does
+        except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
         """Return the batch as one file for each day; a file keeps its name however often it is written."""
         table = _table(batch)
-        days = table["event_time"].cast(pa.date32())
+        days = table["answered_at"].cast(pa.date32())
         files = []
         for day in pc.unique(days).to_pylist():
             rows, sink = table.filter(pc.equal(days, pa.scalar(day))), io.BytesIO()
@@ -202,7 +204,7 @@ class LogReader:
         self._objects, self._environment = objects, environment
 
     def read(self, start: datetime, end: datetime, columns: list[str] | None = None) -> pa.Table | None:
-        """Return the predictions for requests of ``[start, end)``, or None when there is none."""
+        """Return the predictions that were answered in ``[start, end)``, or None when there is none."""
         days = (start.date() + timedelta(days=offset) for offset in range((end - start).days + 2))
         keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
         if not keys:
@@ -210,9 +212,9 @@ class LogReader:
         with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
             contents = list(pool.map(self._objects.read, keys))
         table = _united([_parquet(data, columns) for data in contents])
-        asked = table["event_time"]
+        answered = table["answered_at"]
         inside = pc.and_(
-            pc.greater_equal(asked, pa.scalar(start, TIMESTAMP)), pc.less(asked, pa.scalar(end, TIMESTAMP))
+            pc.greater_equal(answered, pa.scalar(start, TIMESTAMP)), pc.less(answered, pa.scalar(end, TIMESTAMP))
         )
         return table.filter(inside)
 
@@ -275,7 +277,8 @@ def _alike(batch: list[Predictions]) -> pa.Table:
 
     columns: dict[str, Any] = {
         "prediction_id": pa.array(joined("prediction_id"), pa.string()),
-        "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
+        "event_time": _times([p.event_time for p in batch]),
+        "answered_at": _times([p.answered_at for p in batch]),
         "key": pa.array(joined("key"), pa.string()),
         "unit": pa.array(joined("unit"), pa.string()),
         "release": pa.array(joined("release"), pa.int32()),
@@ -293,3 +296,7 @@ def _alike(batch: list[Predictions]) -> pa.Table:
     for name in batch[0].features:
         columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))
     return pa.table(columns)
+
+
+def _times(given: list[np.ndarray[Any, np.dtype[np.datetime64]]]) -> pa.Array:
+    return pa.array(np.concatenate(given)).cast(pa.timestamp("us")).cast(TIMESTAMP)

@@ -1,4 +1,4 @@
-"""Step 18: the versioned training set: labelled requests with the features that were known when they were made."""
+"""Step 18: extract the versioned training set, labelled requests with the features known when they were made."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -23,7 +23,7 @@ def pin(
     """Fix the data version and the champion, so that a resumed run sees the same world as an uninterrupted one.
 
     Raises:
-        UserError: when an estimator that is to be trained does not exist.
+        UserError: when an estimator to be trained does not exist.
     """
     for name in params.estimators or problem.config.training.estimators:
         if name not in problem.estimators:
@@ -57,7 +57,7 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lo
 
 
 def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: datetime) -> pa.Table:
-    """Return what a training of this moment would learn from, as :func:`extract` does, for people to look at.
+    """Return the training frame of a moment, as :func:`extract` would, for a notebook.
 
     Raises:
         UserError: when no request has a label by then.
@@ -65,7 +65,7 @@ def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: date
     pinned = Pinned(snapshots=_newest(problem, tables), champion=None)
     frame = extract(TrainingParams(as_of=as_of, reason="to look at"), problem, tables, lookup, pinned)
     if not frame.num_rows:
-        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}: 'mlops run feature' brings some")
+        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}; run 'mlops run feature' for later days")
     return frame
 
 

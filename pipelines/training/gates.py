@@ -1,4 +1,4 @@
-"""The gates: what a candidate must pass before anyone can propose it. Each says its verdict in numbers."""
+"""The gates that a candidate must pass before anyone can propose it; each gives its verdict with numbers."""
 
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ def run_gates(
     trained: Trained,
     evaluated: Evaluated,
 ) -> GateResults:
-    """Put the candidate before every gate; a failed gate does not spare it the others."""
+    """Run every gate on the candidate, also after one has failed."""
     sample = part(frame, split, "test").slice(0, trained.native.num_rows)
     requests = recent_requests(params, problem, tables, pinned)
     return GateResults(
@@ -46,7 +46,7 @@ def run_gates(
 
 
 def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateResult:
-    """Every bounded metric lies within its bounds; a metric that could not be computed does not."""
+    """Require every bounded metric to lie within its bounds; one that could not be computed does not."""
     failed = [
         f"{name} {metrics[name]:.4f} is {side} {limit:g}"
         for name, bound in config.gates.absolute_quality.items()
@@ -102,7 +102,7 @@ def champion_comparison(
 
 
 def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
-    """The ONNX file predicts what the estimator it was made from predicted for the same rows."""
+    """Require the ONNX file to predict what its estimator predicted for the same rows."""
     tolerance = problem.config.gates.onnx_parity.tolerance
     predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
     difference = np.abs(predicted - trained.native["prediction"].to_numpy())
@@ -123,7 +123,7 @@ def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pi
 
 
 def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore, requests: pa.Table) -> GateResult:
-    """Requests see the same features online, one JSON request at a time, as offline, by the training code.
+    """Require the same features online, one JSON request at a time, as offline, from the training code.
 
     Online they are computed by the definitions as they will travel with the model.
     The requests are moved to the moment up to which the online store is complete, since it holds no history; both

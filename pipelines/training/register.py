@@ -1,4 +1,4 @@
-"""Steps 22 and 23: the candidate with its manifest and card into the model store, and into MLflow for people."""
+"""Steps 22 and 23: register the candidate with its manifest and card in the model store, and in MLflow for people."""
 
 import hashlib
 import logging
@@ -36,7 +36,7 @@ def register(
     evaluated: Evaluated,
     gate_results: GateResults,
 ) -> Candidate:
-    """Store the candidate, refused ones too, so that every verdict stays on record with its numbers."""
+    """Store the candidate, even a refused one, so that every verdict stays on record with its numbers."""
     config, metrics = problem.config, evaluated.metrics
     reference = _reference(problem, frame, split, evaluated).to_json()
     files = {ONNX: trained.onnx, REFERENCE: reference, **carried.sources(problem)}

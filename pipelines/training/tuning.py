@@ -1,7 +1,7 @@
-"""The search pipeline, for a cluster that makes the trials: pin → extract → prepare → tune.
+"""The search pipeline, for a platform that runs the trials: pin → extract → prepare → tune.
 
-``tune`` starts a tuning job and waits for nothing. Each of its jobs makes a trial (:mod:`pipelines.training.trial`);
-when it ends, an event has the training pipeline run with the best settings, and its gates judge the candidate.
+``tune`` starts a tuning job and does not wait. Each of its jobs runs a trial (:mod:`pipelines.training.trial`). When
+the tuning job ends, an event starts the training pipeline with the best settings, and the gates judge the candidate.
 """
 
 from typing import Protocol
@@ -16,22 +16,22 @@ from pipelines.training.prepare import prepare
 
 
 class Tuner(Protocol):
-    """What has trials made."""
+    """Runs the trials of a search."""
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
-        """Have the trials of a search made, and return the name of what makes them; at most once for each run."""
+        """Start the trials of a search, at most once for each run, and return the job's name."""
 
 
 class NoTuner:
-    """Where trials are made by whoever asks for them."""
+    """Stands in where `mlops sweep` runs the trials itself."""
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:  # noqa: ARG002
         """Refuse: see :class:`Tuner`."""
-        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
+        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; pass --on aws to start a tuning job")
 
 
 class SearchParams(TrainingParams):
-    """What a search may know, whose settings it searches (the one of ``estimators``), and how many trials at once."""
+    """The cut-off of a search, its estimator (the only one of ``estimators``), and how many trials run at once."""
 
     workers: int = Field(default=1, ge=1)
 

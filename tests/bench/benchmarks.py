@@ -213,9 +213,9 @@ def _release_again(platform: Platform, variant: Variant) -> int:
     """Release a model to all traffic, though it was rolled back, and return the transition."""
     actor = Actor("bench", NOW)
     file = propose_model(platform.models, platform.releases.state(), variant, AllAtOnce(), override="bench")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    return start(platform.releases, actor, file).number
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    return start(platform.release_target, actor, file).number
 
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {

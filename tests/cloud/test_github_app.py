@@ -106,7 +106,7 @@ def test_a_trigger_rings_at_once(made, new_cloud, github, key, monkeypatch):
         ({"repository": "team/other"}, "repos/team/other/dispatches with 404"),
     ],
 )
-def test_what_github_refuses_is_told(made, github, key, changes, reason):
+def test_what_github_refuses_is_reported(made, github, key, changes, reason):
     app = GitHubApp(made.client("kms"), installed(github, key, **changes))
     with pytest.raises(UserError, match=reason):
         app.dispatch("trigger", {})

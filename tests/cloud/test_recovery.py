@@ -34,7 +34,7 @@ def answers(platform):
     return [(one["prediction"], one["model_version"]) for one in predictions]
 
 
-def test_a_lost_online_store_and_a_lost_mlflow_are_rebuilt_from_iceberg_and_manifests(new_cloud, emulator, tmp_path):
+def test_online_store_and_mlflow_are_rebuilt_from_iceberg_and_manifests(new_cloud, emulator, tmp_path):
     platform = new_cloud()
     release(platform, learn(platform))
     before = answers(platform)

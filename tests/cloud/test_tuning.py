@@ -52,7 +52,7 @@ def test_without_an_image_there_is_nothing_to_run(made):
         request(made.stack(), LATE, "s", "boosting", 1)
 
 
-def test_a_name_that_is_too_long_for_sagemaker_is_told(made):
+def test_a_name_that_is_too_long_for_sagemaker_is_reported(made):
     with pytest.raises(UserError, match="has 32 characters at most"):
         job_name(made.stack().model_copy(update={"project": "a" * 24}), "s")
 
@@ -66,7 +66,7 @@ def searching(cloud, made):  # noqa: F811
     return fresh
 
 
-def test_a_search_is_started_from_a_laptop_and_its_best_settings_are_trained_and_judged(function, searching, made):  # noqa: F811
+def test_a_search_from_a_laptop_ends_in_a_judged_model(function, searching, made):  # noqa: F811
     """The emulator makes no trials, so their records are written here as the jobs would."""
     invoke = CliRunner().invoke
     given = ["sweep", "boosting", "--on", "aws", "--as-of", f"{NOW:%Y-%m-%d}", "--workers", "2", "--run-id", "s"]
@@ -99,7 +99,7 @@ def test_a_search_is_started_from_a_laptop_and_its_best_settings_are_trained_and
     assert searching.aws.executions.outcome(searching.runner, training, "s-best").status == "succeeded"
 
 
-def test_a_tuning_job_of_somebody_else_is_told(function):  # noqa: F811
+def test_a_tuning_job_of_somebody_else_is_reported(function):  # noqa: F811
     with pytest.raises(UserError, match="no run of this environment started the tuning job 'x'"):
         function({"detail-type": handler.__globals__["TUNED"], "detail": {"HyperParameterTuningJobName": "x"}}, None)
 

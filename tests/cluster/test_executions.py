@@ -43,7 +43,7 @@ def test_jobs_keep_what_every_place_promises(environment):
     keeps_its_promises(environment)
 
 
-def test_a_run_is_submitted_once_killed_resumed_and_believed_by_what_it_made(environment, namespace):
+def test_a_run_is_submitted_once_and_resumes_after_a_kill(environment, namespace):
     platform = environment
     platform.runner.start(FEATURE, DAYS, "history")
     with ThreadPoolExecutor(4) as several:
@@ -83,7 +83,7 @@ def test_a_run_that_failed_says_why_and_resumes_when_it_is_submitted_again(envir
     assert ended(platform, TRAINING, "early").status == "succeeded"
 
 
-def test_what_holds_a_pod_and_what_ended_it_are_told(environment, namespace, steps_image):
+def test_what_holds_a_pod_and_what_ended_it_are_reported(environment, namespace, steps_image):
     platform = environment
 
     def started(name, image, memory="1Gi"):
@@ -168,17 +168,17 @@ def meeting_point(namespace):
     kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
 
 
-def test_what_the_cluster_lacks_is_told(environment, namespace):
+def test_what_the_cluster_lacks_is_reported(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
-    with pytest.raises(UserError, match=r"no gpu.json: it was not told of a GPU"):
+    with pytest.raises(UserError, match=r"no gpu.json: its settings name no GPU"):
         platform.executions.start(TRAINING, "run", gpu=True)
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):
         platform.executions.start(TRAINING, "run")
 
 
-def test_a_cluster_that_is_not_there_is_told(environment, monkeypatch, tmp_path):
+def test_a_cluster_that_is_not_there_is_reported(environment, monkeypatch, tmp_path):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(UserError, match="no cluster is configured"):
         _ = environment.executions

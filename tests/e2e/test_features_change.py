@@ -100,7 +100,12 @@ def load_on(service) -> Iterator[Load]:
 def service_of(platform, problem=None):
     writer = LogWriter(platform.objects, "dev", 60, 1000)
     made = PredictionService(
-        problem or platform.problem, platform.online, platform.models, platform.releases, writer, Settings()
+        problem or platform.problem,
+        platform.online,
+        platform.models,
+        platform.releases,
+        writer,
+        Settings(clock="requests"),
     )
     made.refresh()
     return made
@@ -118,8 +123,8 @@ def expected(platform, version):
 def deployed(platform, version, how, at, override=None):
     variant = Variant(model=platform.models.versions()[version], version=version)
     file = propose_model(platform.models, platform.releases.state(), variant, how, override)
-    propose(platform.releases, platform.models, Actor("tester", at), file)
-    approve(platform.releases, Actor("reviewer", at), file)
+    propose(platform.release_target, Actor("tester", at), file)
+    approve(platform.release_target, Actor("reviewer", at), file)
     params = DeploymentParams(release=file, as_of=NOW, who="tester")
     platform.run("deployment", params, f"deploy-{version}-{how.kind}-{at:%d}")
 
@@ -148,11 +153,11 @@ def test_a_view_changes_and_its_model_is_compared_canaried_promoted_and_rolled_b
         load.service.log.flush()
         platform.run("feature", FeatureParams(start=NOW, end=NOW + 2 * DAY, online_as_of=NOW))  # the labels come
         judged = tick(
-            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("judge", NOW + DAY)
+            platform.problem, platform.tables, platform.predictions, platform.release_target, Actor("judge", NOW + DAY)
         )
         assert judged.verdict.outcome is AnalysisOutcome.PASS, judged.verdict
         load.until(2)
-        roll_back(platform.releases, Actor("tester", NOW + DAY), "a test")
+        roll_back(platform.release_target, Actor("tester", NOW + DAY), "a test", champion=True)
         load.until(1)
         deployed(platform, 2, AllAtOnce(), NOW + DAY)
         load.until(2)
@@ -189,4 +194,4 @@ def test_a_shadow_is_asked_with_its_own_features(weak, tmp_path, monkeypatch):
         assert row["mirror_error"] is None
         assert np.isclose(row["prediction"], predicted[1][row["key"]], rtol=0, atol=1e-6)
         assert np.isclose(row["mirror_prediction"], predicted[2][row["key"]], rtol=0, atol=1e-6)
-    conclude(platform.releases, Actor("tester", NOW), "a test")
+    conclude(platform.release_target, Actor("tester", NOW), "a test")

@@ -58,14 +58,14 @@ def last(calls):
     return " ".join(calls()[-1])
 
 
-def test_an_update_keeps_the_image_that_the_stack_has_and_the_policies_hold(pulumi):
+def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi):
     assert stack.move("up", "dev", "").returncode == 0
     assert last(pulumi) == (
         f"up --yes --policy-pack policies --config infra:image={PRESENT} --stack dev --non-interactive --color never"
     )
 
 
-def test_an_update_takes_the_image_that_it_is_told(pulumi):
+def test_an_update_takes_the_image_that_it_is_reported(pulumi):
     stack.move("up", "dev", DIGEST)
     assert f"infra:image={ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/" in last(pulumi)
     assert f"@{DIGEST} " in last(pulumi)
@@ -101,7 +101,7 @@ def test_drift_is_looked_for_in_what_is_there_and_fails(pulumi, monkeypatch):
     assert "failed with 255" in stack.report("drift", "dev", done)
 
 
-def test_no_output_ends_the_quotation_of_a_report_and_a_long_one_keeps_its_end():
+def test_a_report_quotes_any_output_and_keeps_the_end_of_a_long_one():
     told = stack.report(
         "up", "dev", subprocess.CompletedProcess([], 0, "x" * 70_000 + "\n" + "~" * 40 + "\nthe summary")
     )

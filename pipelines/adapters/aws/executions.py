@@ -1,4 +1,4 @@
-"""Runs on SageMaker Pipelines: started and left to themselves, and believed by what they made."""
+"""Runs on SageMaker Pipelines; a run counts as succeeded only by the outputs that it stored."""
 
 import hashlib
 import json
@@ -38,17 +38,17 @@ class SageMakerExecutions:
                     ClientRequestToken=hashlib.sha256(f"{name} {run_id}".encode()).hexdigest(),
                 )
             except self._sagemaker.exceptions.ResourceNotFound:
-                raise UserError(f"SageMaker has no pipeline {name}; 'mlops render', then 'pulumi up' make it") from None
+                raise UserError(f"SageMaker has no pipeline {name}; run 'mlops render', then 'pulumi up'") from None
         arn = str(answer["PipelineExecutionArn"])
         self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
         return arn
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run was started here."""
+        """Return whether a run was started here."""
         return self._objects.read(_key(run_id)) is not None
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
-        """Return where a run stands. Only records of its steps, and what they made, count as success.
+        """Return where a run stands; only the records and outputs of its steps count as success.
 
         Raises:
             UserError: when the run was not started here.
@@ -64,7 +64,7 @@ class SageMakerExecutions:
         return self._failed(runner, run_id, arn, str(execution.get("FailureReason", "it was stopped")))
 
     def cancel(self, run_id: str) -> None:
-        """Stop a run; a step that is being computed is given up.
+        """Stop a run, and the step that is running.
 
         Raises:
             UserError: when the run was not started here.

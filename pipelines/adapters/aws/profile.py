@@ -1,4 +1,4 @@
-"""The profile on AWS: every store is one that the environment's stack provisioned, found by its document."""
+"""The profile on AWS: every store comes from the environment's stack, found by its document."""
 
 import tomllib
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _ONLINE_SECONDS = 0.5  # of one attempt to read features for a request that some
 
 
 class AwsProfile:
-    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+    """The stores and services of the profile, each created on first use."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self._settings, self._root = settings, root
@@ -70,7 +70,7 @@ class AwsProfile:
 
     @cached_property
     def shared_tables(self) -> "Tables | None":
-        """The tables of the environment whose raw rows this one may read, by a role of that one that trusts ours."""
+        """The tables of the environment that shares its raw rows, read by a role there that trusts ours."""
         lent = self.stack.lent
         if lent is None:
             return None
@@ -125,11 +125,11 @@ class AwsProfile:
 
     @cached_property
     def github(self) -> "GitHubApp":
-        """The GitHub App that is told of triggers."""
+        """The GitHub App that starts workflows on triggers."""
         from pipelines.adapters.aws.github_app import GitHubApp
 
         if self.stack.dispatch is None:
-            raise UserError(f"{self.stack.environment!r} states no dispatch, so GitHub is told of nothing")
+            raise UserError(f"{self.stack.environment!r} states no dispatch, so no GitHub App starts workflows")
         return GitHubApp(self.client("kms"), self.stack.dispatch)
 
     @cached_property
@@ -161,14 +161,14 @@ class AwsProfile:
 
     @cached_property
     def tracking(self) -> "Tracking | NoTracking":
-        """The stack's MLflow, if it has one; a managed one is named by its ARN and keeps artifacts where it is told."""
+        """The stack's MLflow, if it has one; a managed one is named by its ARN."""
         from pipelines.registry.tracking import NoTracking, Tracking
 
         uri = self.stack.mlflow
         return Tracking(uri, f"s3://{self.stack.store.bucket}/mlflow") if uri else NoTracking()
 
     def watch(self, registry: "CollectorRegistry") -> Callable[[], None]:
-        """Send what the serving app counts to CloudWatch until the function that is returned is called."""
+        """Send the serving app's metrics to CloudWatch until the returned function is called."""
         from pipelines.adapters.aws.metrics import CloudWatchMetrics
 
         return CloudWatchMetrics(self.client("cloudwatch"), self.stack.metrics, registry).close
@@ -187,7 +187,7 @@ class AwsProfile:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        """The SDK's own session, in its own region, or else in the one that ``cloud.toml`` states."""
+        """The SDK's session, in its configured region, or else in that of ``cloud.toml``."""
         session = boto3.Session()
         if session.region_name:
             return session

@@ -1,4 +1,4 @@
-"""The profile on Kubernetes: stores as on AWS, on an emulator of it, and everything that computes in a cluster."""
+"""The profile on Kubernetes: the stores of AWS on an emulator, and all computation in a cluster."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class KubernetesProfile(AwsProfile):
-    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+    """The stores and services of the profile, each created on first use."""
 
     @cached_property
     def stack(self) -> Stack:
-        """What the environment's stack provisioned; the emulator has one name for pods, and another outside.
+        """What the environment's stack provisioned; the emulator has another address inside pods than outside.
 
         Raises:
-            UserError: when the process was not told where the emulator is; see also :func:`read_stack`.
+            UserError: without the emulator's address; see also :func:`read_stack`.
         """
         url = self._session.client("s3").meta.endpoint_url
         if "amazonaws.com" in url:
@@ -44,11 +44,11 @@ class KubernetesProfile(AwsProfile):
 
     @cached_property
     def tuner(self) -> "NoTuner":  # type: ignore[override]
-        """None: 'mlops sweep' makes the trials itself."""
+        """None: 'mlops sweep' runs the trials itself."""
         from pipelines.training.tuning import NoTuner
 
         return NoTuner()
 
     def watch(self, _registry: "CollectorRegistry") -> Callable[[], None]:
-        """Do nothing: Prometheus asks for what the serving app counts."""
+        """Do nothing: Prometheus scrapes the serving app."""
         return lambda: None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LocalProfile:
-    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+    """The stores and services of the profile, each created on first use."""
 
     def __init__(self, settings: Settings, _root: Path) -> None:
         self.home = settings.home.resolve()
@@ -68,7 +68,7 @@ class LocalProfile:
         """None: DuckDB joins on this machine."""
 
     def watch(self, _registry: object) -> Callable[[], None]:
-        """Do nothing: Prometheus asks for what the serving app counts."""
+        """Do nothing: Prometheus scrapes the serving app."""
         return lambda: None
 
     @cached_property
@@ -80,11 +80,11 @@ class LocalProfile:
 
     @cached_property
     def table_maintenance(self) -> None:
-        """None: tables in files are left as they are."""
+        """None: tables in files have no maintenance."""
 
     @cached_property
     def tuner(self) -> "NoTuner":
-        """None: 'mlops sweep' makes the trials itself."""
+        """None: 'mlops sweep' runs the trials itself."""
         from pipelines.training.tuning import NoTuner
 
         return NoTuner()

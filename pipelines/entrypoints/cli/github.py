@@ -109,6 +109,17 @@ def issue_command(
     _tell(_github().close_issue(subject, text) if close else _github().put_issue(subject, title, text, label))
 
 
+@github_app.command("status")
+@_answered
+def status_command(
+    commit: Annotated[str, typer.Option(envvar="COMMIT", help="The commit that was checked.")],
+    result: Annotated[str, typer.Option(envvar="RESULT", help="The result of the job that requires all others.")],
+) -> None:
+    """Set the commit status that a protected branch waits for, after a dispatched run of the checks."""
+    _github().put_status(commit, result == "success")
+    console.print(f"{commit[:12]}: {result}")
+
+
 def _github() -> "GitHubClient":
     from pipelines.github.client import GitHubClient
     from pipelines.settings import workflow

@@ -5,13 +5,15 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pipelines.entrypoints.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipelines.bootstrap import Platform
     from pipelines.config import ReleaseEntry, ReleaseFile, ReleaseState
-    from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
 
 Who = Annotated[str | None, typer.Option(help="Who does this. Default: the user of this machine.")]
@@ -52,7 +54,7 @@ def propose_command(
         release = _proposed(platform, state, model, strategy, settings or [], override)
     _show(changes(platform.models, platform.problem.config, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
-    entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
+    entry = propose(platform.release_target, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
     _tell(entry)
     console.print(f"  [dim]written to {path}; next: mlops approve, then mlops deploy[/]")
@@ -69,7 +71,7 @@ def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None,
     release = read_release(platform.settings.releases, platform.settings.environment)
     _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
-    _tell(approve(platform.releases, _actor(platform, who, as_of), release))
+    _tell(approve(platform.release_target, _actor(platform, who, as_of), release))
 
 
 @app.command()
@@ -77,7 +79,7 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
     """Bring the environment to its approved release file; safe to run twice."""
     from pipelines.deployment import DeploymentParams
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.roll_out import is_deployed
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
@@ -89,33 +91,60 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
     entry = platform.releases.latest()
     assert entry, "a deployed release is in the log"
     _tell(entry)
+    _confirm(platform, entry)
 
 
 @app.command()
 def rollback(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    to: Annotated[str | None, typer.Option(help="The earlier champion to go back to. Default: the latest one.")] = None,
+    to: Annotated[str | None, typer.Option(help="Take the champion out, for this earlier one.")] = None,
+    champion: Annotated[bool, typer.Option(help="Take the champion out, for the one before it.")] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
 ) -> None:
-    """Take the challenger out, or when there is none go back to an earlier champion."""
+    """Take the challenger out, or withdraw the release that waits; with --champion or --to, take the champion out.
+
+    Safe to run twice: what the latest transition did already is not done again.
+    """
     from pipelines.config import Variant
-    from pipelines.deployment.transitions import roll_back, rolled_back
+    from pipelines.deployment.rules import way_back
+    from pipelines.deployment.target import champions
+    from pipelines.deployment.transitions import Moved, roll_back
 
     platform: Platform = context.obj
     target = None
     if to:
         digest, version = platform.models.resolve(to)
         target = Variant(model=digest, version=version)
-    latest = platform.releases.latest()
-    bad, champion = rolled_back(platform.releases, platform.releases.state(), target)
-    _show([f"takes out         v{bad.version}, which is quarantined then", f"answers           v{champion.version}"])
-    _ask(yes, f"Roll back {platform.settings.environment}?")
-    # What was shown is what is done, or nothing.
-    after = latest.number if latest else None
-    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after))
+    while True:
+        latest = platform.release_target.latest()
+        back = way_back(latest, champions(platform.releases), target, champion)
+        assert latest, "without a transition there is no way back"
+        if back.action is None:
+            console.print("done already:", end=" ")
+            _tell(latest)
+            return
+        named = f"v{back.out.version}"
+        _show(
+            [
+                ("withdraws", named)
+                if back.action == "withdraw"
+                else ("takes out", f"{named}, which is quarantined then"),
+                ("answers", f"v{back.champion.version}" if back.champion else "nothing yet"),
+            ]
+        )
+        _ask(yes, f"Roll back {platform.settings.environment}?")
+        try:  # what was shown is what is done, or we look again
+            entry = roll_back(
+                platform.release_target, _actor(platform, who, as_of), reason, target, champion, latest.number
+            )
+        except Moved:
+            continue
+        _tell(entry)
+        _confirm(platform, entry)
+        return
 
 
 @release_app.command("tick")
@@ -126,18 +155,19 @@ def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
 
     platform: Platform = context.obj
     actor = Actor("canary analysis", moment(platform, as_of))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    judged = tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
     if judged is None:
         console.print("no release is live")
         return
     console.print(f"{judged.verdict.outcome.value}: {judged.verdict.reason}")
     _tell(judged.entry)
+    _confirm(platform, judged.entry)
 
 
 @release_app.command("report")
 def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
     """Compare the two variants of the latest release with a challenger, on what they answered."""
-    from pipelines.deployment.comparison import compare_live, lines
+    from pipelines.deployment.comparison import compare_live, rows
 
     platform: Platform = context.obj
     found = compare_live(
@@ -146,24 +176,25 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        _show(lines(platform.problem.config, found))
+        _show(rows(platform.problem.config, found))
 
 
 @release_app.command("check")
 def check_command(context: typer.Context, as_of: AsOf = None) -> None:
     """Say what is wrong with the environment's release file before it is merged (exit code 3)."""
-    from pipelines.deployment.check import faults
     from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    found = list(faults(release, _target(platform), moment(platform, as_of)))
+    found = platform.release_target.refusals("check", release, moment(platform, as_of))
     for reason in found:
         console.print("[red]✘[/]", end=" ")
         console.print(reason, markup=False, soft_wrap=True)
     if found:
         raise typer.Exit(REFUSED)
-    console.print(f"[green]✔[/] v{release.released.version} may be released to {platform.settings.environment}")
+    says = "is deployed" if is_deployed(platform.releases.state(), release) else "may be released"
+    console.print(f"[green]✔[/] v{release.released.version} {says} to {platform.settings.environment}")
 
 
 @release_app.command("schema")
@@ -185,16 +216,6 @@ def _proposed(
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
 
 
-def _target(platform: "Platform") -> "Target":
-    from pipelines.config import load_toml
-    from pipelines.contracts import Cloud
-    from pipelines.deployment.check import Before, Target
-
-    before = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
-    there = Before(before, platform.changed({"environment": before}).releases) if before else None
-    return Target(platform.problem, platform.models, platform.releases, platform.online, there)
-
-
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
@@ -203,9 +224,11 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _show(lines: Any) -> None:
-    for line in lines:
-        console.print(f"  [dim]{line[:18]}[/]{line[18:]}")
+def _show(rows: "Iterable[tuple[str, ...]]") -> None:
+    """Print rows of a name and a text, and those of a name and two values as a table between them."""
+    for name, *values in rows:
+        text = "".join(f"{value:>14}" for value in values) if len(values) > 1 else values[0]
+        console.print(f"  [dim]{name:<18}[/]{escape(text)}", soft_wrap=True)
 
 
 def _ask(yes: bool, question: str) -> None:
@@ -220,4 +243,16 @@ def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
 
 
 def _tell(entry: "ReleaseEntry") -> None:
-    console.print(f"[green]✔[/] {entry.action}: {entry.reason} [dim](transition {entry.number}, by {entry.who})[/]")
+    where = f"[dim](transition {entry.number}, by {entry.who})[/]"
+    console.print(f"[green]✔[/] {entry.action}: {escape(entry.summary)} {where}")
+
+
+def _confirm(platform: "Platform", entry: "ReleaseEntry") -> None:
+    """Wait for the serving app's own word on a transition, and tell it; exits with 1 when an instance refused it."""
+    from pipelines.deployment.confirmation import confirm
+
+    found = confirm(platform.release_target.instances, entry.number, platform.settings.confirm_seconds)
+    colour = "dim" if found.is_complete else "yellow"
+    console.print(f"  [{colour}]{escape(str(found))}[/]", soft_wrap=True)
+    if found.refused:
+        raise typer.Exit(1)

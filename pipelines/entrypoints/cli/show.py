@@ -33,6 +33,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     )
     proposal = platform.releases.state().proposal
     console.print(f"latest release: {f'v{proposal.released.version} ' if proposal else ''}{state['phase']}")
+    _show_serving(content)
     if endpoint := content["endpoint"]:
         _show_endpoint(endpoint)
     numbers = {digest: version for version, digest in platform.models.versions().items()}
@@ -128,7 +129,7 @@ def explain(
     platform: Platform = context.obj
     digest, version = platform.models.resolve(model)
     manifest = platform.models.manifest(digest)
-    moves = [entry for entry in platform.releases.entries() if f"v{version}" in entry.reason.replace(":", " ").split()]
+    moves = [entry for entry in platform.releases.entries() if entry.about(digest)]
     if as_json:
         gates = [gate.model_dump(mode="json") for gate in manifest.gates]
         history = [entry.model_dump(mode="json", exclude={"state"}) for entry in moves]
@@ -142,7 +143,7 @@ def explain(
     if not manifest.gates:
         console.print("  no gate judged it")
     for entry in moves:
-        console.print(f"  [dim]{entry.at:%Y-%m-%d %H:%M}[/] {entry.action} by {entry.who}: {entry.reason}")
+        console.print(f"  [dim]{entry.at:%Y-%m-%d %H:%M}[/] {entry.action} by {entry.who}: {entry.summary}")
 
 
 @app.command()
@@ -173,6 +174,8 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
 
     platform: Platform = context.obj
     found = releases(platform.releases)
+    for key in platform.releases.strays():
+        typer.echo(f"ignored: {key} lies in the release log's folder and is none of its entries", err=True)
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return
@@ -180,8 +183,7 @@ def releases_command(context: typer.Context, as_json: Json = False) -> None:
     for column in table.columns[:-1]:
         column.no_wrap = True
     for one in found:
-        told = one.reason.removeprefix(f"v{one.version}: ")
-        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, told)
+        table.add_row(f"{one.proposed:%Y-%m-%d}", f"v{one.version}", one.strategy, one.phase, one.by, one.reason)
     console.print(table if found else "no release yet; try 'mlops propose'")
 
 
@@ -214,6 +216,7 @@ def compare(
 def _status(platform: "Platform") -> dict[str, Any]:
     from pipelines.registry.definitions import names_pinned
     from pipelines.reporting.history import latest_runs
+    from pipelines.serving.instances import alive, read_reports
 
     environment = platform.settings.environment
     versions = []
@@ -226,6 +229,8 @@ def _status(platform: "Platform") -> dict[str, Any]:
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
+        "wish": _wish(platform),
+        "instances": [one.model_dump(mode="json") for one in alive(read_reports(platform.objects, environment))],
         "versions": versions,
         "feature_views": _feature_views(
             platform,
@@ -265,6 +270,32 @@ def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
         if outcome.status == "failed":
             told |= {"failed": outcome.reason, "log": outcome.log[-_LINES:]}
     return told
+
+
+def _show_serving(content: dict[str, Any]) -> None:
+    """Print the wish of the release file where it is not the fact, and what the instances say."""
+    if wish := content["wish"]:
+        told = "" if wish["deployed"] else "; it is not deployed"
+        console.print(f"  [dim]wish[/]  v{wish['version']} by {wish['strategy']}{told}", highlight=False)
+    for one in content["instances"]:
+        standing = one["standing"]
+        served = [f"v{standing[name]['version']}" for name in ("champion", "challenger") if standing[name]]
+        serves = f"{' and '.join(served)} (transition {standing['serves']})" if served else "nothing"
+        fault = f"[red]refused {standing['transition']}: {escape(standing['error'])}[/]" if standing["error"] else ""
+        console.print(f"  [dim]says[/]  {one['instance']} serves {serves} {fault}".rstrip(), soft_wrap=True)
+
+
+def _wish(platform: "Platform") -> dict[str, Any] | None:
+    """Return what the release file wishes for, where there is one."""
+    from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
+
+    folder, environment = platform.settings.releases, platform.settings.environment
+    if not (folder / f"{environment}.toml").exists():
+        return None
+    file = read_release(folder, environment)
+    deployed = is_deployed(platform.releases.state(), file)
+    return {"version": file.released.version, "strategy": file.strategy.kind, "deployed": deployed}
 
 
 def _show_endpoint(endpoint: dict[str, Any]) -> None:

@@ -251,7 +251,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer; each follows the release log.")] = 1,
 ) -> None:
-    """Run the serving app: /ping, /invocations, /openapi.json, /metrics."""
+    """Run the serving app: /invocations, /ping, /live, /ready, /openapi.json, /metrics."""
     from pipelines.serving.server import serve
 
     platform: Platform = context.obj
@@ -268,13 +268,15 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     """Return the app of one worker process, which opens its own stores."""
     from pipelines.bootstrap import Platform
     from pipelines.serving.app import ServingApp
+    from pipelines.serving.instances import Announcer
     from pipelines.serving.service import PredictionService
     from pipelines.storage.prediction_log import LogWriter
 
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return ServingApp(service, settings, platform.profile.watch(service.metrics.registry))
+    announcer = Announcer(platform.objects, settings.environment)
+    return ServingApp(service, settings, announcer, platform.profile.watch(service.metrics.registry))
 
 
 @app.command()
@@ -306,7 +308,7 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
 
     def judge() -> object:
         actor = Actor("canary analysis", platform.settings.now())
-        return tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+        return tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
 
     stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return WatchApp(stores, platform.events, platform.objects, settings.environment, token, judge)

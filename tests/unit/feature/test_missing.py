@@ -44,7 +44,7 @@ def stated(views, package=PROBLEMS[0]):
         ),
     ],
 )
-def test_a_policy_of_nothing_is_told_when_the_problem_is_loaded(views, message):
+def test_a_policy_for_an_unknown_view_is_an_error_at_load(views, message):
     with pytest.raises(UserError) as error:
         _ = stated(views).views
     assert message in str(error.value)
@@ -59,7 +59,7 @@ def test_a_policy_says_all_that_it_needs_and_no_more(policy):
 
 
 @pytest.mark.parametrize("default", [7.0, "none"])
-def test_online_and_offline_a_default_replaces_what_the_model_sees_as_missing(default):
+def test_a_default_replaces_a_missing_value_online_and_offline(default):
     kind = NUMERIC if isinstance(default, float) else CATEGORICAL
     given = pa.chunked_array([[1.5, None, float("nan")] if kind is NUMERIC else ["a", None, ""]])
     online = with_defaults(columns(pa.table({"x": given}), {"x": kind}), {"x": default})["x"]
@@ -84,7 +84,9 @@ def ask(platform):
     writer = LogWriter(platform.objects, "dev", 60, 10_000)
 
     def asked(problem, row):
-        service = PredictionService(problem, platform.online, platform.models, platform.releases, writer)
+        service = PredictionService(
+            problem, platform.online, platform.models, platform.releases, writer, platform.settings
+        )
         service.refresh()
         service.predict(json.dumps({"instances": [ROW, row]}, default=lambda time: time.isoformat()).encode())
         writer.flush()
