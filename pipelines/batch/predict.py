@@ -11,9 +11,9 @@ from pipelines.batch.parts import Parts, parts_of
 from pipelines.batch.requests import SUFFIXES, Requests, checked, chunks
 from pipelines.config import Problem, UserError, Variant, WrongUsage
 from pipelines.feature.offline import with_features
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.scoring import Scorer, columns
-from pipelines.serving.model import changed_features
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 
@@ -39,17 +39,21 @@ def predict(
 ) -> Predicted:
     """Write key, event_time, prediction and model_version of each request, in the requests' order.
 
-    All features come from one snapshot of each view. ``advance`` gets the number of rows of each chunk once it is on
-    disk; a killed run resumes after the last chunk when it is repeated with the same input, model and snapshots.
+    All features are those that the model was trained on, of one snapshot of each view. ``advance`` is told the rows
+    of each chunk once they are on disk; a run that is killed goes on after the last one when it is repeated with the
+    same input, model and snapshots.
 
     Raises:
-        UserError: when the requests break their contract, or the model takes other features; nothing is written then.
+        UserError: when the requests break their contract, or the model's features cannot be computed here; then
+            nothing is written.
     """
     if output.suffix not in SUFFIXES:
         raise WrongUsage(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     manifest = models.manifest(variant.model)
-    if changed := changed_features(manifest, problem):
-        raise UserError(f"v{variant.version} was trained on other definitions of {', '.join(changed)}: train it again")
+    try:
+        problem = trained(problem, models, manifest)
+    except UserError as error:
+        raise UserError(f"v{variant.version}: {error}") from error
     score = Scorer(models.onnx(variant.model), manifest.features, threads=0)
     snapshots = _snapshots(problem, tables)
     given = [requests.identity, variant.model, sorted(snapshots.items()), chunk_rows]

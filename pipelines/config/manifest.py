@@ -32,11 +32,15 @@ class Code(StrictModel):
 
 
 class FeatureVersions(StrictModel):
-    """The definitions behind the features: the version of each view and of the request features, and the defaults."""
+    """The definitions behind the features: each view's version, the request features', defaults of missing values.
+
+    ``module`` defines them; its source is among the model's files. Empty where a model does not carry any.
+    """
 
     views: dict[str, str]
     request: str
     defaults: dict[str, Default] = Field(default_factory=dict)
+    module: str = ""
 
 
 class Period(StrictModel):

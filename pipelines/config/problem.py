@@ -7,20 +7,20 @@ alone, so replacing ``model/`` replaces the problem and changes nothing else.
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
 from pipelines.config.search import Budget, Space
-from pipelines.config.serving import ServingConfig
+from pipelines.config.serving import Default, ServingConfig, ViewPolicy
 from pipelines.config.strict import Duration, StrictModel, load_toml
 
 if TYPE_CHECKING:
@@ -240,6 +240,12 @@ class CanaryAnalysis(StrictModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
+class Features(StrictModel):
+    """For how long the features of a model that has left service stay fresh, so that it may return."""
+
+    retire_after: Duration = timedelta(days=30)
+
+
 class ReplayPlan(StrictModel):
     """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
 
@@ -278,6 +284,7 @@ class ProblemConfig(StrictModel):
     canary: Canary
     canary_analysis: CanaryAnalysis = CanaryAnalysis()
     serving: ServingConfig = ServingConfig()
+    features: Features = Features()
     replay: ReplayPlan | None = None
 
     @model_validator(mode="after")
@@ -364,12 +371,23 @@ EstimatorFactory = Callable[..., Estimator]
 """``factory(features, seed, **settings)``: a new estimator for these features."""
 
 
+class Definitions(NamedTuple):
+    """What a model's features are: of entities, and of the request alone."""
+
+    views: tuple[FeatureView, ...]
+    request: RequestFeatures
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A problem package: ``problem.toml``, read at once, and its Python modules, imported on first use."""
+    """A problem package: its statement, read at once, and its Python, imported when first used.
+
+    ``definitions`` stands where the features are not the package's own of today: see :meth:`trained_on`.
+    """
 
     package: str
     config: ProblemConfig
+    definitions: Definitions | None = None
 
     @classmethod
     def load(cls, package: str) -> Self:
@@ -386,6 +404,19 @@ class Problem:
             raise UserError(f"there is no problem package {package!r}; run from the repository's root")
         return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", ProblemConfig))
 
+    def trained_on(self, definitions: Definitions, defaults: Mapping[str, Default]) -> Self:
+        """Return the problem as a model knows it that was trained on other definitions and defaults of features."""
+
+        def policy(view: FeatureView) -> ViewPolicy:
+            own = {name: defaults[name] for name in view.features if name in defaults}
+            if own:
+                return ViewPolicy(missing="default", defaults=own)
+            return ViewPolicy(missing="reject" if self.config.serving.rejects(view.name) else "impute")
+
+        serving = ServingConfig(views={view.name: policy(view) for view in definitions.views})
+        config = self.config.model_copy(update={"serving": serving})
+        return replace(self, config=config, definitions=definitions)
+
     @cached_property
     def read(self) -> Source:
         """The source of raw rows."""
@@ -393,8 +424,8 @@ class Problem:
 
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
-        """The feature views, checked against ``problem.toml``."""
-        views: tuple[FeatureView, ...] = tuple(self._part("features", "VIEWS"))
+        """The feature views, checked against the statement."""
+        views = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
         for view in views:
             if view.table not in self.config.tables:
                 raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
@@ -408,8 +439,11 @@ class Problem:
 
     @cached_property
     def request_features(self) -> RequestFeatures:
-        """The features that are computed from the request alone."""
-        return self._part("features", "REQUEST_FEATURES")  # type: ignore[no-any-return]
+        """The features that need nothing but the request."""
+        own: RequestFeatures = (
+            self.definitions.request if self.definitions else self._part("features", "REQUEST_FEATURES")
+        )
+        return own
 
     @cached_property
     def features(self) -> Mapping[str, FeatureType]:

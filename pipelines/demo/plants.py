@@ -18,9 +18,9 @@ def plant_failing_model(models: ModelStore, champion: str, feature: str) -> tupl
     No gate judged it: its manifest has none. Returns its digest, its version and the value above which it fails.
     """
     manifest = models.manifest(champion)
-    reference = models.file(champion, REFERENCE)
-    edges = Reference.from_json(reference).features[feature].edges
-    files = {ONNX: failing(models.onnx(champion), feature, above=edges[-1]), REFERENCE: reference}
+    edges = Reference.from_json(models.file(champion, REFERENCE)).features[feature].edges
+    files = {name: models.file(champion, name) for name in manifest.files}
+    files[ONNX] = failing(files[ONNX], feature, above=edges[-1])
     planted = manifest.model_copy(
         update={
             "reason": "planted: a hotfix that nobody tested",

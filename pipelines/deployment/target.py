@@ -16,10 +16,11 @@ from pipelines.config import (
     format_duration,
 )
 from pipelines.deployment.rules import Before, Facts, FileMove, refusals
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving.instances import InstanceReport
-from pipelines.serving.model import ServedModel
+from pipelines.serving.model import servable
 from pipelines.storage.ports import OnlineStore
 
 
@@ -41,17 +42,13 @@ class RunningCode(NamedTuple):
     online: OnlineStore
 
     def unservable(self, variant: Variant) -> str:
-        """As :class:`Servable`: the model is loaded, verified and warmed up."""
-        try:
-            ServedModel(variant, self.models, self.problem)
-        except UserError as error:
-            return str(error)
-        return ""
+        """As :class:`Servable`: the model is loaded with its own features, verified and warmed up."""
+        return "; ".join(servable(self.models, variant, self.problem))
 
     def stale(self, manifest: Manifest, at: datetime) -> Iterator[str]:
         """As :class:`Servable`: nothing is materialised, or only rows older than the view's time to live."""
-        for view in self.problem.views:
-            until = self.online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
+        for view in trained(self.problem, self.models, manifest).views:
+            until = self.online.as_of(view.versioned_name)
             if until is None:
                 yield f"feature view {view.name!r} is not materialised; run 'mlops run feature' first"
             elif at - until > view.ttl:

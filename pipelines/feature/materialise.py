@@ -11,6 +11,9 @@ from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
+from pipelines.registry.definitions import in_use
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import OnlineRow, OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
 
@@ -22,33 +25,39 @@ def materialise(
     problem: Problem,
     tables: Tables,
     online: OnlineStore,
+    models: ModelStore,
+    releases: ReleaseLog,
     ingested: Snapshots,
     features: dict[str, pa.Table],
 ) -> Snapshots:
-    """Write the views' rows offline, and online the latest offline row of each entity that is still valid."""
+    """Write the rows of views offline, and online what of the offline rows is the latest and still valid."""
     snapshots: dict[str, int] = {}
     latest_rows: dict[tuple[str, str], OnlineRow] = {}
     as_of = params.online_as_of or params.end
-    for view in (view for view in problem.views if view.versioned_name in features):
+    used = in_use(problem, models, releases, as_of)
+    computed = [view for name, (view, _) in used.items() if name in features]
+    for view in computed:
         rows, name = features[view.versioned_name], f"features.{view.versioned_name}"
         snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
         if snapshot is not None:
             snapshots[name] = snapshot
             latest_rows |= _valid(tables, view, as_of, snapshot)
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
-    online.write(latest_rows, {view.versioned_name: as_of for view in problem.views})
+    online.write(latest_rows, {view.versioned_name: as_of for view in (*problem.views, *computed)})
     return Snapshots(snapshots=snapshots)
 
 
-def restore(problem: Problem, tables: Tables, online: OnlineStore, as_of: datetime) -> dict[str, int]:
-    """Rebuild a lost online store as of a moment, and return how many entities each view has.
+def restore(
+    problem: Problem, tables: Tables, online: OnlineStore, models: ModelStore, releases: ReleaseLog, as_of: datetime
+) -> dict[str, int]:
+    """Write an online store that was lost anew, as of a moment, and return how many entities each view in use has.
 
     Newer rows in the store stay.
     """
     found = {
-        view.versioned_name: _valid(tables, view, as_of, None)
-        for view in problem.views
-        if tables.snapshot(f"features.{view.versioned_name}") is not None
+        name: _valid(tables, view, as_of, None)
+        for name, (view, _) in in_use(problem, models, releases, as_of).items()
+        if tables.snapshot(f"features.{name}") is not None
     }
     online.write({key: row for rows in found.values() for key, row in rows.items()}, dict.fromkeys(found, as_of))
     return {name: len(rows) for name, rows in found.items()}
@@ -68,15 +77,18 @@ def _write(
 ) -> int | None:
     """Write a view's rows and return the snapshot; compute them again while other runs add raw rows.
 
-    Later days look back on this run's, so its rows for them must not replace those of a later run.
+    From the first of these days, or the first of the rows where that is earlier: of a view that was behind. The days
+    after this run's look back on its own, so its rows of them must not replace those of a later run.
     """
+    first = pc.min(rows["event_time"]).as_py()
+    start = min(params.start, first) if first else params.start
     while True:
         current = tables.snapshot(f"raw.{view.table}")
         assert current is not None, "a view has rows only when its raw table has"
         if current != computed_from:
-            rows, computed_from = view_rows(params, problem, tables, view, current), current
+            rows, computed_from = view_rows(params, problem, tables, view, current, start), current
         name = f"features.{view.versioned_name}"
-        snapshot = tables.overwrite(name, rows, "event_time", params.start, params.end + view.lookback)
+        snapshot = tables.overwrite(name, rows, "event_time", start, params.end + view.lookback)
         if tables.snapshot(f"raw.{view.table}") == computed_from:
             return snapshot
 

@@ -101,7 +101,8 @@ class Tracking:
         self._client.log_batch(run, metrics=metrics, params=params, tags=tags)
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
-                (Path(folder) / name).write_bytes(data)
+                (path := Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
             self._client.log_artifacts(run, folder)
 
     def _register(self, run: str, manifest: Manifest, digest: str, version: int) -> None:

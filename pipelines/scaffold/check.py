@@ -6,16 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from pipelines.config import Problem, ProblemConfig, UserError, nearest
+from pipelines.config import Problem, UserError, nearest
 from pipelines.feature import FeatureParams
-from pipelines.feature.engineer import compute
+from pipelines.feature.engineer import compute, no_rows
 from pipelines.feature.extract import extract
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import typed, validate
 from pipelines.storage.sql import session
-from pipelines.storage.tables import ARROW_TYPES
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
@@ -87,7 +85,7 @@ def _estimators(problem: Problem) -> Iterator[str]:
 
 def _label(problem: Problem) -> Iterator[str]:
     label = problem.config.label
-    with session(**{label.table: _no_rows(problem.config, label.table)}) as connection:
+    with session(**{label.table: no_rows(problem.config, label.table)}) as connection:
         try:
             connection.sql(f'SELECT CAST(({label.sql}) AS DOUBLE) FROM "{label.table}"')
         except duckdb.Error as error:
@@ -103,7 +101,7 @@ def _views(problem: Problem) -> Iterator[str]:
 
 def _view(problem: Problem, view: Any) -> Iterator[str]:
     moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
-    compute(view, _no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
+    compute(view, no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
     return iter(())
 
 
@@ -118,8 +116,3 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     request_features(problem.request_features, from_table(rows[config.request.table], config.request_columns))
     if not rows[config.request.table].num_rows:
         yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"
-
-
-def _no_rows(config: ProblemConfig, table: str) -> pa.Table:
-    columns = config.tables[table].columns
-    return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})

@@ -6,7 +6,7 @@ The processes share their counts through files in a folder, if the environment n
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -77,16 +77,17 @@ class ServingMetrics:
             cache(counter.labels) for counter in (self.predictions, self.missing, self.absent)
         )
 
-    def observe(self, predictions: Predictions, seconds: float, bodies: int) -> None:
-        """Count answers, and for each request body the time it took."""
+    def observe(self, answered: Sequence[Predictions], seconds: float, bodies: int) -> None:
+        """Count what was answered, and for each request body how long that took."""
         for _ in range(bodies):
             self.seconds.observe(seconds)
-        self.skew.observe(np.abs(predictions.event_time - predictions.answered_at).max() / np.timedelta64(1, "s"))
-        for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
-            self._answered(variant, version).inc(rows)
-        failed = sum(error is not None for error in predictions.error)
-        if failed:
-            self.fallbacks.inc(failed)
+        for predictions in answered:
+            self.skew.observe(np.abs(predictions.event_time - predictions.answered_at).max() / np.timedelta64(1, "s"))
+            for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
+                self._answered(variant, version).inc(rows)
+            failed = sum(error is not None for error in predictions.error)
+            if failed:
+                self.fallbacks.inc(failed)
 
     def count_missing(self, missing: Mapping[str, int], absent: list[Absent]) -> None:
         """Count missing values, given by feature, and the rows for which views had none."""

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from pipelines.config import UserError
 from pipelines.feature.decode import TooManyRows, UnsupportedFormat
-from pipelines.serving.service import NoRelease, Rejected
+from pipelines.serving.model import Rejected
+from pipelines.serving.service import NoRelease
 from pipelines.storage.ports import Unavailable
 
 MEDIA_TYPE = "application/problem+json"

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Problem, ReleaseEntry, Routing, UserError, Variant
+from pipelines.config import Problem, ReleaseEntry, Routing, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
-from pipelines.feature.online import Absent, OnlineFeatures
+from pipelines.feature.request import Columns
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving.instances import Standing
 from pipelines.serving.metrics import ServingMetrics
 from pipelines.serving.mirror import Mirror
-from pipelines.serving.model import ServedModel
-from pipelines.serving.routing import Release, answer
+from pipelines.serving.model import Rejected, ServedModel
+from pipelines.serving.routing import Part, Release, answer, rows_of
 from pipelines.settings import Settings
 from pipelines.storage.ports import OnlineStore
 from pipelines.storage.prediction_log import LogWriter, Predictions, sampled
@@ -33,10 +33,6 @@ Answer = dict[str, Any]
 
 class NoRelease(Exception):
     """There is no model to answer with; the text says why."""
-
-
-class Rejected(UserError):
-    """A well-formed request without an answer: a feature view has no value for it, or the model returns no number."""
 
 
 class PredictionService:
@@ -59,7 +55,7 @@ class PredictionService:
         config = problem.config
         self._key, self._event_time = config.key, config.event_time
         self._decode = RequestDecoder(config.request_columns, settings.max_rows)
-        self._features = OnlineFeatures(problem, online)
+        self._online = online
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
         self._refusal: tuple[int, str] | None = None
@@ -142,10 +138,11 @@ class PredictionService:
         if explained and len(rows) > self._settings.max_explained_rows:
             limit = self._settings.max_explained_rows
             raise TooManyRows(f"{limit} rows may be explained in one request; send more in several, or without explain")
-        predictions = self._predictions(release, rows, bodies=1)
-        answers = _answers(predictions)
+        parts = self._predictions(release, rows, bodies=1)
+        answers = _answers(parts)
         if explained:
-            self._explain(release, predictions, answers)
+            for part in parts:
+                self._explain(release, part, answers)
         return answers[0] if single else {"predictions": answers}
 
     def predict_together(self, bodies: Sequence[tuple[bytes, str]]) -> list[Answer | Exception]:
@@ -182,26 +179,32 @@ class PredictionService:
             return NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
         return NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
 
-    def _predictions(self, release: Release, rows: list[Any], bodies: int) -> Predictions:
-        """Look up features, score, log and count; a failure of several bodies is counted when one fails alone."""
+    def _predictions(self, release: Release, rows: list[Any], bodies: int) -> list[Part]:
+        """Look up features, score, log and count; what several bodies meet is counted when one meets it alone."""
         started = time.perf_counter()
         fields = self._decode.columns(rows)
-        features, absent, missing = self._features(fields)
-        rejection = self._rejection(absent)
-        if bodies == 1 or rejection is None:
-            self.metrics.count_missing(missing, absent)
-        if rejection:
-            raise rejection
+
+        def look_up(model: ServedModel, asked: Columns, numbers: Sequence[int]) -> Columns:
+            features, absent, missing = model.find(asked)
+            rejection = model.rejection(absent, numbers)
+            if bodies == 1 or rejection is None:
+                self.metrics.count_missing(missing, absent)
+            if rejection:
+                raise rejection
+            return features
+
         self.log.make_room()
         try:
-            asked = fields[self._event_time]
-            predictions = answer(release, fields, fields[self._key], asked, self._answered_at(asked), features)
+            event_time = fields[self._event_time]
+            parts = answer(release, fields, fields[self._key], event_time, self._answered_at(event_time), look_up)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
         everything = release.challenger is not None  # canary analysis compares all answers of the variants
-        self._mirror.log(release, predictions if everything else sampled(predictions, self._settings.log_sample))
-        self.metrics.observe(predictions, time.perf_counter() - started, bodies)
-        return predictions
+        for part in parts:
+            logged = part.predictions if everything else sampled(part.predictions, self._settings.log_sample)
+            self._mirror.log(release, logged, fields if len(parts) == 1 else rows_of(fields, part.rows))
+        self.metrics.observe([part.predictions for part in parts], time.perf_counter() - started, bodies)
+        return parts
 
     def _answered_at(self, event_time: Any) -> Any:
         """Return the time of this answer for each row; in a replay of the past, that of its request."""
@@ -219,32 +222,31 @@ class PredictionService:
         self._mirror.close()
         self.log.close()
 
-    def _explain(self, release: Release, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
-        """Add its explanation to each answer, computed in one batch for each variant."""
+    def _explain(self, release: Release, part: Part, answers: list[dict[str, Any]]) -> None:
+        """Add to each answer why the variant that gave it did so; one batch for each variant."""
         for model in filter(None, (release.champion, release.challenger)):
-            rows = [row for row, digest in enumerate(predictions.model) if digest == model.variant.model]
+            rows = [row for row, digest in enumerate(part.predictions.model) if digest == model.variant.model]
             if not rows:
                 continue
-            found = model.explain({name: values[rows] for name, values in predictions.features.items()})
+            found = model.explain(rows_of(part.predictions.features, rows))
             for number, row in enumerate(rows):
-                answers[row]["explanation"] = found.of(number)
-
-    def _rejection(self, absent: list[Absent]) -> Rejected | None:
-        """Return the error of the first request for which a view has no value and the policy ``reject``."""
-        for view, row, entity, kind in absent:
-            if self.problem.config.serving.rejects(view):
-                named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
-                why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
-                return Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")
-        return None
+                answers[part.rows[row]]["explanation"] = found.of(number)
 
     def _load(self, variant: Variant) -> ServedModel:
         if variant.model not in self._loaded:
-            self._loaded[variant.model] = ServedModel(variant, self.models, self.problem)
+            self._loaded[variant.model] = ServedModel(variant, self.models, self.problem, self._online)
         return self._loaded[variant.model]
 
 
-def _answers(predictions: Predictions) -> list[Answer]:
+def _answers(parts: list[Part]) -> list[Answer]:
+    """Return the answers to a body's rows in their order."""
+    if len(parts) == 1:
+        return _of(parts[0].predictions)
+    numbered = {row: one for part in parts for row, one in zip(part.rows, _of(part.predictions), strict=True)}
+    return [numbered[row] for row in sorted(numbered)]
+
+
+def _of(predictions: Predictions) -> list[Answer]:
     return [
         {"prediction": value, "prediction_id": name, "model_version": version, "variant": variant}
         for value, name, version, variant in zip(

@@ -68,6 +68,9 @@ class OnlineStore(Protocol):
     def as_of(self, view: str) -> datetime | None:
         """Return the moment up to which the view is complete, or None when it was never materialised."""
 
+    def forget(self, view: str) -> None:
+        """Delete what there is of a view that nobody uses, unless it expires by itself."""
+
 
 class Message(NamedTuple):
     """A queued message; ``receipt`` is what :meth:`Queue.delete` wants."""

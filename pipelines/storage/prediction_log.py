@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -69,12 +70,19 @@ def sampled(predictions: Predictions, share: float) -> Predictions:
     if share >= 1:
         return predictions
     limit = share * 2**32
-    chosen = [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit]
+    return chosen(
+        predictions,
+        [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit],
+    )
+
+
+def chosen(predictions: Predictions, rows: Sequence[int]) -> Predictions:
+    """Return some rows of predictions."""
 
     def take(values: Any) -> Any:
         if isinstance(values, Mapping):
             return {name: take(column) for name, column in values.items()}
-        return values[chosen] if isinstance(values, np.ndarray) else [values[row] for row in chosen]
+        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
     return Predictions._make(map(take, predictions))
 
@@ -203,7 +211,7 @@ class LogReader:
             return None
         with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
             contents = list(pool.map(self._objects.read, keys))
-        table = pa.concat_tables([_parquet(data, columns) for data in contents], promote_options="default")
+        table = _united([_parquet(data, columns) for data in contents])
         answered = table["answered_at"]
         inside = pc.and_(
             pc.greater_equal(answered, pa.scalar(start, TIMESTAMP)), pc.less(answered, pa.scalar(end, TIMESTAMP))
@@ -241,6 +249,29 @@ def _folder(environment: str, day: date) -> str:
 
 
 def _table(batch: list[Predictions]) -> pa.Table:
+    """Return predictions as a table; models of other features have null where they have no such feature."""
+    groups = defaultdict[tuple[Any, ...], list[Predictions]](list)
+    for predictions in batch:
+        groups[tuple((name, values.dtype.kind) for name, values in predictions.features.items())].append(predictions)
+    return _united([_alike(group) for group in groups.values()])
+
+
+def _united(tables: list[pa.Table]) -> pa.Table:
+    """Return tables as one, as text what is a number in one and text in another: a feature may become another type."""
+    kinds = defaultdict[str, set[pa.DataType]](set)
+    for field in (field for table in tables for field in table.schema):
+        kinds[field.name].add(field.type)
+    mixed = [name for name, types in kinds.items() if len(types - {pa.null()}) > 1]
+    for name in mixed:
+        tables = [_as_text(table, name) if name in table.column_names else table for table in tables]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
+
+
+def _alike(batch: list[Predictions]) -> pa.Table:
     def joined(name: str) -> list[Any]:
         return [value for predictions in batch for value in getattr(predictions, name)]
 

@@ -65,11 +65,15 @@ class Trained(NamedTuple):
 
 
 class QualityMetrics(StrictModel):
-    """Metrics on the test period: of the candidate, of the champion on the same rows, and of slices."""
+    """Metrics on the test period: of the candidate, of the champion on the same requests, and of slices.
+
+    ``incomparable`` says why the champion could not be asked, where there is one and it could not.
+    """
 
     candidate: dict[str, float]
     champion: dict[str, float] = Field(default_factory=dict)
     slices: dict[str, float] = Field(default_factory=dict)
+    incomparable: str = ""
 
 
 class Evaluated(NamedTuple):

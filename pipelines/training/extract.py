@@ -1,5 +1,6 @@
 """Step 18: extract the versioned training set, labelled requests with the features known when they were made."""
 
+from contextlib import suppress
 from datetime import datetime
 
 import pyarrow as pa
@@ -8,14 +9,18 @@ from pipelines.config import Problem, UserError, nearest
 from pipelines.feature.labels import known_labels
 from pipelines.feature.offline import Lookup, with_features
 from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.carried import trained
+from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 from pipelines.training import Pinned, TrainingParams
 
 
-def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: ReleaseLog, run: RunInfo) -> Pinned:
-    """Pin the data version and the champion, so that a resumed run reads the same as an uninterrupted one.
+def pin(
+    params: TrainingParams, problem: Problem, tables: Tables, models: ModelStore, releases: ReleaseLog, run: RunInfo
+) -> Pinned:
+    """Fix the data version and the champion, so that a resumed run sees the same world as an uninterrupted one.
 
     Raises:
         UserError: when an estimator to be trained does not exist.
@@ -25,9 +30,12 @@ def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: Rele
             raise UserError(
                 f"{problem.package}/estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
             )
-    snapshots = _newest(problem, tables)
-    tables.pin(snapshots, run.run_id)
     champion = releases.state().champion
+    snapshots = _newest(problem, tables)
+    if champion:
+        with suppress(UserError):  # told where it is compared
+            snapshots |= _newest(trained(problem, models, models.manifest(champion.model)), tables)
+    tables.pin(snapshots, run.run_id)
     return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
 
 

@@ -7,9 +7,10 @@ from datetime import datetime
 import pyarrow as pa
 
 from monitoring.drift import Reference, describe
-from pipelines.config import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem
+from pipelines.config import Code, Example, FeatureType, Manifest, Period, Problem
 from pipelines.feature.request import without_nan
 from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry import carried
 from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer, columns
 from pipelines.registry.tracking import NoTracking, Tracking
@@ -38,7 +39,7 @@ def register(
     """Store the candidate, even a refused one, so that every verdict stays on record with its numbers."""
     config, metrics = problem.config, evaluated.metrics
     reference = _reference(problem, frame, split, evaluated).to_json()
-    files = {ONNX: trained.onnx, REFERENCE: reference}
+    files = {ONNX: trained.onnx, REFERENCE: reference, **carried.sources(problem)}
     manifest = Manifest(
         problem=config.name,
         task=config.task,
@@ -49,11 +50,7 @@ def register(
         settings=trained.choice.settings,
         code=code,
         data=pinned.snapshots,
-        feature_versions=FeatureVersions(
-            views={view.name: view.version for view in problem.views},
-            request=problem.request_features.version,
-            defaults=dict(config.serving.defaults),
-        ),
+        feature_versions=carried.versions(problem),
         features=dict(problem.features),
         request_schema=dict(config.request_columns),
         periods=_periods(split),

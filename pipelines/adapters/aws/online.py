@@ -48,6 +48,9 @@ class DynamoOnline:
         for view, moment in as_of.items():
             self._put({KEY: {"S": _complete(view)}, "time": _micros(moment)})
 
+    def forget(self, view: str) -> None:
+        """See the port: DynamoDB deletes what is not written again."""
+
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port: one request for up to a hundred pairs, and several at once for more."""
         pairs = {_row(*pair): pair for pair in wanted}

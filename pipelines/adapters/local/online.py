@@ -54,6 +54,12 @@ class SqliteOnline:
             connection.executemany(_UPSERT, encoded)
             connection.executemany(_COMPLETE, [(view, _micros(moment)) for view, moment in as_of.items()])
 
+    def forget(self, view: str) -> None:
+        """See the port."""
+        with self._connection as connection:
+            connection.execute("DELETE FROM complete WHERE view = ?", [view])
+            connection.execute("DELETE FROM latest WHERE view = ?", [view])
+
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port."""
         pairs = list(wanted)

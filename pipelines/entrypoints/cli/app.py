@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
 
 PANELS = {
-    "Data": ("data",),
+    "Data": ("data", "features"),
     "Train": ("run", "train", "sweep", "follow", "cancel", "drain"),
     "Release": ("propose", "approve", "deploy", "rollback", "release", "promote"),
     "Serve": ("serve", "predict", "replay", "export"),

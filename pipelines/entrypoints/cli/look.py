@@ -1,7 +1,7 @@
-"""The commands that show what is there: status, explain, compare, lineage, releases."""
+"""The commands that show what is there: status, features, explain, compare, lineage, releases."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +38,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         return
     print_pairs([("[dim]environment[/]", content["environment"]), *_release(platform, content)])
     _show_models(content["versions"])
+    _show_feature_views(content["feature_views"])
     _show_runs(content["runs"])
     if decisions := content["decisions"]:
         console.print()
@@ -128,6 +129,24 @@ def _next(content: dict[str, Any]) -> Iterator[str]:
         yield "mlops release report"
     elif passed and passed[-1] > champion:
         yield f"mlops propose v{passed[-1]}"
+
+
+@command(app, "mlops features", "mlops -e prod features --json")
+def features(context: typer.Context, as_json: Json = False) -> None:
+    """List the versions of feature views, and who uses each.
+
+    Table maintenance deletes versions that nobody uses: 'mlops run maintenance'.
+    """
+    from pipelines.registry.definitions import names_in_use
+
+    platform: Platform = context.obj
+    stored = [name.removeprefix("features.") for name in platform.tables.names("features")]
+    used = names_in_use(platform.problem, platform.models, platform.releases, platform.settings.now())
+    views = _feature_views(platform, {**dict.fromkeys(stored, ()), **used})
+    if as_json:
+        print_json(views)
+    else:
+        _show_feature_views(views)
 
 
 @command(app, "mlops explain v3", "mlops explain v3 --json")
@@ -227,6 +246,7 @@ def compare(
 
 
 def _status(platform: "Platform") -> dict[str, Any]:
+    from pipelines.registry.definitions import names_pinned
     from pipelines.reporting.history import latest_runs
     from pipelines.serving.instances import alive, read_reports
 
@@ -244,10 +264,37 @@ def _status(platform: "Platform") -> dict[str, Any]:
         "wish": _wish(platform),
         "instances": [one.model_dump(mode="json") for one in alive(read_reports(platform.objects, environment))],
         "versions": versions,
+        "feature_views": _feature_views(
+            platform,
+            names_pinned(platform.problem.config, platform.models, platform.releases, platform.settings.now()),
+        ),
         "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
         "endpoint": _endpoint(platform),
         "decisions": decisions,
     }
+
+
+def _feature_views(platform: "Platform", used: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Return versions of feature views: who uses each, and up to which moment it is materialised."""
+    return [
+        {"name": name, "used_by": by, "until": until and until.isoformat()}
+        for name, by in sorted(used.items())
+        for until in [platform.online.as_of(name)]
+    ]
+
+
+def _show_feature_views(views: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            view["until"][:16].replace("T", " ") if view["until"] else "[red]never[/]",
+            view["name"],
+            ", ".join(view["used_by"]) or "nobody",
+        )
+        for view in views
+    ]
+    if rows:
+        console.print()
+        print_table(("complete until", "features", "used by"), rows)
 
 
 def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:

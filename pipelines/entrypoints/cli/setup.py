@@ -128,7 +128,7 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     at = moment(platform, as_of) if as_of else materialised_until(platform.objects)
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
-    views = restore(platform.problem, platform.tables, platform.online, at)
+    views = restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, at)
     index(platform.models, platform.tracking, anew=True)
     versions = len(platform.models.versions())
     if as_json:

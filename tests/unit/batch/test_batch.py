@@ -68,7 +68,10 @@ def test_the_predictions_are_those_of_the_app(learned, batch):
     found = batch(rows)
     problem, config = learned.problem, learned.problem.config
     features = OnlineFeatures(problem, learned.online)
-    decode, model = RequestDecoder(config.request_columns), ServedModel(champion(learned), learned.models, problem)
+    decode, model = (
+        RequestDecoder(config.request_columns),
+        ServedModel(champion(learned), learned.models, problem, learned.online),
+    )
     online = []
     for row in rows.to_pylist():
         body = json.dumps({**row, "asked_at": row["asked_at"].isoformat()}).encode()
@@ -178,11 +181,13 @@ def test_an_output_that_is_being_written_is_left_alone(batch, tmp_path):
     assert batch(day()).num_rows
 
 
-def test_a_model_of_other_features_is_refused(learned, batch):
+def test_a_model_whose_features_were_never_materialised_is_refused(learned, batch):
     models, model = learned.models, champion(learned).model
     manifest = models.manifest(model)
-    versions = manifest.feature_versions.model_copy(update={"request": "other"})
+    versions = manifest.feature_versions.model_copy(
+        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
+    )
     files = {name: models.file(model, name) for name in manifest.files}
     digest, version = models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match="trained on other definitions of the request features"):
+    with pytest.raises(UserError, match=r"there is no table 'features\.queue_other' yet"):
         batch(day(), variant=Variant(model=digest, version=version))

@@ -11,8 +11,8 @@ import pytest
 from pipelines.config import CATEGORICAL, NUMERIC, Problem, ServingConfig, UserError, Variant
 from pipelines.feature.missing import column_with_default, with_defaults
 from pipelines.registry.scoring import columns
-from pipelines.serving.model import ServedModel
-from pipelines.serving.service import PredictionService, Rejected
+from pipelines.serving.model import Rejected, ServedModel
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from pipelines.training.extract import with_features
 from pipelines.training.gates import training_serving_skew
@@ -131,12 +131,13 @@ def test_the_skew_gate_rejects_no_request(platform):
     assert training_serving_skew(problem, platform.tables, platform.online, requests).passed
 
 
-def test_a_model_is_refused_with_another_default_than_in_training(platform):
+def test_a_model_is_served_with_the_default_that_it_was_trained_with(platform):
     variant = Variant(model=platform.models.versions()[1], version=1)
-    ServedModel(variant, platform.models, platform.problem)
+    trained_with = platform.problem.config.serving.defaults
+    assert trained_with
     for other in ({}, {"queue": {"missing": "default", "defaults": {"queue_now": 1}}}):
-        with pytest.raises(UserError, match="other definitions of the default of queue_now"):
-            ServedModel(variant, platform.models, stated(other))
+        model = ServedModel(variant, platform.models, stated(other), platform.online)
+        assert model.problem.config.serving.defaults == model.find.defaults == trained_with
 
 
 @pytest.mark.parametrize(

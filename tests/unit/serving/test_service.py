@@ -11,9 +11,9 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
 from pipelines.feature.decode import JSON
-from pipelines.serving.model import ServedModel
+from pipelines.serving.model import Rejected, ServedModel
 from pipelines.serving.routing import to_challenger
-from pipelines.serving.service import NoRelease, PredictionService, Rejected
+from pipelines.serving.service import NoRelease, PredictionService
 from pipelines.settings import Settings
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from tests.conftest import NOW
@@ -299,19 +299,22 @@ def test_a_model_that_contradicts_its_manifest_is_not_served(platform):
     files = {name: platform.models.file(champion, name) for name in manifest.files}
     digest, version = platform.models.put(wrong, files)
     with pytest.raises(UserError, match="cannot be trusted"):
-        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem, platform.online)
 
 
-def test_a_model_of_other_features_is_not_served(platform):
+def test_a_model_that_carries_no_definitions_is_served_only_by_those_that_it_was_trained_on(platform):
     champion = platform.models.versions()[1]
     manifest = platform.models.manifest(champion)
-    versions = manifest.feature_versions.model_copy(
-        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
-    )
+    bare = manifest.feature_versions.model_copy(update={"module": ""})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
+    digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": bare}), files)
+    assert ServedModel(
+        Variant(model=digest, version=version), platform.models, platform.problem, platform.online
+    ).problem.views
+    versions = bare.model_copy(update={"views": {**bare.views, "queue": "other"}})
     digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match="trained on other definitions of queue"):
-        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+    with pytest.raises(UserError, match="it carries no feature definitions, and those of today are others"):
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem, platform.online)
 
 
 def test_what_is_served_is_what_training_saw(platform, service):
