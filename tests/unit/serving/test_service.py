@@ -302,7 +302,7 @@ def test_a_model_that_contradicts_its_manifest_is_not_served(platform):
         ServedModel(Variant(model=digest, version=version), platform.models, platform.problem, platform.online)
 
 
-def test_a_model_that_carries_no_definitions_is_served_only_by_those_that_it_was_trained_on(platform):
+def test_a_model_without_definitions_is_served_by_its_own_only(platform):
     champion = platform.models.versions()[1]
     manifest = platform.models.manifest(champion)
     bare = manifest.feature_versions.model_copy(update={"module": ""})
