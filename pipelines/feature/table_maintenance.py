@@ -9,8 +9,8 @@ from pipelines.storage.tables import Tables
 
 log = logging.getLogger(__name__)
 
-TableMaintenance = Callable[[str], None] | None
-"""Compacts a table and deletes what no kept snapshot needs; None where tables are left as they are."""
+TableMaintenance = Callable[[str], None]
+"""Compacts a table and deletes what no kept snapshot needs."""
 
 
 class MaintenanceParams(StrictModel):
@@ -23,7 +23,7 @@ class Maintained(StrictModel):
     tables: tuple[str, ...]
 
 
-def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenance) -> Maintained:
+def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenance | None) -> Maintained:
     """Look after every table of the problem that is there.
 
     Raises:

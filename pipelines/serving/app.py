@@ -25,7 +25,7 @@ _INVOCATIONS = "/invocations"
 class ServingApp:
     """The app of one service; it looks for a new release every ``poll_seconds`` while it runs; ``stop`` is its end."""
 
-    def __init__(self, service: PredictionService, settings: Settings, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, service: PredictionService, settings: Settings, stop: Callable[[], None] | None = None) -> None:
         self._service, self._settings, self._stop = service, settings, stop
         self._contract = msgspec.json.encode(document(service.problem.config, settings))
         self._invocations = Invocations(service, settings)
@@ -78,7 +78,8 @@ class ServingApp:
         yield
         polling.cancel()
         await asyncio.to_thread(self._service.close)
-        await asyncio.to_thread(self._stop)
+        if self._stop:
+            await asyncio.to_thread(self._stop)
 
     async def _poll(self) -> None:
         while True:

@@ -3,12 +3,12 @@
 import logging
 
 from pipelines.registry.model_store import CARD, INDEXED, ModelStore
-from pipelines.registry.tracking import NoTracking, Tracking
+from pipelines.registry.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
 
-def index(models: ModelStore, tracking: Tracking | NoTracking, anew: bool = False) -> None:
+def index(models: ModelStore, tracking: Tracking, anew: bool = False) -> None:
     """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time.
 
     ``anew`` asks MLflow about each instead of the store's note that it was recorded, as when MLflow has lost it.

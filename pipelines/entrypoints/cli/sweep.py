@@ -55,7 +55,8 @@ def sweep(
     best, spent = winner(study), seconds(study)
     metric = config.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
-    platform.tracking.record_search(config.name, run_id, study.trials, metric, figures)
+    if platform.tracking:
+        platform.tracking.record_search(config.name, run_id, study.trials, metric, figures)
     if not as_json:
         ended = [trial for trial in study.trials if trial.state.is_finished()]
         price = config.training.budget.price_per_hour
@@ -87,7 +88,7 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
         reason = f"search started by {getpass.getuser()}"
         params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
         platform.runner.start(search, params, run_id)
-    start_there(platform, Where.AWS, search, run_id, as_json)
+    start_there(platform, search, run_id, as_json)
     if not as_json:
         console.print(f"  [dim]then: mlops follow training --run-id {run_id}-best[/]", soft_wrap=True)
 

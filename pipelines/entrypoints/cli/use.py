@@ -112,8 +112,10 @@ def replay(
     from pipelines.serving.replay import replay as replay_rows
 
     platform: Platform = context.obj
-    rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     client = ServingClient(url) if url else platform.aws.endpoint
+    if client is None:
+        raise UserError(f"{platform.settings.environment!r} has no SageMaker endpoint; give the app's --url")
+    rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     with _progress("Replaying", rows.num_rows) as advance:
         done = replay_rows(client, rows, batch, rate, advance)
     if as_json:
@@ -135,7 +137,7 @@ def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: s
         raise UserError(f"on {on} give --as-of DATE: a file of requests is on this machine")
     batch = pipeline("batch")
     run_id = platform.runner.start(batch, BatchParams(as_of=day.replace(tzinfo=UTC), model=model))
-    start_there(platform, on, batch, run_id, as_json)
+    start_there(platform, batch, run_id, as_json)
     if not as_json:
         console.print(f"  [dim]then: mlops predict --on {on} --run-id {run_id} --output FILE[/]", soft_wrap=True)
 

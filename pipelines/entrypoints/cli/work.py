@@ -7,7 +7,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Processes = Annotated[int, typer.Option(min=1, help="Processes of this machine that train a network together.")]
 RunId = Annotated[str | None, typer.Option(help="Resume this run, or start one under this id.")]
-
-_NAMES = {Where.AWS: "SageMaker", Where.KUBERNETES: "Kubernetes"}
 
 
 @app.command()
@@ -68,7 +66,7 @@ def run(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
     if on is not Where.HERE:
-        start_there(platform, on, chosen, run_id, as_json)
+        start_there(platform, chosen, run_id, as_json)
         return
     times: dict[str, float] = {}
 
@@ -137,10 +135,7 @@ def train(
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
     if on is Where.KUBERNETES:
-        from pipelines.adapters.kubernetes.executions import KubernetesExecutions
-
-        jobs = cast("KubernetesExecutions", platform.executions)
-        _tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        start_there(platform, chosen, run_id, as_json, machines, gpu)
         return
     here = node(platform.settings)
     if processes > 1 or here.num_nodes > 1:
@@ -160,18 +155,22 @@ def placed(platform: "Platform", on: Where) -> "Platform":
     return platform if on is Where.HERE else platform.changed({"profile": on.value})
 
 
-def start_there(platform: "Platform", on: Where, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    """Start a recorded run where ``on`` says, and tell how to follow it."""
+def start_there(
+    platform: "Platform",
+    chosen: "Pipeline",
+    run_id: str,
+    as_json: bool,
+    machines: int | None = None,
+    gpu: bool | None = None,
+) -> None:
+    """Start a recorded run where the platform is, and tell how to follow it."""
     from pipelines.entrypoints.launch import start_elsewhere
 
-    _tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
-
-
-def _tell_started(on: Where, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
+    execution = start_elsewhere(platform, chosen, run_id, machines, gpu)
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    console.print(f"[green]✔[/] started {run_id} on {_NAMES[on]}", soft_wrap=True)
+    console.print(f"[green]✔[/] started {run_id} on {platform.executions.place}", soft_wrap=True)
     console.print(f"  [dim]next: mlops follow {chosen.name} --run-id {run_id}[/]", soft_wrap=True)
 
 
@@ -274,7 +273,8 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    return ServingApp(service, settings, platform.profile.watch(service.metrics.registry))
+    push = platform.profile.push_metrics
+    return ServingApp(service, settings, push(service.metrics.registry) if push else None)
 
 
 @app.command()
