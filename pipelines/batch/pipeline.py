@@ -67,4 +67,4 @@ def bring(runner: Runner, run_id: str, output: Path) -> int:
     return int(rows.num_rows)
 
 
-PIPELINE = Pipeline("batch", BatchParams, predictions=predict_day)
+PIPELINE = Pipeline("batch", BatchParams, predicted=predict_day)

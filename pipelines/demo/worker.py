@@ -58,7 +58,8 @@ def _load(modules: tuple[str, ...]) -> None:
 
 
 def _prepare_training() -> None:
-    _platform.tracking.prepare()
+    if _platform.tracking:
+        _platform.tracking.prepare()
     _ = _platform.problem.estimators
 
 

@@ -38,7 +38,7 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
     if not platform.runner.exists(chosen, run_id):
         platform.runner.start(chosen, ContinuousTrainingParams(as_of=as_of, manual=manual), run_id)
-    if platform.settings.profile != "embedded":
+    if platform.profile.executions:
         platform.runner.run(chosen, run_id, before="retrain")
         decision: Decision = platform.runner.output(chosen, "decide", run_id)
         if decision.train and status != "succeeded":
@@ -63,10 +63,11 @@ def _failed_step(platform: Platform, run_id: str) -> bool:
 
 def _status(platform: Platform, run_id: str) -> str | None:
     """Return where a training elsewhere stands, or None for one that runs here or was not started yet."""
-    if platform.settings.profile == "embedded":
+    executions = platform.profile.executions
+    if executions is None:
         return None
     try:
-        return platform.executions.outcome(platform.runner, pipeline("training"), run_id).status
+        return executions.outcome(platform.runner, pipeline("training"), run_id).status
     except UserError:
         return None
 

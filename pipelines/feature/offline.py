@@ -11,16 +11,17 @@ from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.storage.tables import TIMESTAMP, Tables
 
-Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table] | None
-"""Joins the views' features to requests where the tables are stored; None joins them in this process."""
+Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table]
+"""Joins the views' features to requests of the request table, where the tables are."""
 
 
 def with_features(
-    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup = None
+    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup | None = None
 ) -> pa.Table:
     """Return requests as a frame: their key, event time, label if they have one, and their offline features.
 
-    ``snapshots`` maps ``features.<view>`` to the snapshot to read; other views are read at their current snapshot.
+    ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
+    Without a ``lookup`` DuckDB joins on this machine.
     """
     config = problem.config
     asked = requests[config.event_time].cast(TIMESTAMP)

@@ -14,8 +14,8 @@ from pipelines.storage.tables import Tables
 
 log = logging.getLogger(__name__)
 
-TableMaintenance = Callable[[str], None] | None
-"""Compacts a table and deletes files that no kept snapshot needs; None where a profile does not do this."""
+TableMaintenance = Callable[[str], None]
+"""Compacts a table and deletes what no kept snapshot needs."""
 
 
 class MaintenanceParams(StrictModel):
@@ -45,7 +45,9 @@ def retire(problem: Problem, tables: Tables, online: OnlineStore, models: ModelS
     return Retired(views=tuple(unused))
 
 
-def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenance, retired: Retired) -> Maintained:
+def maintain(
+    problem: Problem, tables: Tables, table_maintenance: TableMaintenance | None, retired: Retired
+) -> Maintained:
     """Look after every table that is there, where something can."""
     if table_maintenance is None:
         log.info("tables in files are left as they are")

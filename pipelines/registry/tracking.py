@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 _RUN_TAG = "run_id"
 
 
-class NoTracking:
-    """Stands in where there is no MLflow; the model store holds everything that a release needs."""
-
-    def prepare(self) -> None:
-        """Do nothing."""
-
-    def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
-        """Do nothing."""
-
-    def record_search(
-        self, problem: str, name: str, trials: "Sequence[FrozenTrial]", metric: str, figures: Sequence[Path]
-    ) -> None:
-        """Do nothing."""
-
-
 class Tracking:
     """Records candidates in an MLflow tracking server or database."""
 

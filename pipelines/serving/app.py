@@ -34,7 +34,7 @@ class ServingApp:
         service: PredictionService,
         settings: Settings,
         announcer: Announcer,
-        stop: Callable[[], None] = lambda: None,
+        stop: Callable[[], None] | None = None,
     ) -> None:
         self._service, self._settings, self._announcer, self._stop = service, settings, announcer, stop
         self._contract = msgspec.json.encode(document(service.problem.config, settings))
@@ -97,7 +97,8 @@ class ServingApp:
         polling.cancel()
         await asyncio.to_thread(self._service.close)
         await asyncio.to_thread(self._announcer.try_to_say, self._service.standing, True)
-        await asyncio.to_thread(self._stop)
+        if self._stop:
+            await asyncio.to_thread(self._stop)
 
     async def _poll(self) -> None:
         while True:

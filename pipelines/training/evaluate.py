@@ -24,7 +24,7 @@ def evaluate(
     problem: Problem,
     tables: Tables,
     models: ModelStore,
-    lookup: Lookup,
+    lookup: Lookup | None,
     pinned: Pinned,
     frame: pa.Table,
     split: Split,
@@ -55,7 +55,7 @@ def evaluate(
 
 
 def _champion(
-    problem: Problem, tables: Tables, models: ModelStore, lookup: Lookup, pinned: Pinned, rows: pa.Table
+    problem: Problem, tables: Tables, models: ModelStore, lookup: Lookup | None, pinned: Pinned, rows: pa.Table
 ) -> Any:
     """Return the champion's predictions for the requests of these rows, from its own features, float32 [rows].
 

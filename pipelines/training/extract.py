@@ -39,7 +39,9 @@ def pin(
     return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
 
 
-def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup, pinned: Pinned) -> pa.Table:
+def extract(
+    params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup | None, pinned: Pinned
+) -> pa.Table:
     """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature."""
     config = problem.config
     start = params.as_of - config.training.history if config.training.history else None
@@ -56,8 +58,8 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lo
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
 
 
-def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: datetime) -> pa.Table:
-    """Return the training frame of a moment, as :func:`extract` would, for a notebook.
+def training_frame(problem: Problem, tables: Tables, lookup: Lookup | None, as_of: datetime) -> pa.Table:
+    """Return what a training of this moment would learn from, as :func:`extract` does, for people to look at.
 
     Raises:
         UserError: when no request has a label by then.

@@ -3,13 +3,13 @@
 import logging
 
 from pipelines.registry.model_store import CARD, INDEXED, ModelStore
-from pipelines.registry.tracking import NoTracking, Tracking
+from pipelines.registry.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
 
-def index(models: ModelStore, tracking: Tracking | NoTracking, anew: bool = False) -> None:
-    """Record each version that is not recorded yet, oldest first; stop at the first failure, until the next call.
+def index(models: ModelStore, tracking: Tracking, anew: bool = False) -> None:
+    """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time.
 
     ``anew`` asks MLflow about each version instead of trusting the store's note, for an MLflow that lost its data.
     """

@@ -13,7 +13,7 @@ from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry import carried
 from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer, columns
-from pipelines.registry.tracking import NoTracking, Tracking
+from pipelines.registry.tracking import Tracking
 from pipelines.training import Candidate, Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
 from pipelines.training.card import card
 from pipelines.training.index import index
@@ -28,7 +28,7 @@ def register(
     problem: Problem,
     code: Code,
     models: ModelStore,
-    tracking: Tracking | NoTracking,
+    tracking: Tracking | None,
     pinned: Pinned,
     frame: pa.Table,
     split: Split,
@@ -68,7 +68,8 @@ def register(
     text = card(manifest, config).encode()
     digest, version = models.put(manifest, files)
     models.attach(digest, CARD, text)
-    index(models, tracking)
+    if tracking:
+        index(models, tracking)
     log.info("registered version=%d model=%s accepted=%s", version, digest[:12], manifest.accepted)
     return Candidate(model=digest, version=version, accepted=manifest.accepted)
 

@@ -16,18 +16,13 @@ from pipelines.training.prepare import prepare
 
 
 class Tuner(Protocol):
-    """Runs the trials of a search."""
+    """What has the trials of searches made elsewhere."""
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
         """Start the trials of a search, at most once for each run, and return the job's name."""
 
-
-class NoTuner:
-    """Stands in where `mlops sweep` runs the trials itself."""
-
-    def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:  # noqa: ARG002
-        """Refuse: see :class:`Tuner`."""
-        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; pass --on aws to start a tuning job")
+    def run_of(self, name: str) -> str:
+        """Return the run that had the trials made; a name that no run started is a UserError."""
 
 
 class SearchParams(TrainingParams):
@@ -43,15 +38,18 @@ class Search(StrictModel):
     job: str
 
 
-def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner) -> Search:
+def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner | None) -> Search:
     """Start the tuning job.
 
     Raises:
-        UserError: when there is not one estimator to search for, or the problem states no search for it.
+        UserError: when there is not one estimator to search for, the problem states no search for it, or nothing
+            makes trials elsewhere.
     """
     if len(params.estimators) != 1:
         raise UserError("a search is for one estimator, such as --set estimators='[\"gradient_boosting\"]'")
     (estimator,) = params.estimators
+    if tuner is None:
+        raise UserError(f"here 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
     return Search(estimator=estimator, job=tuner.start(run.run_id, problem.config, estimator, params.workers))
 
 

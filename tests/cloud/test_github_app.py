@@ -127,6 +127,7 @@ def test_a_github_that_fails_or_is_away_is_asked_again_later(made, github, key):
         GitHubApp(made.client("kms"), installed(github, key, api="http://127.0.0.1:9")).dispatch("trigger", {})
 
 
-def test_an_environment_without_an_app_says_so(new_cloud):
-    with pytest.raises(UserError, match="states no dispatch"):
-        _ = new_cloud().aws.github
+def test_an_environment_without_an_app_says_so(new_cloud, monkeypatch):
+    monkeypatch.setattr(dispatch, "_platform", new_cloud)
+    with pytest.raises(UserError, match="'dev' states no dispatch"):
+        dispatch.handler({}, None)

@@ -21,7 +21,7 @@ from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
-from pipelines.orchestration.executions import RunOutcome
+from pipelines.orchestration.executions import Compute, RunOutcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises
 from tests.unit.contracts.test_rendered import PLACES, RENDERED
@@ -77,10 +77,12 @@ def test_a_run_is_stopped(cloud, stubbed):
     sagemaker.assert_no_pending_responses()
 
 
-def test_a_pipeline_that_was_not_provisioned_is_reported(stubbed):
+def test_a_pipeline_that_was_not_provisioned_is_told(cloud, stubbed):
     executions, sagemaker, _ = stubbed
     sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
-    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; run 'mlops render'"):
+    with pytest.raises(
+        UserError, match=f"SageMaker has no pipeline {cloud.aws.stack.project}-dev-feature; 'mlops render'"
+    ):
         executions.start(pipeline("feature"), "days")
 
 
@@ -99,7 +101,7 @@ def stubbed(cloud):
         stub.activate()
     cloud.runner.start(pipeline("feature"), DAYS, "days")
     cloud.objects.write("runs/days/execution.json", b'{"arn": "arn:of-the-execution"}')
-    return SageMakerExecutions(*clients, cloud.objects, "parcels-dev"), *stubs
+    return SageMakerExecutions(*clients, cloud.objects, cloud.aws.stack), *stubs
 
 
 def test_a_step_that_failed_is_reported_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
@@ -135,6 +137,12 @@ def test_a_killed_step_reports_sagemakers_reason_and_the_end_of_its_log(cloud, s
     logs.add_response("get_log_events", lines, asked)
     outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
     assert outcome == RunOutcome("failed", "extract: AlgorithmError: out of memory", ("reading", "Killed"))
+
+
+def test_machines_of_a_run_are_refused_where_the_stack_states_them(stubbed):
+    executions, _, _ = stubbed
+    with pytest.raises(UserError, match="the stack states what networks train on"):
+        executions.start(pipeline("training"), "days", Compute(network=True, machines=2))
 
 
 # ---- the function
@@ -329,8 +337,8 @@ def test_a_request_that_the_endpoint_refuses_fails_in_the_apps_words(endpoint):
     assert (client.failed, client.failure) == (1, "status 503: no release yet")
 
 
-def test_an_environment_without_an_endpoint_says_so(new_cloud, tmp_path):
-    with pytest.raises(UserError, match="has no SageMaker endpoint"):
-        _ = new_cloud().aws.endpoint
+def test_a_replay_to_an_endpoint_that_is_not_there_is_told(function, tmp_path):
+    replayed = CliRunner().invoke(app, ["replay", "--start", "2024-01-01", "--end", "2024-01-02"])
+    assert str(replayed.exception) == "'dev' has no SageMaker endpoint; give the app's --url"
     with pytest.raises(UserError, match="needs RATCHET_PROFILE=aws"):
         _ = make_platform(tmp_path).aws

@@ -105,7 +105,7 @@ def test_a_tuning_job_of_somebody_else_is_reported(function):  # noqa: F811
 
 
 def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeypatch):
-    from pipelines.entrypoints.launch import start_on_aws
+    from pipelines.entrypoints.launch import start_elsewhere
     from pipelines.training import TrainingParams
 
     stack = with_image(searching.profile.stack, training=TrainingResources(gpu_instance="ml.g5.xlarge", instances=2))
@@ -114,7 +114,7 @@ def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeyp
     arns = {}
     for estimator in ("boosting", "network"):
         platform.runner.start(training, TrainingParams(as_of=NOW, reason="test", estimators=(estimator,)), estimator)
-        arns[estimator] = start_on_aws(platform, training, estimator)
+        arns[estimator] = start_elsewhere(platform, training, estimator)
     asked = {}
     for estimator, arn in arns.items():
         answer = made.client("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import PIPELINES
-from pipelines.bootstrap import Platform, pipeline
-from pipelines.settings import Settings
 from tests.docs.named import FILES, ROOT, missing
 
 PAGES = [name for name in FILES if name.endswith(".md")]
@@ -100,11 +97,3 @@ def test_every_lock_entry_comes_from_the_public_index():
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     sources = {package["source"].get("registry") for package in lock["package"] if "registry" in package["source"]}
     assert sources == {"https://pypi.org/simple"}
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_each_resource_that_a_step_asks_for_is_one_of_the_platform(name, tmp_path):
-    platform = Platform(Settings(home=tmp_path, problem="tests.problems.late"))
-    wanted = {resource for step in pipeline(name).steps.values() for resource in step.resources}
-    for resource in wanted - {"params", "run"}:
-        platform.resource(resource)

@@ -129,9 +129,7 @@ def deployed(platform, version, how, at, override=None):
     platform.run("deployment", params, f"deploy-{version}-{how.kind}-{at:%d}")
 
 
-def test_a_view_changes_under_load_and_every_answer_is_true(
-    weak, tmp_path, monkeypatch
-):
+def test_a_view_changes_under_load_and_every_answer_is_true(weak, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with load_on(service_of(weak)) as load:
         load.until(1)

@@ -2,34 +2,42 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.adapters.aws.definition import RUN_ID
+from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, RUN_ID, TRAINING_JOBS
+from pipelines.adapters.aws.jobs import machines
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, RunOutcome, checked
+from pipelines.contracts import Stack
+from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
 
 
 class SageMakerExecutions:
-    """The executions of an environment's pipelines; ``prefix`` is what the names of the pipelines begin with."""
+    """The executions of an environment's pipelines."""
 
-    def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, prefix: str) -> None:
-        self._sagemaker, self._logs, self._objects, self._prefix = sagemaker, logs, objects, prefix
+    place = "SageMaker"
 
-    def start(self, pipeline: Pipeline, run_id: str, given: Mapping[str, str] | None = None) -> str:
+    def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, stack: Stack) -> None:
+        self._sagemaker, self._logs, self._objects, self._stack = sagemaker, logs, objects, stack
+
+    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, and return the ARN of its execution; at most one for each run.
 
-        ``given`` are parameters of the definition besides the run.
+        A network trains on the instances that the stack states for networks.
 
         Raises:
-            UserError: when the environment has no such pipeline.
+            UserError: when the environment has no such pipeline, or the run asks for machines of its own.
         """
-        name = f"{self._prefix}-{pipeline.name.replace('_', '-')}"
-        parameters = {RUN_ID: run_id, **(given or {})}
+        if compute.machines is not None or compute.gpu is not None:
+            raise UserError("on SageMaker the stack states what networks train on; see 'training' in its settings")
+        name = f"{self._stack.project}-{self._stack.environment}-{pipeline.name.replace('_', '-')}"
+        parameters = {RUN_ID: run_id}
+        if any((pipeline.name, step) in TRAINING_JOBS for step in pipeline.steps):
+            instance, count = machines(self._stack, compute.network)
+            parameters |= {INSTANCE: instance, INSTANCES: str(count)}
         with asking("SageMaker"):
             try:
                 answer = self._sagemaker.start_pipeline_execution(

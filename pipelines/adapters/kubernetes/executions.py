@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from pipelines.adapters.kubernetes.cluster import asking
 from pipelines.adapters.kubernetes.template import Work, filled
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, RunOutcome, checked
+from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
@@ -28,25 +28,23 @@ _GONE_SECONDS = 60  # how long a deleted Job may take to go
 class KubernetesExecutions:
     """The executions of an environment's pipelines, in its namespace."""
 
+    place = "Kubernetes"
+
     def __init__(self, batch: "BatchV1Api", core: "CoreV1Api", objects: ObjectStore, namespace: str) -> None:
         self._batch, self._core, self._objects, self.namespace = batch, core, objects, namespace
 
-    def start(self, pipeline: Pipeline, run_id: str, machines: int = 1, gpu: bool = False) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, or resume one whose Job failed, and return the Job's name.
 
-        A run has at most one Job; calling this for one that runs or is done changes nothing.
-
-        Args:
-            pipeline: whose run it is.
-            run_id: under which :meth:`Runner.start` recorded the parameters.
-            machines: how many pods train its network together.
-            gpu: whether each of them has a GPU.
+        A run has at most one Job: of one that works or is done already nothing changes. A machine is a pod; one
+        without a GPU trains unless the run asks for more.
 
         Raises:
             UserError: when the namespace or its template of a Job does not exist.
         """
         name = job_name(run_id)
-        body = filled(self._template(gpu), Work(name, pipeline.name, run_id, machines))
+        work = Work(name, pipeline.name, run_id, compute.machines or 1)
+        body = filled(self._template(bool(compute.gpu)), work)
         while True:
             with asking("a new Job"):
                 try:
@@ -61,6 +59,10 @@ class KubernetesExecutions:
                 return name
             if known:
                 self._delete(known)
+
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run has a Job."""
+        return self._find(run_id) is not None
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands, with the end of its log; only the records of its steps count as success.

@@ -298,15 +298,16 @@ def _show_feature_views(views: list[dict[str, Any]]) -> None:
 
 
 def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
-    """Return a run as it stands; of one on AWS that is not done also what SageMaker says, and the end of its log."""
+    """Return a run as it stands; of one elsewhere that is not done also what is said there, and the end of its log."""
     from pipelines import PIPELINES
     from pipelines.bootstrap import pipeline
 
     total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else summary.done
     told = {**summary.model_dump(mode="json"), "steps": f"{summary.done} of {total} steps done", "log": ()}
-    if platform.settings.profile == "aws" and summary.done < total and platform.aws.executions.knows(summary.run_id):
-        outcome = platform.aws.executions.outcome(platform.runner, pipeline(summary.pipeline), summary.run_id)
-        told["steps"] += f", {outcome.status} on SageMaker"
+    executions = platform.profile.executions
+    if executions and summary.done < total and executions.knows(summary.run_id):
+        outcome = executions.outcome(platform.runner, pipeline(summary.pipeline), summary.run_id)
+        told["steps"] += f", {outcome.status} on {executions.place}"
         if outcome.status == "failed":
             told |= {"failed": outcome.reason, "log": outcome.log[-_LINES:]}
     return told
@@ -314,9 +315,8 @@ def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
 
 def _endpoint(platform: "Platform") -> dict[str, Any] | None:
     """Return how the endpoint on SageMaker is, where there is one."""
-    if platform.settings.profile != "aws" or platform.aws.stack.endpoint is None:
-        return None
-    return platform.aws.endpoint.health()._asdict()
+    endpoint = platform.aws.endpoint if platform.settings.profile == "aws" else None
+    return endpoint.health()._asdict() if endpoint else None
 
 
 def _read(platform: "Platform", key: str) -> dict[str, Any]:

@@ -24,7 +24,6 @@ Processes = Annotated[
 ]
 RunId = Annotated[str | None, typer.Option(metavar="ID", help="Resume this run, or start one under this id.")]
 
-_NAMES = {Where.AWS: "SageMaker", Where.KUBERNETES: "Kubernetes"}
 _LOOK_SECONDS = 2
 
 
@@ -61,7 +60,7 @@ def run(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
     if on is not Where.HERE:
-        start_there(platform, on, chosen, run_id, as_json)
+        start_there(platform, chosen, run_id, as_json)
         return
     with shown(chosen, run_id, as_json) as observe:
         output = platform.runner.run(chosen, run_id, observe)
@@ -181,19 +180,22 @@ def placed(platform: "Platform", on: Where) -> "Platform":
     return platform if on is Where.HERE else platform.changed({"profile": on.value})
 
 
-def start_there(platform: "Platform", on: Where, chosen: "Pipeline", run_id: str, as_json: bool) -> None:
-    """Start a recorded run where ``on`` says, and tell how to follow it."""
+def start_there(
+    platform: "Platform",
+    chosen: "Pipeline",
+    run_id: str,
+    as_json: bool,
+    machines: int | None = None,
+    gpu: bool | None = None,
+) -> None:
+    """Start a recorded run where the platform computes, and tell how to follow it."""
     from pipelines.entrypoints.launch import start_elsewhere
 
-    tell_started(on, chosen, run_id, start_elsewhere(platform, chosen, run_id), as_json)
-
-
-def tell_started(on: Where, chosen: "Pipeline", run_id: str, execution: str, as_json: bool) -> None:
-    """Tell what was started elsewhere, and how to follow it."""
+    execution = start_elsewhere(platform, chosen, run_id, machines, gpu)
     if as_json:
         print_json({"run_id": run_id, "execution": execution})
         return
-    done(f"started {run_id} on {_NAMES[on]}")
+    done(f"started {run_id} on {platform.executions.place}")
     suggest(f"mlops follow {chosen.name} --run-id {run_id}")
 
 

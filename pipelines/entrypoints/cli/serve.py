@@ -163,6 +163,8 @@ def replay(
     platform: Platform = context.obj
     rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     client = ServingClient(url) if url else platform.aws.endpoint
+    if client is None:
+        raise UserError(f"{platform.settings.environment!r} has no SageMaker endpoint; give the app's --url")
     with progress("Replaying", rows.num_rows) as advance:
         ended = replay_rows(client, rows, batch, rate, advance)
     if as_json:
@@ -186,7 +188,8 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     announcer = Announcer(platform.objects, settings.environment)
-    return ServingApp(service, settings, announcer, platform.profile.watch(service.metrics.registry))
+    push = platform.profile.push_metrics
+    return ServingApp(service, settings, announcer, push(service.metrics.registry) if push else None)
 
 
 def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: str | None, as_json: bool) -> None:
@@ -199,6 +202,6 @@ def _start_batch(platform: "Platform", on: Where, day: datetime | None, model: s
         raise WrongUsage(f"with --on {on} give --as-of DATE: a file of requests is on this machine")
     batch = pipeline("batch")
     run_id = platform.runner.start(batch, BatchParams(as_of=day.replace(tzinfo=UTC), model=model))
-    start_there(platform, on, batch, run_id, as_json)
+    start_there(platform, batch, run_id, as_json)
     if not as_json:
         suggest(f"mlops predict --on {on} --run-id {run_id} --output FILE, when it has ended")

@@ -129,8 +129,9 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
     views = restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, at)
-    index(platform.models, platform.tracking, anew=True)
-    versions = len(platform.models.versions())
+    versions = len(platform.models.versions()) if platform.tracking else 0
+    if platform.tracking:
+        index(platform.models, platform.tracking, anew=True)
     if as_json:
         print_json({"as_of": at, "entities": views, "versions": versions})
         return

@@ -4,13 +4,13 @@ import getpass
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, moment
-from pipelines.entrypoints.cli.runs import Processes, RunId, placed, shown, start_there, tell, tell_started
+from pipelines.entrypoints.cli.runs import Processes, RunId, placed, shown, start_there, tell
 from pipelines.entrypoints.cli.terminal import console, print_json, say, suggest
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def train(
     if not (run_id and platform.runner.exists(chosen, run_id)):
         run_id = platform.runner.start(chosen, params, run_id)
     if on is Where.KUBERNETES:
-        from pipelines.adapters.kubernetes.executions import KubernetesExecutions
-
-        jobs = cast("KubernetesExecutions", platform.executions)
-        tell_started(on, chosen, run_id, jobs.start(chosen, run_id, machines, gpu), as_json)
+        start_there(platform, chosen, run_id, as_json, machines, gpu)
         return
     here = node(platform.settings)
     if processes > 1 or here.num_nodes > 1:
@@ -136,7 +133,8 @@ def sweep(
     best, spent = winner(study), seconds(study)
     metric = config.gates.champion_comparison.metric
     figures = draw(study, metric, folder)
-    platform.tracking.record_search(config.name, run_id, study.trials, metric, figures)
+    if platform.tracking:
+        platform.tracking.record_search(config.name, run_id, study.trials, metric, figures)
     if not as_json:
         ended = [trial for trial in study.trials if trial.state.is_finished()]
         price = config.training.budget.price_per_hour
@@ -198,7 +196,7 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
         reason = f"search started by {getpass.getuser()}"
         params = SearchParams(as_of=as_of, reason=reason, estimators=(estimator,), workers=workers)
         platform.runner.start(search, params, run_id)
-    start_there(platform, Where.AWS, search, run_id, as_json)
+    start_there(platform, search, run_id, as_json)
     if not as_json:
         suggest(f"mlops follow training --run-id {run_id}-best, when the search has ended")
 
