@@ -53,6 +53,9 @@ class MemoryObjects:
     def keys(self, prefix: str) -> list[str]:
         return sorted(key for key in self._objects if key.startswith(prefix))
 
+    def first(self, prefix: str, limit: int) -> list[str]:
+        return self.keys(prefix)[:limit]
+
     def folders(self, prefix: str) -> list[str]:
         rests = (key.removeprefix(prefix) for key in self.keys(prefix))
         return sorted({rest.split("/")[0] for rest in rests if "/" in rest})

@@ -8,14 +8,18 @@ from typing import Any
 import pulumi
 
 from infra.names import Names
+from pipelines.contracts import keys
 
 Statement = dict[str, Any]
 Text = pulumi.Input[str]
 
-MODELS = ("models/*", "versions/*")
-RELEASES = "releases/*"
-SERVING = "serving/*"
-LAKE_TABLES = "tables/*"
+MODELS = (f"{keys.MODELS}*", f"{keys.VERSIONS}*")
+RELEASES = f"{keys.RELEASES}*"
+SERVING = f"{keys.SERVING}*"
+LAKE_TABLES = f"{keys.TABLES}*"
+PREDICTIONS = f"{keys.PREDICTIONS}*"
+WORK = tuple(f"{prefix}*" for prefix in (keys.MONITORING, keys.MLFLOW, keys.JOBS, keys.CHECKPOINTS))
+RUNS = (f"{keys.RUNS}*", f"{keys.RUN_INDEX}*")
 _LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
 
 
@@ -58,8 +62,8 @@ class Permissions:
     def jobs(self) -> list[Statement]:
         """Training, processing and pipelines: all data, all tables, new candidates; never a release."""
         return [
-            *self._objects("store", read=["*"], write=["models/*", "versions/*", "runs/*", "decisions/*"]),
-            *self._objects("store", write=["monitoring/*", "mlflow/*", "jobs/*", "checkpoints/*"]),
+            *self._objects("store", read=["*"], write=[*MODELS, *RUNS, f"{keys.DECISIONS}*"]),
+            *self._objects("store", write=list(WORK)),
             *self._objects("lake", read=["*"], write=_LAKE, delete=_LAKE),
             self._use_key(),
             self._tables(["glue:CreateDatabase", "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"]),
@@ -99,7 +103,7 @@ class Permissions:
     def serving(self) -> list[Statement]:
         """The endpoint: models and releases to read, online features to read, predictions to write."""
         return [
-            *self._objects("store", read=[*MODELS, RELEASES, SERVING, "stack.json"], write=["predictions/*", SERVING]),
+            *self._objects("store", read=[*MODELS, RELEASES, SERVING, keys.STACK], write=[PREDICTIONS, SERVING]),
             self._use_key(),
             self._verify(),
             self._online(["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem"]),
@@ -112,7 +116,7 @@ class Permissions:
     def tick(self) -> list[Statement]:
         """The function: everything that canary analysis reads, the release log to write and sign, and runs to start."""
         return [
-            *self._objects("store", read=["*"], write=[RELEASES, "runs/*"]),
+            *self._objects("store", read=["*"], write=[RELEASES, *RUNS]),
             *self._objects("lake", read=[LAKE_TABLES]),
             # where audit records are locked, so that nobody can delete them
             statement(["s3:PutObjectRetention"], [f"arn:aws:s3:::{self.names.bucket('store')}/{RELEASES}"]),
@@ -171,7 +175,8 @@ class Permissions:
 
     def mlflow(self) -> list[Statement]:
         """The managed MLflow: its own part of the store."""
-        return [*self._objects("store", read=["mlflow/*"], write=["mlflow/*"], delete=["mlflow/*"]), self._use_key()]
+        own = [f"{keys.MLFLOW}*"]
+        return [*self._objects("store", read=own, write=own, delete=own), self._use_key()]
 
     def in_vpc(self, subnets: list[Text]) -> list[Statement]:
         """What a job, an endpoint or a function in a VPC needs in addition: interfaces in its subnets."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from pipelines.config import ContinuousTraining, Problem, format_duration
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Triggers
+from pipelines.contracts import keys
 from pipelines.monitor import Trigger
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry.release_log import ReleaseLog
@@ -31,7 +32,7 @@ def decide(
     triggers: Triggers,
 ) -> Decision:
     """Decide, and keep the decision; a failed training starts no cooldown."""
-    known = decisions(objects, f"decisions/{releases.environment}/")
+    known = decisions(objects, keys.decisions(releases.environment))
     trained = [one.at for one in known if one.model and one.automatic and one.at < params.as_of]
     train, reason = _decide(params, problem.config.continuous_training, trained, triggers.triggers)
     decision = Decision(
@@ -48,7 +49,7 @@ def decide(
 
 def keep(objects: ObjectStore, environment: str, run: RunInfo, decision: Decision) -> None:
     """Keep a run's decision; once the training ended, keep it again with the outcome."""
-    objects.write(f"decisions/{environment}/{decision.at:%Y-%m-%dT%H%M}-{run.run_id}.json", decision.to_json())
+    objects.write(keys.decision(environment, decision.at, run.run_id), decision.to_json())
 
 
 def decisions(objects: ObjectStore, folder: str) -> list[Decision]:

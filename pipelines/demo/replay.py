@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import AllAtOnce, Refused, ReleaseFile, Strategy, UserError, Variant
 from pipelines.continuous_training import ContinuousTrainingParams, Retrained
+from pipelines.contracts import keys
 from pipelines.demo.plants import plant_failing_model
 from pipelines.demo.story import Advance, Story
 from pipelines.demo.worker import Worker
@@ -249,7 +250,7 @@ class Replay:
 
     def _work(self, worker: Worker, name: str, params: Any, text: str, run_id: str) -> Any:
         """Run a pipeline in a worker, and show the progress of its steps."""
-        records = {step: f"runs/{run_id}/{step}/record.json" for step in pipeline(name).steps}
+        records = {step: keys.step_record(run_id, step) for step in pipeline(name).steps}
         running = worker.start(name, params, run_id)
         with self.story.progress(text, len(records)) as advance:
             while records and not running.done():

@@ -118,12 +118,7 @@ class ReleaseTarget(NamedTuple):
 
 def champions(log: ReleaseLog) -> Iterator[Variant]:
     """Yield each model that was champion, in the order of its latest coming into service, earliest first."""
-    order: dict[str, Variant] = {}
-    for entry in log.entries():
-        if champion := entry.state.champion:
-            order.pop(champion.model, None)
-            order[champion.model] = champion
-    yield from order.values()
+    yield from log.tenures()
 
 
 def check(reasons: list[str]) -> None:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.contracts import keys
 from pipelines.entrypoints.cli.__main__ import ROOT, main, report_failure
 from pipelines.entrypoints.cli.app import ExitCode
 from pipelines.settings import Node, node
@@ -88,7 +89,7 @@ def run_step(root: Path) -> None:
         folder = root / "model"
         folder.mkdir(parents=True, exist_ok=True)
         for name in record.outputs:
-            (folder / name).write_bytes(platform.objects.read(f"runs/{run_id}/{step}/{name}") or b"")
+            (folder / name).write_bytes(platform.objects.read(keys.run(run_id, step, name)) or b"")
 
 
 def _together(platform: "Platform", here: Node, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":

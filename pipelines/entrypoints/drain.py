@@ -9,6 +9,7 @@ from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import StrictModel, UserError
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
 from pipelines.continuous_training.decide import decisions
+from pipelines.contracts import keys
 from pipelines.entrypoints.launch import start_elsewhere
 from pipelines.training import TrainingParams
 
@@ -48,7 +49,7 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
 
 def _under_way(platform: Platform) -> tuple[str, str | None]:
     """Return the run of the latest decision to train and where its training stands; "" when that ended or failed."""
-    folder = f"decisions/{platform.settings.environment}/"
+    folder = keys.decisions(platform.settings.environment)
     train = [one for one in decisions(platform.objects, folder) if one.train and one.run_id]
     if not train or train[-1].model or _failed_step(platform, f"{train[-1].run_id}-training"):
         return "", None
@@ -73,7 +74,7 @@ def _status(platform: Platform, run_id: str) -> str | None:
 
 
 def _count(platform: Platform) -> int:
-    return len(platform.objects.keys(f"decisions/{platform.settings.environment}/"))
+    return len(platform.objects.keys(keys.decisions(platform.settings.environment)))
 
 
 def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:

@@ -5,6 +5,7 @@ import logging
 from monitoring.alarms import Measurements, alarms
 from monitoring.measures import measures
 from pipelines.config import Problem
+from pipelines.contracts import keys
 from pipelines.monitor import MonitorParams, MonitorReport, Trigger
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import MetricsSink, ObjectStore, Queue
@@ -29,6 +30,6 @@ def alarm(
         if one.retrain:
             trigger = Trigger(kind="alarm", reason=f"{one.name}: {one.reason}", at=params.as_of)
             events.send(trigger.to_json())
-    objects.write(f"monitoring/{releases.environment}/{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
+    objects.write(f"{keys.monitor_reports(releases.environment)}{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
     metrics_sink.send("monitor", measures(measured, raised))
     return report

@@ -18,7 +18,9 @@ from typing import Any, Literal
 
 from pipelines.config.errors import UserError, WrongUsage
 from pipelines.config.strict import StrictModel
+from pipelines.contracts import keys
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, StepRecord
+from pipelines.orchestration.runs import RunStore
 from pipelines.orchestration.serialisation import decode, encode
 from pipelines.storage.ports import ObjectStore
 
@@ -46,6 +48,7 @@ class Runner:
 
     def __init__(self, objects: ObjectStore, resource: Callable[[str], Any], writes: bool = True) -> None:
         self.objects, self.resource, self._writes = objects, resource, writes
+        self.runs = RunStore(objects)
 
     def start(self, pipeline: Pipeline, params: StrictModel, run_id: str | None = None) -> str:
         """Record a run's parameters and return its id; starting an existing run again with the same ones is a no-op.
@@ -57,8 +60,7 @@ class Runner:
             _valid(run_id) if run_id else f"{pipeline.name}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:6]}"
         )
         given = params.model_dump(mode="json")
-        created = {"pipeline": pipeline.name, "params": given, "created": datetime.now(UTC).isoformat()}
-        if not self.objects.create(f"runs/{run_id}/run.json", json.dumps(created).encode()):
+        if not self.runs.create(run_id, pipeline.name, given):
             stored = self._run_document(pipeline, run_id)
             other = [name for name, value in given.items() if stored["params"].get(name) != value]
             if other:
@@ -70,7 +72,7 @@ class Runner:
 
     def exists(self, pipeline: Pipeline, run_id: str) -> bool:
         """Say whether a run was started under this id; errors as :meth:`start`, for one of another pipeline."""
-        if self.objects.read(f"runs/{_valid(run_id)}/run.json") is None:
+        if self.runs.document(_valid(run_id)) is None:
             return False
         return bool(self._run_document(pipeline, run_id))
 
@@ -86,6 +88,8 @@ class Runner:
                 return None
             done = self._current_record(pipeline, name, run_id)
             observe(name, "resumed" if done else "started")
+            if done and self._writes:
+                self.runs.summarise(run_id, done)  # which a killed process may have left undone
             if not done:
                 _, outputs[name] = self._execute(pipeline, name, run_id, outputs)
                 observe(name, "finished")
@@ -111,13 +115,13 @@ class Runner:
             for parameter, needed in step.needs.items()
         }
         arguments |= {resource: self._resource(pipeline, resource, run_id) for resource in step.resources}
-        started, folder, files = datetime.now(UTC), f"runs/{run_id}/{name}", {}
+        started, files = datetime.now(UTC), {}
         failure: Exception | None = None
         with _CapturedLog() as log:
             try:
                 files = encode(step.function(**arguments))
                 for file, data in files.items() if self._writes else ():
-                    self.objects.write(f"{folder}/{file}", data)
+                    self.objects.write(keys.run(run_id, name, file), data)
             except Exception as error:
                 failure = error
                 log.append(traceback.format_exc())
@@ -132,7 +136,7 @@ class Runner:
             log=tuple(log),
         )
         if self._writes:
-            self.objects.write(f"{folder}/record.json", record.to_json())
+            self.runs.record(run_id, record)
         if failure:
             raise failure
         return record, decode(files, step.output_type)
@@ -144,7 +148,7 @@ class Runner:
             raise UserError(f"step {pipeline.name}/{name} of run {run_id!r} is not done; run it first")
         files = {}
         for file, sha256 in record.outputs.items():
-            key = f"runs/{run_id}/{name}/{file}"
+            key = keys.run(run_id, name, file)
             data = self.objects.read(key)
             if data is None or hashlib.sha256(data).hexdigest() != sha256:
                 raise UserError(f"{key} is missing or was changed; run 'mlops step {pipeline.name}/{name}' again")
@@ -153,14 +157,11 @@ class Runner:
 
     def record(self, run_id: str, step: str) -> StepRecord | None:
         """Return the record of a step's latest execution, or None when it never ended."""
-        data = self.objects.read(f"runs/{run_id}/{step}/record.json")
-        return StepRecord.from_json(data) if data else None
+        return self.runs.step_record(run_id, step)
 
     def seconds(self, run_id: str) -> float:
         """Return the time that the steps of a run took, each in its latest execution."""
-        keys = [key for key in self.objects.keys(f"runs/{run_id}/") if key.endswith("/record.json")]
-        records = [StepRecord.from_json(self.objects.read(key) or b"") for key in keys]
-        return sum((record.ended - record.started).total_seconds() for record in records)
+        return sum((one.ended - one.started).total_seconds() for one in self.runs.step_records(run_id))
 
     def _current_record(self, pipeline: Pipeline, name: str, run_id: str) -> StepRecord | None:
         record = self.record(run_id, name)
@@ -183,10 +184,9 @@ class Runner:
         return self.resource(name)
 
     def _run_document(self, pipeline: Pipeline, run_id: str) -> dict[str, Any]:
-        data = self.objects.read(f"runs/{_valid(run_id)}/run.json")
-        if data is None:
+        document = self.runs.document(_valid(run_id))
+        if document is None:
             raise UserError(f"there is no run {run_id!r}; 'mlops status' lists the latest runs")
-        document: dict[str, Any] = json.loads(data)
         if document["pipeline"] != pipeline.name:
             raise UserError(f"run {run_id!r} is a run of {document['pipeline']}, not of {pipeline.name}")
         return document

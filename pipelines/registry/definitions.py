@@ -32,13 +32,8 @@ def pinned(releases: ReleaseLog, keep: timedelta, as_of: datetime) -> Mapping[Va
     Those that serve; one that is proposed; and of the earlier champions that are not quarantined the latest, which a
     rollback brings back, and each that served in the last ``keep`` before ``as_of``.
     """
-    until: dict[Variant, datetime] = {}
-    champion: Variant | None = None
-    for entry in releases.entries():
-        if champion and entry.state.champion != champion:
-            until.pop(champion, None)
-            until[champion] = entry.at
-        champion = entry.state.champion
+    ended = {variant: at for variant, at in releases.tenures().items() if at}
+    until = dict(sorted(ended.items(), key=lambda one: one[1]))
     state = releases.state()
     found: dict[Variant, str] = {}
     if state.champion:
@@ -47,7 +42,7 @@ def pinned(releases: ReleaseLog, keep: timedelta, as_of: datetime) -> Mapping[Va
         found[state.challenger] = "challenger"
     if state.proposal and state.phase in (Phase.PROPOSED, Phase.APPROVED):
         found.setdefault(state.proposal.released, state.phase.value)
-    earlier = [variant for variant in until if variant != champion and variant.model not in state.quarantined]
+    earlier = [variant for variant in until if variant.model not in state.quarantined]
     for variant in earlier:
         if variant == earlier[-1] or as_of - until[variant] <= keep:
             found.setdefault(variant, f"champion until {until[variant]:%Y-%m-%d}")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from pipelines.config import Manifest, UserError
+from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore
 
 ONNX, CARD, REFERENCE, INDEXED = "model.onnx", "card.md", "reference.json", "indexed"
@@ -27,17 +28,17 @@ class ModelStore:
         for name, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest.files[name]:
                 raise ValueError(f"{name} is not the file that the manifest lists")
-            self._objects.write(f"models/{digest}/{name}", data)
-        self._objects.write(f"models/{digest}/manifest.json", manifest.to_json())
+            self._objects.write(keys.model(digest, name), data)
+        self._objects.write(keys.model(digest, "manifest.json"), manifest.to_json())
         return digest, self._number(digest)
 
     def attach(self, digest: str, name: str, data: bytes) -> None:
         """Store a file that is derived from the manifest, such as the card, beside it."""
-        self._objects.write(f"models/{digest}/{name}", data)
+        self._objects.write(keys.model(digest, name), data)
 
     def attached(self, digest: str, name: str) -> str:
         """Return the text of an attached file, or an empty text without one."""
-        return (self._objects.read(f"models/{digest}/{name}") or b"").decode()
+        return (self._objects.read(keys.model(digest, name)) or b"").decode()
 
     def manifest(self, digest: str) -> Manifest:
         """Return a candidate's manifest.
@@ -45,7 +46,7 @@ class ModelStore:
         Raises:
             UserError: when there is none, or its content is not what the digest says.
         """
-        data = self._objects.read(f"models/{digest}/manifest.json")
+        data = self._objects.read(keys.model(digest, "manifest.json"))
         if data is None:
             raise UserError(f"the model store has no model {digest[:12]}; 'mlops status' lists the versions")
         _check(data, digest, "manifest.json", digest)
@@ -53,7 +54,7 @@ class ModelStore:
 
     def file(self, digest: str, name: str) -> bytes:
         """Return one file of a candidate, verified against its manifest; errors as :meth:`manifest`."""
-        data = self._objects.read(f"models/{digest}/{name}")
+        data = self._objects.read(keys.model(digest, name))
         if data is None:
             raise UserError(f"model {digest[:12]} lacks its {name}")
         _check(data, self.manifest(digest).files[name], name, digest)
@@ -72,8 +73,8 @@ class ModelStore:
         manifest = source.manifest(digest)
         self.attach(digest, CARD, source.attached(digest, CARD).encode())
         for name in manifest.files:
-            self._objects.write(f"models/{digest}/{name}", source.file(digest, name))
-        self._objects.write(f"models/{digest}/manifest.json", manifest.to_json())
+            self._objects.write(keys.model(digest, name), source.file(digest, name))
+        self._objects.write(keys.model(digest, "manifest.json"), manifest.to_json())
         for name in self.manifest(digest).files:
             self.file(digest, name)
         if not self._take(version, digest) and self.versions()[version] != digest:
@@ -82,9 +83,17 @@ class ModelStore:
     def versions(self) -> dict[int, str]:
         """Return the digest of each version."""
         found = {}
-        for key in self._objects.keys("versions/"):
-            number = int(key.removeprefix("versions/").removesuffix(".json"))
+        for key in self._objects.keys(keys.VERSIONS):
+            number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
             found[number] = json.loads(self._objects.read(key) or b"{}")["model"]
+        return found
+
+    def latest_versions(self, limit: int) -> list[tuple[int, str]]:
+        """Return the latest versions with their digests, the latest last: a listing, and a read each."""
+        found = []
+        for key in self._objects.keys(keys.VERSIONS)[-limit:]:
+            number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
+            found.append((number, json.loads(self._objects.read(key) or b"{}")["model"]))
         return found
 
     def resolve(self, reference: str) -> tuple[str, int]:
@@ -116,7 +125,7 @@ class ModelStore:
         return number
 
     def _take(self, number: int, digest: str) -> bool:
-        return self._objects.create(f"versions/{number:06d}.json", json.dumps({"model": digest}).encode())
+        return self._objects.create(keys.version(number), json.dumps({"model": digest}).encode())
 
 
 def _check(data: bytes, sha256: str, name: str, digest: str) -> None:

@@ -7,15 +7,23 @@ private half is not in the store, so readers detect a changed, removed or forged
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import msgspec
 
-from pipelines.config import ReleaseEntry, ReleaseState, UserError
+from pipelines.config import ReleaseEntry, ReleaseState, UserError, Variant
+from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore, Signer
 
 _ENTRY = re.compile(r"[0-9]{6,}\.json")
 """The name of an entry; another engine or a person may leave other files beside them."""
+
+
+SNAPSHOT_EVERY = 8
+"""Transitions between snapshots: a process that opens the log reads at most as many entries, and one more."""
+_ANY = "any"
+"""In place of a SHA-256: whichever entry came before."""
 
 
 class Conflict(Exception):
@@ -29,14 +37,31 @@ class _Signed(msgspec.Struct):
     signature: str
 
 
+class _Snapshot(msgspec.Struct):
+    """How far the log went, and when each champion ended; a reader goes on from there.
+
+    ``sha256`` is of the stored entry of that number, which is read and verified like any other, so a snapshot adds
+    nothing to what the log says but a place to start at and the champions before it.
+    """
+
+    number: int
+    sha256: str
+    tenures: list[tuple[str, int, datetime | None]]
+
+
 class ReleaseLog:
-    """The release log of one environment."""
+    """The release log of one environment.
+
+    A process that opens the log starts at the latest signed snapshot and reads the entries after it; :meth:`entries`
+    verifies the whole log.
+    """
 
     def __init__(self, objects: ObjectStore, signer: Signer, environment: str) -> None:
         self._objects, self._signer, self.environment = objects, signer, environment
         self.known = 0  # entries never change, so what was read once need not be looked for again
         self._latest: ReleaseEntry | None = None
         self._sha256: str | None = None
+        self._tenures: dict[Variant, datetime | None] = {}
 
     def state(self) -> ReleaseState:
         """Return the state after the latest transition."""
@@ -49,10 +74,16 @@ class ReleaseLog:
         Raises:
             UserError: when a transition is not signed by the audit key or does not follow the one before it.
         """
+        if self._latest is None:
+            self._start_at_snapshot()
         while (data := self._objects.read(self._key(self.known + 1))) is not None:
-            self._latest = self._checked(data, self.known + 1, self._sha256)
-            self.known, self._sha256 = self.known + 1, hashlib.sha256(data).hexdigest()
+            self._follow(self._checked(data, self.known + 1, self._sha256), data)
         return self._latest
+
+    def tenures(self) -> Mapping[Variant, datetime | None]:
+        """Return each model that was champion, by its latest coming into service, and until when; None until now."""
+        self.latest()
+        return dict(self._tenures)
 
     def append(self, entry: ReleaseEntry) -> ReleaseEntry:
         """Chain, sign and add a transition that was made from the latest one known here, and return it.
@@ -65,6 +96,9 @@ class ReleaseLog:
         signed = msgspec.json.encode(_Signed(msgspec.Raw(data), self._signer.sign(data)))
         if entry.number != self.known + 1 or not self._objects.create(self._key(entry.number), signed):
             raise Conflict(f"release log {self.environment}: transition {entry.number} exists")
+        if entry.number % SNAPSHOT_EVERY == 0:
+            self.latest()
+            self._write_snapshot()
         return chained
 
     def entries(self) -> Iterator[ReleaseEntry]:
@@ -76,13 +110,56 @@ class ReleaseLog:
             yield self._checked(data, number, previous)
             previous = hashlib.sha256(data).hexdigest()
 
+    def _follow(self, entry: ReleaseEntry, data: bytes) -> None:
+        """Take the next transition in."""
+        before = self._latest.state.champion if self._latest else None
+        champion = entry.state.champion
+        if champion != before:
+            if before:
+                self._tenures[before] = entry.at
+            if champion:
+                self._tenures.pop(champion, None)
+                self._tenures[champion] = None
+        self._latest, self.known, self._sha256 = entry, entry.number, hashlib.sha256(data).hexdigest()
+
+    def _write_snapshot(self) -> None:
+        assert self._sha256, "a transition was just added"
+        tenures = [(one.model, one.version, until) for one, until in self._tenures.items()]
+        data = msgspec.json.encode(_Snapshot(self.known, self._sha256, tenures))
+        signed = _Signed(msgspec.Raw(data), self._signer.sign(data))
+        self._objects.write(keys.release_snapshot(self.environment), msgspec.json.encode(signed))
+
+    def _start_at_snapshot(self) -> None:
+        """Go on from the latest snapshot, if there is one.
+
+        Raises:
+            UserError: when it is not signed by the audit key, or the log lacks the entry that it was made from.
+        """
+        stored = self._objects.read(key := keys.release_snapshot(self.environment))
+        if stored is None:
+            return
+        try:
+            signed = msgspec.json.decode(stored, type=_Signed)
+            snapshot = msgspec.json.decode(bytes(signed.entry), type=_Snapshot)
+        except ValueError as error:
+            raise UserError(f"the release log was tampered with: {key} is no snapshot") from error
+        if not self._signer.verify(bytes(signed.entry), signed.signature):
+            raise UserError(f"the release log was tampered with: {key} is not signed by the audit key")
+        data = self._objects.read(self._key(snapshot.number))
+        if data is None or hashlib.sha256(data).hexdigest() != snapshot.sha256:
+            how = "is missing" if data is None else "is not what the snapshot was made from"
+            raise self._tampered(snapshot.number, how)
+        entry = self._checked(data, snapshot.number, _ANY)
+        self._latest, self.known, self._sha256 = entry, snapshot.number, snapshot.sha256
+        self._tenures = {Variant(model=model, version=version): until for model, version, until in snapshot.tenures}
+
     def strays(self) -> list[str]:
         """Return the keys in the log's folder that are no transition's, such as ``.DS_Store``: they mean nothing."""
         return [key for key in self._objects.keys(self._folder) if not self._is_entry(key)]
 
     @property
     def _folder(self) -> str:
-        return f"releases/{self.environment}/"
+        return keys.release_log(self.environment)
 
     def _is_entry(self, key: str) -> bool:
         return _ENTRY.fullmatch(key.removeprefix(self._folder)) is not None
@@ -95,7 +172,7 @@ class ReleaseLog:
             raise self._tampered(number, "is no transition") from error
         if not self._signer.verify(bytes(signed.entry), signed.signature):
             raise self._tampered(number, "is not signed by the audit key")
-        if entry.number != number or entry.previous_sha256 != previous:
+        if entry.number != number or previous not in (_ANY, entry.previous_sha256):
             raise self._tampered(number, "does not follow the entry before it")
         return entry
 

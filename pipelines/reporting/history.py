@@ -1,28 +1,15 @@
 """History: the state of pipeline runs, and the end of each release of an environment."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from monitoring.delivery import Delivery, delivery, deployments
 from pipelines.config import Phase, ReleaseEntry, StrictModel
-from pipelines.orchestration.pipeline import StepRecord
+from pipelines.orchestration.runs import RunStore
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.provenance import committed
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.storage.ports import ObjectStore
-
-
-class RunSummary(StrictModel):
-    """A run: how many of its steps are done, and how the one failed that did."""
-
-    run_id: str
-    pipeline: str
-    created: datetime
-    done: int
-    failed: str | None
 
 
 class ReleaseSummary(StrictModel):
@@ -48,37 +35,18 @@ def delivered(log: ReleaseLog, models: ModelStore, root: Path, start: datetime, 
     return delivery(entries, {model: at for model, at in times.items() if at}, start, end)
 
 
-def latest_runs(objects: ObjectStore, limit: int) -> list[RunSummary]:
-    """Return the runs that were started last, the latest last."""
-    folders = [f"runs/{name}" for name in objects.folders("runs/")]
-    documents = {folder: json.loads(data) for folder in folders if (data := objects.read(f"{folder}/run.json"))}
-    latest = sorted(documents, key=lambda folder: str(documents[folder]["created"]))[-limit:]
-    return [run_summary(objects, documents[folder], folder) for folder in latest]
+_LOOKED_AT = 100
 
 
-def materialised_until(objects: ObjectStore) -> datetime | None:
-    """Return how far the online store was brought by the runs of the feature pipeline; None before the first."""
+def materialised_until(runs: RunStore) -> datetime | None:
+    """Return how far the latest 100 runs of the feature pipeline brought the online store; None before the first."""
     found = []
-    for name in objects.folders("runs/"):
-        record = objects.read(f"runs/{name}/materialise/record.json")
-        if record and StepRecord.from_json(record).status == "succeeded":
-            given = json.loads(objects.read(f"runs/{name}/run.json") or b"{}")["params"]
+    for run in runs.latest(_LOOKED_AT, "feature"):
+        document = runs.document(run.run_id)
+        if document and "materialise" in run.done:
+            given = document["params"]
             found.append(datetime.fromisoformat(given["online_as_of"] or given["end"]))
     return max(found, default=None)
-
-
-def run_summary(objects: ObjectStore, document: dict[str, Any], folder: str) -> RunSummary:
-    """Return where the run of a folder stands, whose ``run.json`` is given."""
-    keys = [key for key in objects.keys(f"{folder}/") if key.endswith("/record.json")]
-    records = [StepRecord.from_json(objects.read(key) or b"") for key in keys]
-    failed = [f"{record.step}: {record.error}" for record in records if record.status == "failed"]
-    return RunSummary(
-        run_id=folder.removeprefix("runs/"),
-        pipeline=document["pipeline"],
-        created=datetime.fromisoformat(document["created"]),
-        done=len(records) - len(failed),
-        failed=failed[0] if failed else None,
-    )
 
 
 def releases(log: ReleaseLog) -> list[ReleaseSummary]:

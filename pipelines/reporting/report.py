@@ -13,6 +13,7 @@ from monitoring.report import Content, Served, Version
 from pipelines.bootstrap import Platform
 from pipelines.config import Manifest, ReleaseEntry, StrictModel, UserError
 from pipelines.continuous_training.decide import decisions
+from pipelines.contracts import keys
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorReport
 from pipelines.registry.scoring import Scorer, columns
@@ -52,9 +53,9 @@ def gather(platform: Platform) -> tuple[Content, Lineage]:
     entries = list(platform.releases.entries())
     monitored = [
         MonitorReport.from_json(platform.objects.read(key) or b"")
-        for key in platform.objects.keys(f"monitoring/{environment}/")
+        for key in platform.objects.keys(keys.monitor_reports(environment))
     ]
-    decided = decisions(platform.objects, f"decisions/{environment}/")
+    decided = decisions(platform.objects, keys.decisions(environment))
     manifests = {
         version: platform.models.manifest(model) for version, model in sorted(platform.models.versions().items())
     }

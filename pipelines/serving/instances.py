@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import AwareDatetime
 
 from pipelines.config import StrictModel, Variant
+from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Announcer:
 
 def _slots(objects: ObjectStore, environment: str) -> list[tuple[str, InstanceReport]]:
     found = []
-    for key in objects.keys(f"serving/{environment}/"):
+    for key in objects.keys(keys.instances(environment)):
         data = objects.read(key)
         try:
             found.append((key, InstanceReport.from_json(data or b"")))
@@ -122,4 +123,4 @@ def _slots(objects: ObjectStore, environment: str) -> list[tuple[str, InstanceRe
 
 
 def _key(environment: str, slot: int) -> str:
-    return f"serving/{environment}/{slot:04d}.json"
+    return f"{keys.instances(environment)}{slot:04d}.json"

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore, Unavailable
 from pipelines.storage.tables import TIMESTAMP
 
@@ -220,7 +221,7 @@ class LogReader:
 
     def days(self) -> tuple[datetime, datetime] | None:
         """Return the first midnight and the one after the last day that the log covers, or None when it is empty."""
-        folders = self._objects.folders(f"predictions/{self._environment}/")
+        folders = self._objects.folders(keys.predictions(self._environment))
         found = [date.fromisoformat(name.removeprefix("day=")) for name in folders]
         if not found:
             return None
@@ -229,8 +230,8 @@ class LogReader:
 
     def find(self, prediction_id: str) -> dict[str, Any] | None:
         """Return the row of one prediction, looking at the latest days first, or None."""
-        for folder in reversed(self._objects.folders(f"predictions/{self._environment}/")):
-            for key in reversed(self._objects.keys(f"predictions/{self._environment}/{folder}/")):
+        for folder in reversed(self._objects.folders(keys.predictions(self._environment))):
+            for key in reversed(self._objects.keys(f"{keys.predictions(self._environment)}{folder}/")):
                 data = self._objects.read(key)
                 row = pc.index(_parquet(data, ["prediction_id"])["prediction_id"], prediction_id).as_py()
                 if row >= 0:
@@ -245,7 +246,7 @@ def _parquet(data: bytes | None, columns: list[str] | None = None) -> pa.Table:
 
 
 def _folder(environment: str, day: date) -> str:
-    return f"predictions/{environment}/day={day}/"
+    return keys.predictions(environment, day)
 
 
 def _table(batch: list[Predictions]) -> pa.Table:

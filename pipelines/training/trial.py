@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.config import Options, Problem, Resumable, Scalar, Space, StrictModel, UserError
+from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore
 from pipelines.training import Split
 from pipelines.training.prepare import part
@@ -81,7 +82,7 @@ def settings_of_trial(space: Space, texts: Mapping[str, str]) -> dict[str, Scala
 
 def keep_trial(objects: ObjectStore, run_id: str, trial: Trial) -> None:
     """Store a trial's score; the same settings again replace it."""
-    objects.write(f"runs/{run_id}/trials/{_digest(trial.settings)}.json", trial.to_json())
+    objects.write(keys.run(run_id, "trials", f"{_digest(trial.settings)}.json"), trial.to_json())
 
 
 def best_trial(objects: ObjectStore, run_id: str) -> Trial:
@@ -90,7 +91,7 @@ def best_trial(objects: ObjectStore, run_id: str) -> Trial:
     Raises:
         UserError: when none was finished.
     """
-    kept = [objects.read(key) for key in objects.keys(f"runs/{run_id}/trials/")]
+    kept = [objects.read(key) for key in objects.keys(keys.run(run_id, "trials", ""))]
     trials = [Trial.from_json(data) for data in kept if data]
     if not trials:
         raise UserError(f"no trial of {run_id!r} was finished; allow more in [training.budget] and search again")

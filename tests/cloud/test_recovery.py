@@ -47,7 +47,7 @@ def test_online_store_and_mlflow_are_rebuilt_from_iceberg_and_manifests(new_clou
     assert answers(platform) != before
 
     again = platform.changed({})  # another machine
-    until = materialised_until(again.objects)
+    until = materialised_until(again.runner.runs)
     assert all(restore(again.problem, again.tables, again.online, again.models, again.releases, until).values())
     assert answers(again) == before
 

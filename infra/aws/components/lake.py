@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from infra.aws.components.bucket import PrivateBucket, PrivateBucketArgs
 from infra.names import Names
+from pipelines.contracts import keys
 
 SCHEMAS = ("raw", "features")
 SCANNED_BYTES = 100 * 2**30  # of one query, which is 0.50 USD; a mistake stops there
@@ -43,12 +44,12 @@ class Lake(pulumi.ComponentResource):
     def __init__(self, args: LakeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Lake", "lake", None, opts)
         names, child = args.names, pulumi.ResourceOptions(parent=self)
-        brief = {"runs/": 90, "checkpoints/": 7, "predictions/": args.retention_days}
+        brief = {keys.RUNS: 90, keys.RUN_INDEX: 90, keys.CHECKPOINTS: 7, keys.PREDICTIONS: args.retention_days}
         self.store = self._bucket("store", args, {} if args.production else brief, child)
         self.tables = self._bucket("lake", args, {"athena/": 7, "queries/": 7}, child)
         for schema in SCHEMAS:
             database = f"{names.catalog}_{schema}"
-            location = f"s3://{names.bucket('lake')}/tables/{schema}"
+            location = f"s3://{names.bucket('lake')}/{keys.TABLES}{schema}"
             kept = pulumi.ResourceOptions(parent=self, protect=args.production, retain_on_delete=args.production)
             aws.glue.CatalogDatabase(schema, name=database, location_uri=location, opts=kept)
         self.workgroup = None if args.emulated else self._workgroup(args, child)

@@ -41,7 +41,7 @@ def _experiments(scope: Scope) -> list[Statement]:
     logs = [f"log-group:/aws/sagemaker/{kind}Jobs:*" for kind in ("Processing", "Training")]
     return [
         allow("FindEnvironment", ["ssm:GetParameter"], scope.owned("ssm", "parameter/{path}/stack")),
-        allow("RecordRuns", ["s3:PutObject"], scope.owned("s3", "{name}-*/runs/*")),
+        allow("RecordRuns", ["s3:PutObject"], scope.owned("s3", "{name}-*/runs/*", "{name}-*/run-index/*")),
         allow("FollowRuns", ["logs:DescribeLogStreams", "logs:GetLogEvents"], scope.owned("logs", *logs)),
         allow("ListObjects", ["s3:GetBucketLocation", "s3:ListBucket"], scope.owned("s3", "{name}-*")),
         allow("ReadFeatures", ["s3:GetObject"], objects),

@@ -8,7 +8,7 @@ from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, RUN_ID, TRAINING_JOBS
 from pipelines.adapters.aws.jobs import machines
 from pipelines.config import UserError
-from pipelines.contracts import Stack
+from pipelines.contracts import Stack, keys
 from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
@@ -119,4 +119,4 @@ class SageMakerExecutions:
 
 
 def _key(run_id: str) -> str:
-    return f"runs/{run_id}/execution.json"
+    return keys.run(run_id, "execution.json")

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.adapters.aws.clients import asking
 from pipelines.adapters.aws.jobs import machines, places, training_job
 from pipelines.config import ProblemConfig, UserError
-from pipelines.contracts import Stack
+from pipelines.contracts import Stack, keys
 from pipelines.contracts.rendered import filled
 from pipelines.storage.ports import ObjectStore
 from pipelines.training.tuning_job import tuning_job
@@ -26,7 +26,7 @@ class TuningJobs:
         """See the port; stores the run of the job first, so that the handler of its end finds it."""
         name = job_name(self._stack, run_id)
         given = request(self._stack, config, run_id, estimator, workers)
-        self._objects.write(f"jobs/{name}.json", json.dumps({"run_id": run_id}).encode())
+        self._objects.write(keys.tuning_job(name), json.dumps({"run_id": run_id}).encode())
         started_before = suppress(self._sagemaker.exceptions.ResourceInUse)
         with asking("SageMaker"), started_before:
             self._sagemaker.create_hyper_parameter_tuning_job(HyperParameterTuningJobName=name, **given)
@@ -38,7 +38,7 @@ class TuningJobs:
         Raises:
             UserError: for a job that no run started.
         """
-        document = self._objects.read(f"jobs/{name}.json")
+        document = self._objects.read(keys.tuning_job(name))
         if document is None:
             raise UserError(f"no run of this environment started the tuning job {name!r}")
         return str(json.loads(document)["run_id"])
@@ -69,7 +69,7 @@ def request(stack: Stack, config: ProblemConfig, run_id: str, estimator: str, wo
         raise UserError(f"{stack.environment!r} has no image to run yet; deliver one, and 'pulumi up'")
     tuned = tuning_job(config, estimator, workers)
     instance, _ = machines(stack, estimator in config.training.networks)
-    checkpoints = f"s3://{stack.store.bucket}/checkpoints/{run_id}"
+    checkpoints = f"s3://{stack.store.bucket}/{keys.CHECKPOINTS}{run_id}"
     job = training_job({"trial": estimator, "run_id": run_id}, checkpoints, instance, 1)
     metric = tuned["HyperParameterTuningJobObjective"]["MetricName"]
     job["StaticHyperParameters"] = job.pop("HyperParameters")

@@ -1,5 +1,6 @@
 """The object store as files under a folder."""
 
+import heapq
 import os
 import tempfile
 from pathlib import Path
@@ -42,6 +43,12 @@ class FileObjects:
         folder = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
         found = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return sorted(key for key in found if key.startswith(prefix) and not key.rpartition("/")[2].startswith(".tmp-"))
+
+    def first(self, prefix: str, limit: int) -> list[str]:
+        """See the port; only files directly in the folder."""
+        folder = self._path(prefix)
+        names = (entry.name for entry in os.scandir(folder) if entry.is_file()) if folder.is_dir() else ()
+        return [prefix + name for name in heapq.nsmallest(limit, (n for n in names if not n.startswith(".tmp-")))]
 
     def folders(self, prefix: str) -> list[str]:
         """See the port."""

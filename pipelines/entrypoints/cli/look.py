@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from pipelines.contracts import keys
 from pipelines.entrypoints.cli.app import Json, Version, app, command
 from pipelines.entrypoints.cli.terminal import (
     NO,
@@ -22,9 +23,9 @@ from pipelines.entrypoints.cli.terminal import (
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.reporting.history import RunSummary
+    from pipelines.orchestration.runs import RunSummary
 
-_LATEST = 8
+_LATEST, _DECISIONS = 5, 3
 _LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
 
@@ -55,8 +56,9 @@ def _release(platform: "Platform", content: dict[str, Any]) -> Iterator[tuple[st
         yield f"[dim]{name}[/]", f"v{state[name]['version']}" if state[name] else "none"
     yield "[dim]latest release[/]", f"v{proposal.released.version}, {state['phase']}" if proposal else "none"
     yield from _serving(content)
-    numbers = {digest: version for version, digest in platform.models.versions().items()}
-    for model, reason in state["quarantined"].items():
+    quarantined = state["quarantined"]
+    numbers = {digest: version for version, digest in platform.models.versions().items()} if quarantined else {}
+    for model, reason in quarantined.items():
         yield "[yellow]quarantined[/]", escape(f"v{numbers.get(model, model[:12])}: {reason}")
     if endpoint := content["endpoint"]:
         running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
@@ -247,17 +249,16 @@ def compare(
 
 def _status(platform: "Platform") -> dict[str, Any]:
     from pipelines.registry.definitions import names_pinned
-    from pipelines.reporting.history import latest_runs
     from pipelines.serving.instances import alive, read_reports
 
     environment = platform.settings.environment
     versions = []
-    for version, digest in sorted(platform.models.versions().items())[-_LATEST:]:
+    for version, digest in platform.models.latest_versions(_LATEST):
         manifest = platform.models.manifest(digest)
         chosen = manifest.model_dump(mode="json", include={"created", "estimator", "reason", "run_id"})
         judged = {"accepted": manifest.accepted, "judged": bool(manifest.gates)}
         versions.append({"version": version, "model": digest, **judged, **chosen})
-    decisions = [_read(platform, key) for key in platform.objects.keys(f"decisions/{environment}/")[-_LATEST:]]
+    decisions = [_read(platform, key) for key in platform.objects.keys(keys.decisions(environment))[-_DECISIONS:]]
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
@@ -268,7 +269,7 @@ def _status(platform: "Platform") -> dict[str, Any]:
             platform,
             names_pinned(platform.problem.config, platform.models, platform.releases, platform.settings.now()),
         ),
-        "runs": [_run(platform, summary) for summary in latest_runs(platform.objects, _LATEST)],
+        "runs": [_run(platform, summary) for summary in reversed([*platform.runner.runs.latest(_LATEST)])],
         "endpoint": _endpoint(platform),
         "decisions": decisions,
     }
@@ -302,10 +303,11 @@ def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
     from pipelines import PIPELINES
     from pipelines.bootstrap import pipeline
 
-    total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else summary.done
-    told = {**summary.model_dump(mode="json"), "steps": f"{summary.done} of {total} steps done", "log": ()}
+    done = len(summary.done)
+    total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else done
+    told = {**summary.model_dump(mode="json"), "done": done, "steps": f"{done} of {total} steps done", "log": ()}
     executions = platform.profile.executions
-    if executions and summary.done < total and executions.knows(summary.run_id):
+    if executions and done < total and executions.knows(summary.run_id):
         outcome = executions.outcome(platform.runner, pipeline(summary.pipeline), summary.run_id)
         told["steps"] += f", {outcome.status} on {executions.place}"
         if outcome.status == "failed":

@@ -125,7 +125,7 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     from pipelines.training.index import index
 
     platform: Platform = context.obj
-    at = moment(platform, as_of) if as_of else materialised_until(platform.objects)
+    at = moment(platform, as_of) if as_of else materialised_until(platform.runner.runs)
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
     views = restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, at)

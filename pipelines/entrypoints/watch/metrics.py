@@ -4,26 +4,25 @@ They are read from the stores at each scrape, so nothing has to be pushed, and n
 the same everywhere (``monitoring/measures.py``).
 """
 
-import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from monitoring.measures import Measure, measures, metrics_sink
 from pipelines import PIPELINES
+from pipelines.contracts import keys
 from pipelines.monitor import MonitorReport
-from pipelines.reporting.history import run_summary
+from pipelines.orchestration.runs import RunStore
 from pipelines.storage.ports import ObjectStore, Queue
 
 
 class Stores:
-    """What the watch reads; runs never change their pipeline and beginning, so each is read once."""
+    """What the watch reads."""
 
     def __init__(self, objects: ObjectStore, events: Queue, environment: str, now: Callable[[], datetime]) -> None:
         self._objects, self._events, self._environment, self._now = objects, events, environment, now
-        self._runs: dict[str, dict[str, Any]] = {}
+        self._runs = RunStore(objects)
         self._waiting_since: datetime | None = None
 
     def read(self) -> CollectorRegistry:
@@ -40,18 +39,9 @@ class Stores:
 
     def _failed_runs(self, registry: CollectorRegistry) -> None:
         gauge = Gauge("run_failed", "Whether the latest run of a pipeline failed.", ["pipeline"], registry=registry)
-        for name in self._objects.folders("runs/"):
-            if name not in self._runs and (document := self._objects.read(f"runs/{name}/run.json")):
-                self._runs[name] = json.loads(document)
-        latest: dict[str, str] = {}
-        for name, run in sorted(self._runs.items(), key=lambda item: str(item[1]["created"])):
-            latest[run["pipeline"]] = name
         for pipeline in PIPELINES:
-            failed = False
-            if pipeline in latest:
-                name = latest[pipeline]
-                failed = run_summary(self._objects, self._runs[name], f"runs/{name}").failed is not None
-            gauge.labels(pipeline).set(failed)
+            latest = next(self._runs.latest(1, pipeline), None)
+            gauge.labels(pipeline).set(latest is not None and latest.failed is not None)
 
     def _queue(self, registry: CollectorRegistry) -> None:
         depth, now = self._events.depth(), self._now()
@@ -64,10 +54,10 @@ class Stores:
 
     def _model(self, registry: CollectorRegistry) -> None:
         """Add the metrics of the latest report of ``mlops monitor``, if there is one."""
-        keys = self._objects.keys(f"monitoring/{self._environment}/")
-        if not keys:
+        reports = self._objects.keys(keys.monitor_reports(self._environment))
+        if not reports:
             return
-        report = MonitorReport.from_json(self._objects.read(keys[-1]) or b"")
+        report = MonitorReport.from_json(self._objects.read(reports[-1]) or b"")
         moment = Measure("monitored_timestamp_seconds", report.measured.as_of.timestamp())
         found = measures(report.measured, report.alarms)
         metrics_sink((*found, moment), "Of the latest look at the model.", registry)

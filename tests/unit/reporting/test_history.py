@@ -6,7 +6,7 @@ from pipelines.config import Shadow, UserError
 from pipelines.deployment.transitions import approve, conclude, promote, propose, roll_back
 from pipelines.feature import FeatureParams
 from pipelines.reporting.comparison import differences, metrics
-from pipelines.reporting.history import latest_runs, releases
+from pipelines.reporting.history import releases
 from tests.conftest import HISTORY, NOW
 from tests.releasing import target
 from tests.unit.deployment.test_releases import CANARY, DAY, ME, file, log, models, released  # noqa: F401
@@ -59,11 +59,11 @@ def test_runs_are_reported_with_their_steps_and_their_failure(new_platform):
     platform.run("feature", FeatureParams(start=HISTORY, end=HISTORY + DAY), "good")
     with pytest.raises(UserError):
         platform.run("feature", FeatureParams(start=NOW.replace(year=1999), end=NOW.replace(year=1999) + DAY), "bad")
-    good, bad = latest_runs(platform.objects, 5)
-    assert (good.run_id, good.pipeline, good.done, good.failed) == ("good", "feature", 5, None)
-    assert (bad.run_id, bad.done) == ("bad", 1)
+    bad, good = platform.runner.runs.latest(5)
+    assert (good.run_id, good.pipeline, len(good.done), good.failed) == ("good", "feature", 5, None)
+    assert (bad.run_id, bad.done) == ("bad", ("extract",))
     assert bad.failed.startswith("validate: ")
-    assert [run.run_id for run in latest_runs(platform.objects, 1)] == ["bad"]
+    assert [run.run_id for run in platform.runner.runs.latest(1)] == ["bad"]
 
 
 def test_models_are_compared_by_what_differs(manifest):

@@ -33,7 +33,7 @@ def test_online_store_and_mlflow_are_rebuilt_from_tables_and_manifests(released)
         file.unlink()
     shutil.rmtree(released.home / "mlflow")
     again = make_platform(released.home)
-    until = materialised_until(again.objects)
+    until = materialised_until(again.runner.runs)
     assert until == NOW
     with pytest.raises(Unavailable):
         online(again)
@@ -56,7 +56,7 @@ def test_a_recovery_to_an_earlier_moment_takes_nothing_newer_back(released):
 
 def test_where_no_features_were_made_nothing_is_restored(new_platform):
     platform = new_platform()
-    assert materialised_until(platform.objects) is None
+    assert materialised_until(platform.runner.runs) is None
     assert (
         restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, HISTORY) == {}
     )

@@ -1,0 +1,108 @@
+"""Where everything lies in an environment's object store: the one module that spells keys.
+
+The engine builds keys from it, and infrastructure writes permissions and lifetimes from the same prefixes. An index
+lists the latest first: its keys begin with the time left until the year 2286, so a store that lists in ascending order,
+as S3 does, gives the latest without the rest.
+"""
+
+from datetime import UTC, date, datetime
+
+RUNS, RUN_INDEX = "runs/", "run-index/"
+MODELS, VERSIONS = "models/", "versions/"
+RELEASES, SERVING = "releases/", "serving/"
+DECISIONS, MONITORING = "decisions/", "monitoring/"
+PREDICTIONS, CHECKPOINTS = "predictions/", "checkpoints/"
+MLFLOW, JOBS, REPORTS = "mlflow/", "jobs/", "reports/"
+TABLES = "tables/"
+"""Of the bucket of tables; all others are prefixes of the bucket of objects."""
+STACK = "stack.json"
+
+_END = 10**13
+"""Milliseconds from 1970 to November 2286: 13 digits."""
+
+
+def run(run_id: str, *parts: str) -> str:
+    """Return the key of a part of a run: its document, or a file of a step."""
+    return RUNS + "/".join((run_id, *parts))
+
+
+def run_document(run_id: str) -> str:
+    """Return the key of a run's parameters."""
+    return run(run_id, "run.json")
+
+
+def run_summary(run_id: str) -> str:
+    """Return the key of how a run stands."""
+    return run(run_id, "summary.json")
+
+
+def step_record(run_id: str, step: str) -> str:
+    """Return the key of the record of a step's latest execution."""
+    return run(run_id, step, "record.json")
+
+
+def run_index(created: datetime, pipeline: str, run_id: str) -> tuple[str, str]:
+    """Return the keys by which a run is listed: among all runs, and among those of its pipeline."""
+    place = f"{latest_first(created)}.{pipeline}.{run_id}"
+    return f"{RUN_INDEX}all/{place}", f"{RUN_INDEX}{pipeline}/{place}"
+
+
+def indexed_run(key: str) -> tuple[datetime, str, str]:
+    """Return when the run of an index key was created, its pipeline and its id."""
+    left, pipeline, run_id = key.rpartition("/")[2].split(".", 2)
+    return datetime.fromtimestamp((_END - int(left)) / 1000, UTC), pipeline, run_id
+
+
+def latest_first(at: datetime) -> str:
+    """Return 13 digits that sort a later moment before an earlier one."""
+    return f"{_END - round(at.timestamp() * 1000):013d}"
+
+
+def tuning_job(name: str) -> str:
+    """Return the key that says which run started a tuning job."""
+    return f"{JOBS}{name}.json"
+
+
+def model(digest: str, name: str) -> str:
+    """Return the key of a file of a candidate."""
+    return f"{MODELS}{digest}/{name}"
+
+
+def version(number: int) -> str:
+    """Return the key that says which candidate a version is."""
+    return f"{VERSIONS}{number:06d}.json"
+
+
+def release_log(environment: str) -> str:
+    """Return the folder of an environment's release log."""
+    return f"{RELEASES}{environment}/"
+
+
+def release_snapshot(environment: str) -> str:
+    """Return the key of the release log's latest snapshot, which is beside the log and none of its entries."""
+    return f"{RELEASES}{environment}.snapshot.json"
+
+
+def instances(environment: str) -> str:
+    """Return the folder in which instances of the serving app say what they serve."""
+    return f"{SERVING}{environment}/"
+
+
+def decisions(environment: str) -> str:
+    """Return the folder of the decisions whether to train."""
+    return f"{DECISIONS}{environment}/"
+
+
+def decision(environment: str, at: datetime, run_id: str) -> str:
+    """Return the key of a decision."""
+    return f"{decisions(environment)}{at:%Y-%m-%dT%H%M}-{run_id}.json"
+
+
+def monitor_reports(environment: str) -> str:
+    """Return the folder of the monitor's reports."""
+    return f"{MONITORING}{environment}/"
+
+
+def predictions(environment: str, day: date | None = None) -> str:
+    """Return the folder of the prediction log, or of one of its days."""
+    return f"{PREDICTIONS}{environment}/" + (f"day={day}/" if day else "")
