@@ -10,6 +10,8 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks, settings, stack
 
+from tests.infra.strict_arguments import strict
+
 
 @dataclass
 class Registered(pulumi.runtime.Mocks):
@@ -50,6 +52,13 @@ class Monitor(mocks.MockMonitor):
         if request.protect or request.retainOnDelete:
             self.mocks.kept.add((request.type, request.name))
         return super().RegisterResource(request)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _strict_arguments() -> Iterator[None]:
+    """Have every resource that a test registers checked against the types of its SDK."""
+    with strict():
+        yield
 
 
 @pytest.fixture(scope="session")
