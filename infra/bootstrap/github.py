@@ -11,7 +11,7 @@ MAIN = "main"
 REQUIRED_CHECK = "required checks"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GitHubSideArgs:
     """What the repository is to know and to enforce.
 

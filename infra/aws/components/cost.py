@@ -18,7 +18,7 @@ STARTS = (
 """What costs when it starts. What runs goes on: the endpoint serves whatever the month has cost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostArgs:
     """What the environment may cost.
 

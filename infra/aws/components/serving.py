@@ -25,7 +25,7 @@ VARIANT = "app"
 _LOCAL_DISK = ("d.", "dn.", "g4dn", "g5", "g6", "p4d", "p5")  # instances whose own disks are encrypted by hardware
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingArgs:
     """What the endpoint is asked for.
 
