@@ -4,7 +4,11 @@ import dataclasses
 import importlib
 import pkgutil
 
+import pytest
+
 import infra
+
+pytestmark = pytest.mark.infra
 
 
 def components():
