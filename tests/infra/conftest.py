@@ -66,7 +66,8 @@ def run_program() -> Iterator[Callable[..., Registered]]:
     """Run a function that registers resources, and return what it registered."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    calls = ThreadPoolExecutor(max_workers=1)  # Pulumi makes a loop in each thread that it calls the mocks from
+    # Pulumi wants a loop in each thread that it calls the mocks from.
+    calls = ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(asyncio.new_event_loop()))
     loop.set_default_executor(calls)
 
     def run(program: Callable[[], object], answers: dict[str, dict[str, Any]] | None = None) -> Registered:
