@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-LOCKED = r"pyproject\.toml|uv\.lock|Makefile"
+LOCKED = r"pyproject\.toml|uv\.lock|Makefile|\.github/workflows\.mk"
 ENGINE = r"(model|monitoring|pipelines)/.*"
 DOCS = r"docs/.*|.*\.md|LICENSE|\.github/(CODEOWNERS|ISSUE_TEMPLATE/.*|PULL_REQUEST_TEMPLATE/.*)"
 PARTS = {

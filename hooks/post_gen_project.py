@@ -1,4 +1,4 @@
-"""Makes the copied files the team's own project: mends links, drops what is the template's, writes the answers in."""
+"""Turns the copied files into the team's project: repairs links, drops the template's own files, fills answers in."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def quoted(name: str) -> str:
     return json.dumps(ANSWERS[name], ensure_ascii=False)
 
 
-# In each file: the pattern of what the reference project says, and what stands there from now on.
+# In each file: the pattern of the reference project's text, and its replacement.
 WRITTEN = {
     "README.md": [(r"\A# .*", "# " + SLUG.replace("-", " ").title())],
     "pyproject.toml": [

@@ -1,1 +1,1 @@
-"""What every environment on AWS consists of, as one Pulumi program; it knows the vocabulary of the pipelines alone."""
+"""The environments on AWS and on a cluster as one Pulumi program; of the pipelines it imports the contracts alone."""

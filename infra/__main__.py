@@ -1,4 +1,4 @@
-"""What ``pulumi up`` runs: the environment that the stack is named after."""
+"""The program of ``pulumi up``: registers the environment that the stack is named after."""
 
 import pulumi
 from pulumi.runtime.config import CONFIG
@@ -11,7 +11,7 @@ from pipelines.config.errors import UserError
 
 
 def main() -> None:
-    """Register everything, or say what to change."""
+    """Register all resources, or print what to change."""
     stack = pulumi.get_stack()
     try:
         if stack == LOCAL:
@@ -22,12 +22,12 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from error
     environment = Environment(plan)
     pulumi.export("document", environment.document)
-    pulumi.export("image", plan.config.image)  # what the next update takes, unless it is told another
+    pulumi.export("image", plan.config.image)  # the next update keeps it unless another is given
     if environment.serving:
         pulumi.export("endpoint", environment.serving.endpoint)
         pulumi.export("configuration", environment.serving.configuration)
     else:
-        pulumi.log.info("There is no endpoint yet: push an image and name it, docs/aws.md says how.")
+        pulumi.log.info("There is no endpoint yet: push an image and name it as docs/aws.md describes.")
 
 
 main()

@@ -1,6 +1,6 @@
-"""Names of everything in an environment: each begins with the project and the environment.
+"""Names of all resources of an environment; each begins with the project and the environment.
 
-So any number of them share an account, and permissions can be written down before anything exists.
+So any number of environments can share an account, and permissions can be written before any resource exists.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LONGEST = 36  # of project and environment together: a bucket's name has 63 char
 
 @dataclass(frozen=True)
 class Names:
-    """Where an environment is, and what its parts are called."""
+    """The location of an environment, and the names of its parts."""
 
     project: str
     environment: str
@@ -42,7 +42,7 @@ class Names:
         return f"{self.prefix}-{part}"
 
     def bucket(self, part: str) -> str:
-        """Return the name of a bucket: such names are the whole world's, so the account is in them."""
+        """Return the name of a bucket; it contains the account, because bucket names are global."""
         return f"{self.prefix}-{part}-{self.account}"
 
     @property
@@ -74,10 +74,10 @@ class Names:
 
     @property
     def boundary_arn(self) -> str:
-        """ARN of what bounds every role of the environment; the bootstrap makes it, and no role here may change it."""
+        """ARN of the permissions boundary of every role; the bootstrap creates it, and no role here may change it."""
         return f"arn:aws:iam::{self.account}:policy/{self.project}-boundary-{self.environment}"
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags of everything: by them permissions tell whose a thing is, and bills whom it concerns."""
+        """The tags of all resources, which permissions and bills refer to."""
         return {"project": self.project, "environment": self.environment, "stack": self.prefix}

@@ -85,7 +85,7 @@ def in_region(config: Config, names: Names) -> Config:
         UserError: when it is in another, from which SageMaker takes none.
     """
     if config.image and f".ecr.{names.region}." not in config.image:
-        raise UserError(f"image: {config.image} is not in {names.region}, and SageMaker takes none from elsewhere")
+        raise UserError(f"image: {config.image} is not in {names.region}; push it to that region's registry")
     return config
 
 

@@ -1,4 +1,4 @@
-"""The estimators a training may choose from. Each takes the raw feature row and is exported whole as ONNX."""
+"""The estimators that a training may choose from. Each takes the raw feature row and is exported as one ONNX file."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from pipelines.neural import classifier
 
 
 def baseline(features: Mapping[str, FeatureType], seed: int) -> Pipeline:
-    """Logistic regression on how late flights have just been and the hour: what a better model must be better than."""
+    """Logistic regression on recent delays and the hour: the baseline that a better model must beat."""
     used = [name for name in features if name.endswith("_share_late")] + ["local_hour"]
     columns = ColumnTransformer([("numbers", make_pipeline(SimpleImputer(), StandardScaler()), used)])
     return make_pipeline(columns, LogisticRegression(solver="newton-cholesky", random_state=seed))

@@ -123,7 +123,7 @@ def _utc(local: pd.Series, zone: str) -> pd.Series:
     """Turn local clock times into UTC.
 
     Of an hour that the clock shows twice, the second is meant, and one that it skips is moved to its end: no flight
-    leaves New York in either, and the few arrivals then are told apart by no column.
+    leaves New York in either, and no column distinguishes the few arrivals then.
     """
     aware = local.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
     return pd.Series(aware.dt.tz_convert("UTC").astype("datetime64[us, UTC]"))

@@ -1,1 +1,1 @@
-"""What is measured about data and models, before and in service, and how it is shown. Knows no store."""
+"""Measures of data and models, before and in service, and their plots and report; knows no store."""

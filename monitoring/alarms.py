@@ -1,4 +1,4 @@
-"""Alarms: which measurements of a model in service leave the bounds that ``problem.toml`` sets."""
+"""Alarms: measurements of a model in service that are outside the bounds of ``problem.toml``."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from pipelines.config import ProblemConfig, StrictModel
 
 
 class Alarm(StrictModel):
-    """A bound that was left. ``retrain`` says whether a new model could help."""
+    """A measurement outside its bound; ``retrain`` says whether a new model could help."""
 
     name: str
     reason: str
@@ -17,10 +17,11 @@ class Alarm(StrictModel):
 
 
 class Measurements(StrictModel):
-    """What was measured about one model over the window of requests ``[start, as_of)``.
+    """What was measured about one model over the window of answers ``[start, as_of)``.
 
     ``quality`` is of the labelled predictions; ``coverage`` the share labelled of those old enough to have a label,
-    None while there is none; ``drift`` the population stability index of each feature.
+    None while there is none; ``drift`` the population stability index of each feature; ``clock_skew`` by how many
+    seconds the clients' clocks are ahead of the server's, the median over requests.
     """
 
     as_of: datetime
@@ -30,6 +31,7 @@ class Measurements(StrictModel):
     predictions: int = 0
     labels: int = 0
     coverage: float | None = None
+    clock_skew: float | None = None
     quality: dict[str, float] = Field(default_factory=dict)
     drift: dict[str, float] = Field(default_factory=dict)
     missing: dict[str, float] = Field(default_factory=dict)

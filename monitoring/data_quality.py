@@ -1,4 +1,4 @@
-"""Data quality: whether rows keep the contract that ``problem.toml`` states for their table."""
+"""Data quality: checks rows against the contract that ``problem.toml`` states for their table."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -11,7 +11,7 @@ from pipelines.config import Column, RawTable
 
 
 class Violation(NamedTuple):
-    """A broken rule: the column it is about, how many values break it, some of them, and the first's row from 0."""
+    """A broken rule: its column, how many values break it, some of them, and the row of the first, from 0."""
 
     column: str
     rule: str
@@ -39,7 +39,7 @@ def violations(rows: pa.Table, contract: RawTable, start: date, end: date) -> li
 
 
 def column_violations(rows: pa.Table, columns: Mapping[str, Column]) -> list[Violation]:
-    """Check the values of rows, already cast to the declared types, whatever days the rows are of."""
+    """Check the values of rows, already cast to the declared types, without looking at their days."""
     return [broken for name, column in columns.items() for broken in _column(name, rows[name], column)]
 
 

@@ -1,4 +1,4 @@
-"""How well models are delivered: the four key metrics of software delivery, and how long a champion stays one.
+"""Delivery metrics: the four key metrics of software delivery for models, and the tenure of champions.
 
 Forsgren, Humble, Kim (2018), Accelerate, chapter 2, with a release of a model as the deployment and the signed release
 log as the witness. A metric that nothing speaks of yet is None.
@@ -53,7 +53,6 @@ class Delivery(StrictModel):
 def deployments(entries: Iterable[ReleaseEntry]) -> list[Deployment]:
     """Return every deployment of an environment's release log, oldest first."""
     found: list[Deployment] = []
-    quarantined: Mapping[str, str] = {}
     for entry in entries:
         state = entry.state
         if entry.action == "start" and state.challenger:
@@ -63,9 +62,7 @@ def deployments(entries: Iterable[ReleaseEntry]) -> list[Deployment]:
                 found.append(Deployment(model=state.champion.model, version=state.champion.version, started=entry.at))
             found[-1] = found[-1].model_copy(update={"promoted": entry.at})
         elif entry.action == "roll back":
-            for out in state.quarantined.keys() - quarantined.keys():
-                _close(found, out, entry.at)
-        quarantined = state.quarantined
+            _close(found, entry.variant.model, entry.at)
     return found
 
 

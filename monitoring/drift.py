@@ -1,4 +1,4 @@
-"""Drift: how far the distribution of a column has moved from the one the model was trained on."""
+"""Drift: how far the distribution of a column has moved from the one that the model was trained on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,15 @@ from pipelines.config import FeatureType, StrictModel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_FLOOR = 1e-4  # the share an empty bin counts as; without it one unseen value makes the index infinite
+_FLOOR = 1e-4  # the share that an empty bin counts as; without it one unseen value makes the index infinite
 
 
 class Distribution(StrictModel):
-    """A column's distribution as shares of bins, kept with the model so that its training data need not be.
+    """A column's distribution as shares of bins, stored with the model in place of its training data.
 
-    Numeric: ``shares`` of the bins that ``edges`` bound, open at both ends, then of missing values. Categorical: of
-    each of ``categories``, the most frequent first, then of all other values, then of missing ones. ``median`` is that
-    of the known numbers, None when there is none.
+    Numeric: the ``shares`` of the bins between ``edges``, open at both ends, then the share of missing values.
+    Categorical: the shares of ``categories``, the most frequent first, then of all other values, then of missing ones.
+    ``median`` is the median of the known numbers, None when there are none.
     """
 
     kind: FeatureType
@@ -42,7 +42,7 @@ class Reference(StrictModel):
 
 
 def describe(values: Array, kind: FeatureType, bins: int = 10) -> Distribution:
-    """Return the distribution of a training column: numeric into ``bins`` of equally many values."""
+    """Return the distribution of a training column; numbers go into ``bins`` of equally many values."""
     if kind is FeatureType.CATEGORICAL:
         counts = {value: count for value, count in _counts(values).items() if value != ""}
         kept = sorted(counts, key=lambda value: (-counts[value], value))[:50]

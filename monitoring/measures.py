@@ -1,4 +1,4 @@
-"""What the monitors measured, as the metrics that Prometheus and CloudWatch have: one name for a thing everywhere."""
+"""The monitors' measurements as metrics, under the same names in Prometheus and in CloudWatch."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,13 +29,15 @@ class Measure(NamedTuple):
 
 
 def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
-    """Return what was measured, without what cannot be told yet, and whether each alarm is raised."""
+    """Return the measurements that have a value, and whether each alarm is raised."""
     kinds = {alarm.name.partition(".")[0] for alarm in raised}
     coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
+    skew = [] if measured.clock_skew is None else [Measure("clock_skew_seconds", measured.clock_skew)]
     found = [
         Measure("monitored_predictions", measured.predictions),
         Measure("monitored_labels", measured.labels),
         *coverage,
+        *skew,
         *_each("model_quality", "metric", measured.quality),
         *_each("feature_drift", "feature", measured.drift),
         *_each("feature_missing_share", "feature", measured.missing),
@@ -45,7 +47,7 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
 
 
 def metrics_sink(measures: Iterable[Measure], about: str, registry: "CollectorRegistry") -> None:
-    """Put the measures into a Prometheus registry: a gauge for each name, with ``about`` as what it says of itself."""
+    """Put the measures into a Prometheus registry: a gauge for each name, with ``about`` as its help text."""
     from prometheus_client import Gauge
 
     made: dict[str, Gauge] = {}

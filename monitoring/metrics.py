@@ -17,7 +17,7 @@ _EPSILON = 1e-7  # keeps the logarithm of a prediction of exactly 0 or 1 finite;
 
 
 def quality(config: ProblemConfig, labels: Array, predictions: Array) -> dict[str, float]:
-    """Return every metric of the problem's task, and ``bias``: the mean prediction less the mean label.
+    """Return every metric of the problem's task, and ``bias``: the mean prediction minus the mean label.
 
     ``labels`` and ``predictions`` have shape [rows]. The areas under curves are NaN while all labels are the same.
     """
@@ -68,10 +68,10 @@ def calibration_curve(labels: Array, predictions: Array, bins: int = 10) -> list
 def paired_bootstrap(
     candidate: Array, champion: Array, blocks: Sequence[Any] | Array, resamples: int, seed: int
 ) -> Array:
-    """Return ``resamples`` draws of the candidate's mean row loss less the champion's, shape [resamples].
+    """Return ``resamples`` draws of the candidate's mean row loss minus the champion's, shape [resamples].
 
-    Whole blocks (days, say) are drawn with replacement, because rows of one block err together: drawing rows one by
-    one would claim more certainty than there is (Künsch 1989, the block bootstrap).
+    Draws whole blocks, such as days, with replacement, because the errors of one block are correlated: drawing single
+    rows would claim more certainty than there is (Künsch 1989, the block bootstrap).
     """
     _, block = np.unique(np.asarray(blocks), return_inverse=True)
     sums = np.bincount(block, weights=candidate - champion)

@@ -1,4 +1,4 @@
-"""Plots as SVG text: no script and no file beside them, so a page, a pull request or a card can carry them."""
+"""Plots as SVG text, without scripts or other files, so that pages, pull requests and cards can embed them."""
 
 import io
 import itertools
@@ -133,7 +133,7 @@ def heat_map(features: Sequence[str], times: Sequence[datetime], values: Array, 
 
 
 def calibration(curves: Mapping[str, Sequence[tuple[float, float, int]]], xlabel: str, ylabel: str) -> str:
-    """Plot the mean label over the mean prediction, one curve for each model; on the diagonal they agree."""
+    """Plot the mean label over the mean prediction, one curve for each model; on the diagonal the two are equal."""
     with _svg(4.6, 4.2) as figure:
         axes = figure.subplots()
         ends = [value for curve in curves.values() for point in curve for value in point[:2]]
@@ -167,7 +167,7 @@ def bars(times: Sequence[datetime], width: float, parts: Mapping[str, tuple[Arra
 
 
 class Node(NamedTuple):
-    """A box of a graph: what it is, and a line on which one."""
+    """A box of a graph: a title, and a line of detail."""
 
     title: str
     detail: str
@@ -230,7 +230,7 @@ def _dates(axes: Axes) -> None:
 
 @contextmanager
 def _svg(width: float, height: float) -> Iterator[Figure]:
-    """Give a figure to draw on; afterwards its ``svg`` is the picture, scaling to the width it is put in."""
+    """Yield a figure to draw on; afterwards its ``svg`` is the picture, which scales to its container's width."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure

@@ -1,4 +1,4 @@
-"""The report: one self-contained page on what was served, how well, what was decided, and where it came from."""
+"""The report: one self-contained page on what was served, its quality, the decisions, and the lineage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Served:
     ``first`` is what the first champion would have predicted for the same requests.
     """
 
-    event_time: Array
+    answered_at: Array
     label: Array
     prediction: Array
     first: Array
@@ -38,8 +38,8 @@ class Served:
 class Version(StrictModel):
     """A model version in short.
 
-    ``quality`` is the primary metric on its test period, ``champion`` the champion's there; ``seconds`` the time that
-    its training's steps took. A model that no gate judged has none of them.
+    ``quality`` is the primary metric on its test period, ``champion`` the champion's there, ``seconds`` the time of its
+    training's steps. A model that no gate judged has none of them.
     """
 
     version: int
@@ -107,7 +107,7 @@ def metric_name(config: ProblemConfig) -> str:
 
 def _weeks(content: Content) -> list[tuple[datetime, Array]]:
     """Return the middle of each week with labels, and which rows are its labelled ones."""
-    times = content.served.event_time
+    times = content.served.answered_at
     start = times.min().astype("datetime64[D]")
     known = ~np.isnan(content.served.label)
     weeks = []
@@ -164,14 +164,14 @@ def _calibration(content: Content) -> str:
 
 
 def _canary(content: Content) -> str:
-    """Plot the hours around the canary that ended last, by who answered."""
+    """Plot the hours around the latest canary, by the variant that answered."""
     if content.canary is None:
         return ""
     hour = np.timedelta64(1, "h")
     start, end = (np.datetime64(time.replace(tzinfo=None)) for time in content.canary[:2])
     served = content.served
-    near = (served.event_time >= start - 6 * hour) & (served.event_time < end + 6 * hour)
-    hours = served.event_time[near].astype("datetime64[h]")
+    near = (served.answered_at >= start - 6 * hour) & (served.answered_at < end + 6 * hour)
+    hours = served.answered_at[near].astype("datetime64[h]")
     names = np.unique(hours)
     failed, challenger = served.fell_back[near], served.by_challenger[near]
     parts = {
@@ -186,7 +186,7 @@ def _canary(content: Content) -> str:
 
 
 def _saved(content: Content) -> float:
-    """Return what serving newer models saved, in money, against leaving the first one in place."""
+    """Return the money that newer models saved, compared with the first model left in place."""
     served, known = content.served, ~np.isnan(content.served.label)
     first, now = (
         row_losses(content.config, "expected_cost", served.label[known], of[known]).sum()

@@ -1,6 +1,6 @@
-"""Tests that may be looked at after every request: evidence that grows, instead of a p-value that is read once.
+"""Sequential tests, valid after every request: evidence that accumulates, instead of a p-value that is read once.
 
-An e-value is at most 1 on average while the null hypothesis holds, at every look together, so that it reaches
+While the null hypothesis holds, the expected value of an e-value is at most 1 at any stopping time, so it reaches
 ``1 / alpha`` with a probability of at most ``alpha`` however often one looks (Ville's inequality; Ramdas, Grünwald,
 Vovk and Shafer 2023, Game-theoretic statistics and safe anytime-valid inference). All functions return its logarithm.
 """
@@ -17,7 +17,7 @@ _EFFECT = 0.1  # the difference of means, in standard deviations of a row, to wh
 
 
 def rate_evidence(count: int, rows: int, limit: float) -> float:
-    """Return the evidence that ``count`` of ``rows`` come at a rate above ``limit``: a mixture of likelihood ratios."""
+    """Return the evidence of a rate above ``limit`` behind ``count`` of ``rows``: a mixture of likelihood ratios."""
     if limit <= 0:
         return float("inf") if count else 0.0
     if limit >= 1 or not rows:
@@ -81,9 +81,9 @@ def difference_interval(now: Mean, usual: Mean, alpha: float) -> tuple[float, fl
 
 
 def distance_bound(now: Array, usual: Array, alpha: float) -> float:
-    """Return how far apart the distributions of two samples are at the least, as Kolmogorov and Smirnov measure it.
+    """Return a lower bound on the Kolmogorov-Smirnov distance between the distributions of two samples.
 
-    Holds at every look together with confidence ``1 - alpha`` (Howard and Ramdas 2022, Sequential estimation of
+    It holds at every look together with confidence ``1 - alpha`` (Howard and Ramdas 2022, Sequential estimation of
     quantiles, equation 8: a bound on the empirical distribution function that is uniform over time).
     """
     from scipy.stats import ks_2samp

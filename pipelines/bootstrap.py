@@ -1,49 +1,82 @@
 """The composition root: the one place that chooses adapters."""
 
 import importlib
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import PIPELINES
-from pipelines.config import Problem, UserError, nearest
+from pipelines.config import Problem, UserError, WrongUsage, nearest
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.settings import Settings, rank
 
 if TYPE_CHECKING:
     from pipelines.adapters.aws.profile import AwsProfile
-    from pipelines.adapters.local.profile import LocalProfile
+    from pipelines.adapters.profile import Profile
+    from pipelines.adapters.resources import Resources
     from pipelines.config import Code, Source, StrictModel
     from pipelines.continuous_training import RunPipeline
+    from pipelines.deployment.target import ReleaseTarget
     from pipelines.feature.offline import Lookup
     from pipelines.feature.table_maintenance import TableMaintenance
     from pipelines.orchestration.executions import Executions
     from pipelines.orchestration.runner import Observer, Runner
     from pipelines.registry.model_store import ModelStore
     from pipelines.registry.release_log import ReleaseLog
-    from pipelines.registry.tracking import NoTracking, Tracking
+    from pipelines.registry.tracking import Tracking
     from pipelines.storage.ports import MetricsSink, ObjectStore, OnlineStore, Queue, Signer
     from pipelines.storage.prediction_log import LogReader
     from pipelines.storage.tables import Tables
     from pipelines.training.tuning import Tuner
 
-PROFILES = {
-    # name: class              objects, tables, online store, events, audit key, tracking
-    "embedded": "local:LocalProfile",  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
-    "aws": "aws:AwsProfile",  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
-    "kubernetes": "kubernetes:KubernetesProfile",  # the same on an emulator of AWS, and MLflow in the cluster
+
+def _embedded(settings: Settings, _root: Path) -> "Profile":
+    from pipelines.adapters.local.profile import LocalProfile
+
+    return LocalProfile(settings)
+
+
+def _aws(settings: Settings, root: Path) -> "Profile":
+    from pipelines.adapters.aws.profile import AwsProfile
+
+    return AwsProfile(settings, root)
+
+
+def _kubernetes(settings: Settings, root: Path) -> "Profile":
+    from pipelines.adapters.kubernetes.profile import KubernetesProfile
+
+    return KubernetesProfile(settings, root)
+
+
+PROFILES: "Mapping[str, Callable[[Settings, Path], Profile]]" = {
+    # name: maker            objects, tables, online store, events, audit key, tracking
+    "embedded": _embedded,  # files, Iceberg on SQLite, SQLite, SQLite, a file, MLflow on SQLite
+    "aws": _aws,  # S3, Iceberg on Glue, DynamoDB, EventBridge and SQS, KMS, managed MLflow
+    "kubernetes": _kubernetes,  # the same on an emulator of AWS, and MLflow in the cluster
 }
 
 
 def pipeline(name: str) -> Pipeline:
-    """Return a pipeline by name."""
+    """Return a pipeline by name, its wiring checked.
+
+    Raises:
+        UserError: when there is none of this name, or its steps ask for what neither a step nor the platform gives.
+    """
+    from pipelines.adapters.resources import resource_types
+
     if name not in PIPELINES:
-        raise UserError(f"there is no pipeline {name!r}; {nearest(name, PIPELINES)}")
-    return importlib.import_module(PIPELINES[name]).PIPELINE  # type: ignore[no-any-return]
+        raise WrongUsage(f"there is no pipeline {name!r}; {nearest(name, PIPELINES)}")
+    found: Pipeline = importlib.import_module(PIPELINES[name]).PIPELINE
+    found.check_resources(resource_types())
+    return found
 
 
 class Platform:
-    """The resources that steps, commands and the serving app ask for by name, each made when first asked for."""
+    """What steps, commands and the serving app use, each made when first asked for.
+
+    What a step may name is the table :class:`pipelines.adapters.resources.Resources`.
+    """
 
     def __init__(self, settings: Settings, root: Path = Path()) -> None:
         self.settings, self.root = settings, root.resolve()
@@ -60,7 +93,7 @@ class Platform:
 
     @cached_property
     def source(self) -> "Source":
-        """Where raw rows come from: the problem's own source, or what another environment lends."""
+        """Where raw rows come from: the problem's own source, or another environment's shared tables."""
         from pipelines.feature.shared_tables import shared_source
 
         shared_tables = self.profile.shared_tables
@@ -74,14 +107,13 @@ class Platform:
         return code(self.problem, self.root, self.settings.commit)
 
     @cached_property
-    def profile(self) -> "LocalProfile | AwsProfile":
+    def profile(self) -> "Profile":
         """Where the stores are."""
-        package, _, name = PROFILES[self.settings.profile].partition(":")
+        name = self.settings.profile
         try:
-            module = importlib.import_module(f"pipelines.adapters.{package}.profile")
+            return PROFILES[name](self.settings, self.root)
         except ModuleNotFoundError as error:
-            raise UserError(f"the profile {package!r} needs {error.name}: run 'uv sync --extra {package}'") from error
-        return getattr(module, name)(self.settings, self.root)  # type: ignore[no-any-return]
+            raise UserError(f"the profile {name!r} needs {error.name}: run 'uv sync --extra {name}'") from error
 
     @cached_property
     def objects(self) -> "ObjectStore":
@@ -100,7 +132,7 @@ class Platform:
 
     @cached_property
     def events(self) -> "Queue":
-        """What asks for continuous training: alarms, and people."""
+        """The queue of triggers for continuous training: alarms and people."""
         return self.profile.events
 
     @cached_property
@@ -109,27 +141,27 @@ class Platform:
         return self.profile.signer
 
     @cached_property
-    def lookup(self) -> "Lookup":
-        """What joins features to requests where their tables are; None for DuckDB on this machine."""
+    def lookup(self) -> "Lookup | None":
+        """What joins features to requests where their tables are."""
         return self.profile.lookup
 
     @cached_property
-    def tracking(self) -> "Tracking | NoTracking":
+    def tracking(self) -> "Tracking | None":
         """MLflow."""
         return self.profile.tracking
 
     @cached_property
     def metrics_sink(self) -> "MetricsSink":
-        """Where what batch work measured is shown and held to bounds."""
+        """Where batch runs publish their metrics, which alarms watch."""
         return self.profile.metrics_sink
 
     @cached_property
-    def table_maintenance(self) -> "TableMaintenance":
-        """What compacts tables and deletes what no snapshot needs; None where they are left as they are."""
+    def table_maintenance(self) -> "TableMaintenance | None":
+        """What compacts tables and deletes what no snapshot needs."""
         return self.profile.table_maintenance
 
     @cached_property
-    def tuner(self) -> "Tuner":
+    def tuner(self) -> "Tuner | None":
         """What makes the trials of a search elsewhere."""
         return self.profile.tuner
 
@@ -148,6 +180,25 @@ class Platform:
         return ReleaseLog(self.objects, self.signer, self.settings.environment)
 
     @cached_property
+    def release_target(self) -> "ReleaseTarget":
+        """Where releases of this environment go, and what may be released there."""
+        from pipelines.deployment.target import ReleaseTarget, RunningCode
+        from pipelines.serving.instances import read_reports
+
+        serving = RunningCode(self.problem, self.models, self.online)
+        instances = partial(read_reports, self.objects, self.settings.environment)
+        return ReleaseTarget(self.releases, self.models, serving, self._releases_before, instances)
+
+    def _releases_before(self) -> "ReleaseLog | None":
+        """Return the release log of the environment that models come from, where ``cloud.toml`` states one."""
+        from pipelines.config import load_toml
+        from pipelines.contracts import Cloud
+
+        cloud, own = load_toml(self.root / "cloud.toml", Cloud), self.settings.environment
+        before = cloud.before(own) if own in cloud.environments else None
+        return self.changed({"environment": before}).releases if before else None
+
+    @cached_property
     def predictions(self) -> "LogReader":
         """The prediction log of this environment."""
         from pipelines.storage.prediction_log import LogReader
@@ -161,7 +212,7 @@ class Platform:
 
     @cached_property
     def profiles(self) -> Path:
-        """The folder of the profiles of trainings, by run."""
+        """The folder of training profiles, by run."""
         return self.home / "profiles"
 
     @cached_property
@@ -173,21 +224,33 @@ class Platform:
 
     @cached_property
     def executions(self) -> "Executions":
-        """Runs that are left to themselves: on SageMaker, or as Jobs of a cluster."""
-        if self.settings.profile == "embedded":
+        """Runs that are left to themselves, for who cannot do without; else ask the profile.
+
+        Raises:
+            UserError: where runs are only made here.
+        """
+        if self.profile.executions is None:
             raise UserError("runs elsewhere need RATCHET_PROFILE=aws or RATCHET_PROFILE=kubernetes")
-        return self.profile.executions  # type: ignore[union-attr]
+        return self.profile.executions
 
     @cached_property
     def aws(self) -> "AwsProfile":
-        """What there is on AWS alone: an endpoint."""
+        """The profile on AWS, which alone has an endpoint.
+
+        Raises:
+            UserError: on another profile.
+        """
         if self.settings.profile != "aws":
             raise UserError("SageMaker needs RATCHET_PROFILE=aws and an environment that is provisioned there")
-        return self.profile  # type: ignore[return-value]
+        profile = self.profile
+        from pipelines.adapters.aws.profile import AwsProfile
+
+        assert isinstance(profile, AwsProfile), "the profile is what the settings say"
+        return profile
 
     @cached_property
     def run_pipeline(self) -> "RunPipeline":
-        """Runs another pipeline to its end, as a step of one may."""
+        """Runs another pipeline to its end, for a step that needs its result."""
         return self.run
 
     def run(
@@ -200,6 +263,9 @@ class Platform:
 
     def resource(self, name: str) -> Any:
         """Return a resource by its name, for a step's parameter."""
-        if name.startswith("_") or not isinstance(getattr(type(self), name, None), cached_property):
-            raise UserError(f"there is no resource {name!r} for a step to ask for")
-        return getattr(self, name)
+        from pipelines.adapters.resources import resource_types
+
+        resources: Resources = self  # so mypy holds the platform to what steps are checked against
+        if name not in resource_types():
+            raise UserError(f"there is no resource {name!r}; {nearest(name, resource_types())}")
+        return getattr(resources, name)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pipelines.config import StrictModel, UserError, nearest
+from pipelines.config import StrictModel, UserError, WrongUsage, nearest
 from pipelines.config.strict import explain
 
 PREFIX = "RATCHET_"
@@ -29,7 +29,7 @@ class Settings(StrictModel):
         project: the name of that stack; None is the name in pyproject.toml.
         attempts: how often a request to AWS is tried: 18 outlast a minute; the serving app, which may not make
             its callers wait, tries three times.
-        join: what joins features to training requests: duckdb on this machine, or athena, for more than it can hold.
+        join: the engine of the point-in-time join: duckdb on this machine, or athena for more than fits its memory.
         problem: the importable package that states the problem.
         checkpoints: the folder of checkpoints, such as a volume that outlives a spot instance; within home by default.
         poll_seconds: how often the serving app looks for a new release.
@@ -37,11 +37,15 @@ class Settings(StrictModel):
         flush_rows: how many predictions may.
         max_body_bytes: the largest body that /invocations reads; a larger one is answered with 413.
         max_rows: the most rows in one body; more are answered with 413.
-        max_concurrency: how many requests one process of the app takes at once; more are answered with 429.
+        max_concurrency: how many requests one process of the app handles at once; more are answered with 429.
         max_explained_rows: the most rows of one request that are explained; more are answered with 413.
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         num_nodes: how many machines train one network together.
         master_addr: the host name of the node of rank 0, at which the others meet.
+        clock: whose time answers are logged by and windows of monitors and canary analysis are: the server's, or for
+            replays of the past that of the requests.
+        ready_without_release: whether the serving app is ready while nothing was ever released to its environment.
+        confirm_seconds: how long a command that moved a release waits for the serving app to say that it serves it.
         as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """
@@ -66,6 +70,9 @@ class Settings(StrictModel):
     log_sample: float = Field(default=1.0, ge=0, le=1)
     num_nodes: int = Field(default=1, gt=0)
     master_addr: str = "localhost"
+    clock: Literal["server", "requests"] = "server"
+    ready_without_release: bool = True
+    confirm_seconds: float = Field(default=15.0, ge=0)
     as_of: AwareDatetime | None = None
     deadline_seconds: float = Field(default=10.0, gt=0)
 
@@ -89,7 +96,7 @@ class Settings(StrictModel):
         try:
             return self.model_validate({**dict(self), **given})
         except ValidationError as error:
-            raise UserError("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
+            raise WrongUsage("\n".join(f"--{line}" for line in explain(error, type(self)))) from error
 
     def now(self) -> datetime:
         """Return the moment that commands act at."""
@@ -101,7 +108,7 @@ class Settings(StrictModel):
 
 
 class Workflow(NamedTuple):
-    """What GitHub tells the jobs of its workflows, and a person's shell may state.
+    """The variables that GitHub gives the jobs of a workflow, and that a person's shell may set.
 
     Attributes:
         api: the URL of GitHub's API.
@@ -117,7 +124,7 @@ class Workflow(NamedTuple):
 
 
 def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
-    """Return what is known of GitHub here.
+    """Return the GitHub variables of this process.
 
     Raises:
         UserError: without a token or a repository.
@@ -140,7 +147,7 @@ def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 class Node(NamedTuple):
-    """This machine among those that train together, as torchrun counts them, and the network interface they use."""
+    """This machine's place among the nodes that train together, and the network interface they use."""
 
     num_nodes: int
     node_rank: int

@@ -45,7 +45,7 @@ def unmeasured() -> dict[str, str]:
 
 def make_platform(home: Path, problem: str = PROBLEMS[0], **settings: object) -> Platform:
     """Return a platform whose every file lies below ``home``."""
-    given = {"home": home, "releases": home / "releases", "problem": problem, **settings}
+    given = {"home": home, "releases": home / "releases", "problem": problem, "clock": "requests", **settings}
     return Platform(Settings.model_validate(given), ROOT)
 
 
@@ -60,8 +60,8 @@ def release(platform: Platform, candidate: Candidate) -> None:
     """Release a candidate to all traffic."""
     released = Variant(model=candidate.model, version=candidate.version)
     file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce())
-    propose(platform.releases, platform.models, Actor("tester", NOW), file)
-    approve(platform.releases, Actor("reviewer", NOW), file)
+    propose(platform.release_target, Actor("tester", NOW), file)
+    approve(platform.release_target, Actor("reviewer", NOW), file)
     platform.run("deployment", DeploymentParams(release=file, as_of=NOW, who="tester"))
 
 

@@ -1,4 +1,4 @@
-"""What a person decides about an environment, as ``Pulumi.<stack>.yaml`` states it; all else follows from it."""
+"""The configuration of an environment in ``Pulumi.<stack>.yaml``; everything else follows from it."""
 
 import json
 import re
@@ -23,7 +23,7 @@ Account = Annotated[str, BeforeValidator(lambda given: f"{given:012d}" if type(g
 
 
 class Serverless(StrictModel):
-    """An endpoint that costs nothing while nobody asks; it has neither a VPC nor a GPU.
+    """An endpoint that costs nothing without requests; it has neither a VPC nor a GPU.
 
     Attributes:
         memory_mb: of each worker; the processor grows with it.
@@ -59,7 +59,7 @@ class RealTime(StrictModel):
 
 
 class TrainingSettings(stack.TrainingResources):
-    """Where models are trained: what the document says of it, within what SageMaker takes."""
+    """The training of the document, within the limits of SageMaker."""
 
     instance: str = Field(default="ml.m5.xlarge", pattern=INSTANCE)
     gpu_instance: str | None = Field(default=None, pattern=INSTANCE)
@@ -77,7 +77,7 @@ class TrainingSettings(stack.TrainingResources):
 
 
 class Vpc(StrictModel):
-    """A VPC that somebody else owns; its subnets reach the services of AWS.
+    """An existing VPC, whose subnets reach the services of AWS.
 
     Attributes:
         id: of the VPC.
@@ -91,7 +91,7 @@ class Vpc(StrictModel):
 
 
 class Adopted(StrictModel):
-    """What the environment shares with others instead of having its own.
+    """Existing resources that the environment uses instead of its own.
 
     Attributes:
         vpc: in place of a network of its own.
@@ -112,7 +112,7 @@ class Config(StrictModel):
     """An environment.
 
     Attributes:
-        account: of AWS, twelve digits; nothing is ever made in another.
+        account: of AWS, twelve digits; the program refuses any other.
         region: where it differs from ``cloud.toml``.
         owner: whom a bill or an alarm concerns; a tag.
         production: protected against deletion, backed up, its audit records locked.
@@ -126,8 +126,8 @@ class Config(StrictModel):
         retention_days: of logs and predictions, and of data that was replaced.
         backup_days: of daily backups; 0 for none.
         expires: the day on which the environment asks to be torn down.
-        dispatch: the GitHub App that is told of triggers at once; None to have them polled.
-        adopt: what it shares.
+        dispatch: the GitHub App that starts workflows on triggers; None to let them poll.
+        adopt: existing resources to use.
         readers: ARNs of roles that may read the raw tables, such as of the jobs of the environment that trains.
         emulator: URL of an emulator of AWS in place of AWS; ``AWS_ENDPOINT_URL`` names it to Pulumi as well.
     """

@@ -1,4 +1,4 @@
-"""Writes the document by which the pipelines find the environment, checked before anything is made from it."""
+"""Writes the document that the pipelines read, and validates it before any resource depends on it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ LOCKED_DAYS = 365  # of a production environment's audit records
 
 @dataclass(frozen=True)
 class FoundResources:
-    """What the document tells of; see :class:`pipelines.config.Stack`."""
+    """What the document describes; see :class:`pipelines.config.Stack`."""
 
     names: Names
     config: Config

@@ -1,4 +1,4 @@
-"""An environment: its components in the order in which they need each other, and the document that tells of them."""
+"""An environment: its components in the order of their dependencies, and the document that describes them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from pipelines.contracts.rendered import Rendered, training_places
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an environment is made from.
+    """The inputs of an environment.
 
     Attributes:
         names: where it is and what its parts are called.
@@ -53,7 +53,7 @@ class Environment(pulumi.ComponentResource):
     """Everything that the pipelines use in an environment.
 
     Attributes:
-        document: where the document lies that tells of it.
+        document: the address of the document that describes it.
         serving: the endpoint; None until there is an image.
     """
 
@@ -103,7 +103,7 @@ class Environment(pulumi.ComponentResource):
         self.register_outputs({"document": self.document})
 
     def _run(self, image: str) -> ServingEndpoint:
-        """Make what runs the image: pipelines, the release tick, the endpoint."""
+        """Create what runs the image: pipelines, the release tick, the endpoint."""
         names, key, config, identity = self._wanted.names, self.keys.data.arn, self._wanted.config, self.identity
         schedules, dead = self.events.schedules.name, self.events.dead.arn
         Pipelines(
@@ -167,7 +167,7 @@ class Environment(pulumi.ComponentResource):
         )
 
     def _places(self, image: str) -> dict[str, Any]:
-        """Return what rendered pipelines leave open."""
+        """Return the values of the placeholders in rendered pipelines."""
         names = self._wanted.names
         return {
             "project": names.project,
@@ -185,7 +185,7 @@ class Environment(pulumi.ComponentResource):
         }
 
     def _guard(self) -> None:
-        """Make what keeps cost within bounds and data recoverable."""
+        """Create the budget and the backups."""
         names, config = self._wanted.names, self._wanted.config
         Cost(
             CostArgs(
@@ -230,7 +230,7 @@ class Environment(pulumi.ComponentResource):
 
 
 def _aws(wanted: Wanted) -> aws.Provider:
-    """Return the provider of the environment's account and region, which tags all that it makes."""
+    """Return the provider of the environment's account and region, which tags all that it creates."""
     names, config = wanted.names, wanted.config
     tags = {**names.tags, "owner": config.owner, "production": str(config.production).lower()}
     if config.expires:

@@ -1,4 +1,4 @@
-"""What an endpoint serves with at this moment, asked of SageMaker itself."""
+"""Reads from SageMaker which configuration an endpoint serves with."""
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError

@@ -1,4 +1,4 @@
-"""What each role of an environment may do: statements of IAM, made from names, before anything exists."""
+"""The permissions of an environment's roles: IAM statements, made from names before any resource exists."""
 
 import json
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ Text = pulumi.Input[str]
 
 MODELS = ("models/*", "versions/*")
 RELEASES = "releases/*"
+SERVING = "serving/*"
 LAKE_TABLES = "tables/*"
 _LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
 
@@ -98,7 +99,7 @@ class Permissions:
     def serving(self) -> list[Statement]:
         """The endpoint: models and releases to read, online features to read, predictions to write."""
         return [
-            *self._objects("store", read=[*MODELS, RELEASES, "stack.json"], write=["predictions/*"]),
+            *self._objects("store", read=[*MODELS, RELEASES, SERVING, "stack.json"], write=["predictions/*", SERVING]),
             self._use_key(),
             self._verify(),
             self._online(["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem"]),
@@ -109,7 +110,7 @@ class Permissions:
         ]
 
     def tick(self) -> list[Statement]:
-        """The function: all that a verdict looks at, the release log to write and sign, and runs that are asked for."""
+        """The function: everything that canary analysis reads, the release log to write and sign, and runs to start."""
         return [
             *self._objects("store", read=["*"], write=[RELEASES, "runs/*"]),
             *self._objects("lake", read=[LAKE_TABLES]),
@@ -127,7 +128,7 @@ class Permissions:
         ]
 
     def dispatch(self, key: str) -> list[Statement]:
-        """The function that tells GitHub of triggers: its App's key to sign with, and the document that names it."""
+        """The function that starts workflows on GitHub: its App's key to sign with, and the document that names it."""
         return [
             statement(["kms:Sign"], [key]),
             *self._objects("store", read=["stack.json"]),
@@ -138,7 +139,7 @@ class Permissions:
         ]
 
     def reader(self) -> list[Statement]:
-        """Another environment that learns from what this one ingested: raw tables to read, labels among them."""
+        """Another environment that trains on this one's raw tables, labels among them: read access."""
         lake, raw = f"arn:aws:s3:::{self.names.bucket('lake')}", f"{LAKE_TABLES.removesuffix('*')}raw"
         database = f"{self.names.catalog}_raw"
         tables: list[Text] = [
@@ -155,7 +156,7 @@ class Permissions:
         ]
 
     def borrow(self, role: str) -> Statement:
-        """What jobs need besides to learn from another environment's raw tables: its reader's role."""
+        """What jobs need to train on another environment's raw tables: its reader's role."""
         return statement(["sts:AssumeRole"], [role])
 
     def scheduler(self) -> list[Statement]:
@@ -173,7 +174,7 @@ class Permissions:
         return [*self._objects("store", read=["mlflow/*"], write=["mlflow/*"], delete=["mlflow/*"]), self._use_key()]
 
     def in_vpc(self, subnets: list[Text]) -> list[Statement]:
-        """What a job, an endpoint or a function in a VPC needs besides: interfaces in its subnets."""
+        """What a job, an endpoint or a function in a VPC needs in addition: interfaces in its subnets."""
         interfaces = self.names.arn("ec2", "network-interface/*")
         look = [
             "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",

@@ -1,1 +1,1 @@
-"""What an administrator sets up once an account: state, images, the roles of workflows and people, the GitHub side."""
+"""The bootstrap: what an administrator sets up once in an account, such as state, images, roles and GitHub."""

@@ -1,4 +1,4 @@
-"""Run by ``pulumi up`` in this folder: reads the stack's configuration and registers what it asks for."""
+"""The program of ``pulumi up`` in this folder: registers what the stack's configuration states."""
 
 import pulumi
 from pulumi.runtime.config import CONFIG

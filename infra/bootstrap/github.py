@@ -1,4 +1,4 @@
-"""The GitHub side: environments and their variables, the protected branch, the workflows' own token."""
+"""The repository on GitHub: environments and their variables, the protected branch, the workflows' token."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ REQUIRED_CHECK = "required checks"
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubSideArgs:
-    """What the repository is to know and to enforce.
+    """The inputs of the repository.
 
     Attributes:
         github: the repository.
@@ -35,7 +35,7 @@ class GitHubSideArgs:
 
 
 class GitHubSide(pulumi.ComponentResource):
-    """What GitHub enforces, as far as its plan goes; :func:`not_enforced` says what that leaves out."""
+    """The rules that GitHub enforces on the repository's plan; :func:`not_enforced` lists those that it does not."""
 
     def __init__(self, args: GitHubSideArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:bootstrap:GitHubSide", "github", None, opts)

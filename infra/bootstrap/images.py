@@ -1,4 +1,4 @@
-"""The repository of container images: a tag is never moved, and what is in an image is scanned."""
+"""The repository of container images, with immutable tags and scans."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from infra.bootstrap.scope import Home
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesArgs:
-    """Whose images they are.
+    """The inputs of the repository.
 
     Attributes:
         home: the account.
@@ -23,7 +23,7 @@ class ImagesArgs:
 
 
 class ImageRepository(pulumi.ComponentResource):
-    """A repository that the environment which builds pushes to, and every other takes from by digest.
+    """A repository that the building environment pushes to and every other one pulls from by digest.
 
     Attributes:
         url: where to push.
@@ -49,7 +49,7 @@ class ImageRepository(pulumi.ComponentResource):
 
 
 def lifecycle() -> dict[str, object]:
-    """Return what is deleted: layers that nothing names, after two weeks; released images keep their tags and stay."""
+    """Return the lifecycle rules: untagged images are deleted after two weeks; released images keep their tags."""
     selection = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
     rule = {"rulePriority": 1, "description": "untagged", "selection": selection, "action": {"type": "expire"}}
     return {"rules": [rule]}

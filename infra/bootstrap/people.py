@@ -17,7 +17,7 @@ PERMISSION_SET_NAME = 32  # characters
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleArgs:
-    """Who gets in, and to what.
+    """The inputs of people's access.
 
     Attributes:
         home: the account.

@@ -1,4 +1,4 @@
-"""The program: everything that an account needs before a stack of an environment can be made in it."""
+"""The program: everything that an account needs before it can hold the stack of an environment."""
 
 import json
 import tomllib
@@ -55,7 +55,7 @@ def secrets(home: Home, state: StateBackend) -> pulumi.Output[str]:
 
 
 def read_home(settings: BootstrapSettings, root: Path = ROOT) -> Home:
-    """Return the project's place: its name from ``pyproject.toml``, the region from ``cloud.toml``.
+    """Return the project in its account: its name from ``pyproject.toml``, the region from ``cloud.toml``.
 
     Raises:
         UserError: for a region outside of AWS's public partition, and for names that reach into another project's.
@@ -63,9 +63,7 @@ def read_home(settings: BootstrapSettings, root: Path = ROOT) -> Home:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     region = load_toml(root / "cloud.toml", Cloud).region
     if region.startswith(("cn-", "us-gov-")):
-        raise UserError(
-            f"cloud.toml: region: {region} is in a partition of AWS of its own, for which nothing here is made"
-        )
+        raise UserError(f"cloud.toml: region: {region} is in another partition of AWS, which is not supported")
     home = Home(project, settings.account, region)
     for environment in settings.environments:
         home.scope(environment)
@@ -110,7 +108,7 @@ def _publish(
 def _tell_github(
     settings: BootstrapSettings, home: Home, scopes: tuple[Scope, ...], state: StateBackend, workflows: Workflows
 ) -> None:
-    """Give each environment's workflows its role, and plans of pull requests theirs, under names of their own."""
+    """Return the variables that give workflows their environment's role, and plans of pull requests theirs."""
     cloud = load_toml(ROOT / "cloud.toml", Cloud)
     common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}
     shared: dict[str, pulumi.Input[str]] = {}

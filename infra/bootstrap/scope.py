@@ -1,4 +1,4 @@
-"""What belongs to the account and what to an environment, as names and ARNs."""
+"""The names and ARNs of what belongs to the account and to an environment."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from infra.names import Names
 
 
 def shortened(name: str, limit: int) -> str:
-    """Return the name, or where it is too long its beginning and four digits of its hash."""
+    """Return the name; shorten one that is too long to its beginning and four digits of its hash."""
     if len(name) <= limit:
         return name
     return f"{name[: limit - 5]}-{hashlib.sha256(name.encode()).hexdigest()[:4]}"
@@ -47,7 +47,7 @@ class Home:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one environment of the project owns: all that begins with its name, or bears its tag.
+    """The resources of one environment: all whose names begin with its name, or that have its tag.
 
     Attributes:
         names: of its resources.

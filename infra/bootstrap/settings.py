@@ -1,4 +1,4 @@
-"""What a person decides about an account: ``Pulumi.<stack>.yaml``, typed. Everything else is derived."""
+"""The configuration of an account in ``Pulumi.<stack>.yaml``; everything else follows from it."""
 
 import json
 from collections.abc import Mapping
@@ -129,7 +129,7 @@ class BootstrapSettings(StrictModel):
         if len(set(self.environments)) < len(self.environments):
             raise ValueError("environments: each once")
         if self.roles and self.single_sign_on:
-            raise ValueError("roles, single_sign_on: state one of them; people have one way in")
+            raise ValueError("roles, single_sign_on: state only one of them")
         return self
 
     @property
@@ -139,7 +139,7 @@ class BootstrapSettings(StrictModel):
 
     @classmethod
     def parse(cls, given: Mapping[str, str], source: str) -> Self:
-        """Read the settings of a stack, as Pulumi hands its configuration over: what is no text is JSON.
+        """Read the settings of a stack from Pulumi's configuration, in which values other than text are JSON.
 
         Raises:
             UserError: naming ``source``, each key that is wrong, and what is allowed there.

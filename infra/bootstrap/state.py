@@ -1,4 +1,4 @@
-"""Where Pulumi keeps its state: a bucket that forgets nothing for 90 days, and the key of the secrets in it."""
+"""Pulumi's state: a bucket that keeps old versions for 90 days, and the key of the secrets in it."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from infra.bootstrap.scope import Home
 
 @dataclass(frozen=True, kw_only=True)
 class StateArgs:
-    """Where the state goes.
+    """The inputs of the state.
 
     Attributes:
         home: the account.
@@ -89,7 +89,7 @@ class StateBackend(pulumi.ComponentResource):
 
 
 def encrypted_on_its_way(bucket: str) -> dict[str, object]:
-    """Return the bucket policy that refuses what does not come over TLS."""
+    """Return the bucket policy that refuses requests without TLS."""
     statement = {
         "Sid": "TlsOnly",
         "Effect": "Deny",

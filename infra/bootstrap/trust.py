@@ -1,4 +1,4 @@
-"""Whom a role trusts: tokens of one repository, by its numbers, and people.
+"""The trust policies of roles: for tokens of one repository, by its numbers, and for people.
 
 The claims that AWS can compare: IAM user guide, "Available keys for AWS OIDC federation" (GitHub's since January 2026).
 A repository's number is compared as well as its subject, so that the older form, names alone, is bound to it too.
@@ -39,7 +39,7 @@ def plan_trust(provider: str, repository: GitHubSettings, environment: str) -> D
 
 
 def people_trust(roles: Roles) -> Document:
-    """Trust people, by what they signed in as."""
+    """Trust people by the identities that they signed in with."""
     condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}} if roles.mfa else None
     return _statement({"AWS": list(roles.trusted)}, "sts:AssumeRole", condition)
 

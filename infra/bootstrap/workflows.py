@@ -1,4 +1,4 @@
-"""The roles of GitHub's workflows: an environment has one that deploys and one that plans; and its boundary."""
+"""The roles of the workflows on GitHub, one that deploys and one that plans for each environment, and the boundary."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ HOUR = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowsArgs:
-    """Which workflows may act, and where.
+    """The inputs of the roles.
 
     Attributes:
         github: the repository.
@@ -32,7 +32,7 @@ class WorkflowsArgs:
 
 
 class Workflows(pulumi.ComponentResource):
-    """What trusts GitHub.
+    """The roles that trust GitHub.
 
     Attributes:
         deploy: ARN of the role of each environment's workflows.

@@ -1,1 +1,1 @@
-"""The environment on a laptop: a Kubernetes cluster for what computes, an emulator of AWS for what is kept."""
+"""The local environment: a Kubernetes cluster for computation, and an emulator of AWS for storage."""

@@ -1,7 +1,7 @@
-"""Whom alarms call: people, on its page, and the watch, for those that it can do something about.
+"""Alertmanager: shows alarms to people on its page, and sends those that it can handle to the watch.
 
-The watch makes an event of an alarm that a new model could help with, and judges the live release at once when the
-serving app is in trouble.
+The watch turns an alarm that a new model could help with into an event, and judges the live release at once when the
+serving app has an alarm.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every object in the cluster has: a name, the labels by which all of it is found, and a place."""
+"""The metadata of every object in the cluster: its name, its namespace, and the labels that find it again."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def labels(names: Names, component: str) -> dict[str, str]:
-    """Return the labels of everything; ``make local-down`` removes what bears the first of them."""
+    """Return the labels of every object; ``make local-down`` removes the objects with the first of them."""
     return {
         PART_OF: names.project,
         COMPONENT: component,
@@ -28,7 +28,7 @@ def metadata(names: Names, component: str, name: str | None = None, **annotation
 
 
 def selector(names: Names, *components: str) -> dict[str, Any]:
-    """Return what selects the pods of some components."""
+    """Return the selector of some components' pods."""
     if len(components) == 1:
         return {"matchLabels": {PART_OF: names.project, COMPONENT: components[0]}}
     chosen = {"key": COMPONENT, "operator": "In", "values": list(components)}
@@ -36,7 +36,7 @@ def selector(names: Names, *components: str) -> dict[str, Any]:
 
 
 def within(component: pulumi.ComponentResource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Return the options of a component's objects, which wait for what it depends on: Pulumi has only itself wait."""
+    """Return options that make a component's objects wait for its dependencies; else only the component waits."""
     return pulumi.ResourceOptions(parent=component, depends_on=opts.depends_on if opts else None)
 
 

@@ -1,4 +1,4 @@
-"""What a person decides about the local environment, as ``Pulumi.local.yaml`` states it; all of it has defaults."""
+"""The configuration of the local environment in ``Pulumi.local.yaml``; every key has a default."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pipelines.config.errors import UserError
 from pipelines.config.strict import StrictModel, explain
 
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
-"""With a tag or a digest: what is named without either may be another image tomorrow."""
+"""An image with a tag or a digest; without either the name may mean another image tomorrow."""
 
 
 class LocalImages(StrictModel):
@@ -37,7 +37,7 @@ class LocalImages(StrictModel):
 
 
 class Gpu(StrictModel):
-    """What a step that needs a GPU asks of the cluster.
+    """The resources of a step that needs a GPU.
 
     Attributes:
         count: of GPUs, each of a pod alone.
@@ -53,7 +53,7 @@ class Gpu(StrictModel):
 
 
 class Replicas(StrictModel):
-    """How many pods serve.
+    """The number of serving pods.
 
     Attributes:
         least: always there, and never fewer by an eviction or an update.
@@ -82,7 +82,7 @@ class Storage(StrictModel):
 
 
 class Secrets(StrictModel):
-    """What must not be read by others; ``pulumi config set --secret`` encrypts each in the stack's file.
+    """The secrets; ``pulumi config set --secret`` encrypts each in the stack's file.
 
     Attributes:
         access_key_id, secret_access_key: credentials of the emulator.

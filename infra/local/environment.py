@@ -1,4 +1,4 @@
-"""The local environment: the stores of AWS on an emulator, all that computes in a cluster, and the same document."""
+"""The local environment: the stores of AWS on an emulator, computation in a cluster, and the same document."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ RETENTION_DAYS = 30
 
 @dataclass(frozen=True)
 class LocalWanted:
-    """What the local environment is made from: its names and configuration, and what was rendered of the project."""
+    """The inputs of the local environment: its names and configuration, and the rendered pipelines."""
 
     names: Names
     config: LocalConfig
@@ -38,10 +38,10 @@ class LocalWanted:
 
 
 class LocalEnvironment(pulumi.ComponentResource):
-    """The emulator's part first, for pods look for it when they start; then the cluster's.
+    """The emulator's resources first, because pods need them at their start; then the cluster's.
 
     Attributes:
-        document: where the document lies that tells of it.
+        document: the address of the document that describes it.
     """
 
     def __init__(self, wanted: LocalWanted) -> None:

@@ -1,4 +1,4 @@
-"""Dashboards as code: what people feel first, then what the pipelines did, then what they measured of the model."""
+"""Dashboards as code: what users notice first, then the pipelines' runs, then the model's metrics."""
 
 from typing import Any, NamedTuple
 
@@ -82,19 +82,19 @@ GRAPHS = (
 
 
 def sources() -> str:
-    """Return where Grafana reads from."""
+    """Return the data sources."""
     prometheus = {"name": "Prometheus", **SOURCE, "access": "proxy", "url": "http://prometheus:9090", "isDefault": True}
     return _yaml({"apiVersion": 1, "datasources": [prometheus]})
 
 
 def providers() -> str:
-    """Return where Grafana finds the dashboards."""
+    """Return the folder of the dashboards."""
     files = {"name": "files", "type": "file", "allowUiUpdates": False, "options": {"path": DASHBOARDS}}
     return _yaml({"apiVersion": 1, "providers": [files]})
 
 
 def dashboards(names: Names, rendered: Rendered) -> dict[str, dict[str, Any]]:
-    """Return the dashboards by name: an overview, and one of every bound with what it is on."""
+    """Return the dashboards by name: an overview, and one of every bound with its metric."""
     held = [
         Graph(bound.name, {"now": read(bound, rendered)}, bound=bound.threshold)
         for found in bounds(names, rendered).values()

@@ -37,7 +37,7 @@ class Cluster:
         self._command = [*program, *([f"--context={context}"] if context else [])]
 
     def apply(self, objects: list[dict[str, Any]]) -> None:
-        """Make the objects what the manifests say; the cluster merges them, and tells who else holds a field."""
+        """Apply the manifests on the server, which merges them and reports conflicts over fields."""
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self._run("apply", "--server-side", "--force-conflicts", "--field-manager=pulumi", "-f", "-", given=listed)
 

@@ -1,4 +1,4 @@
-"""A pod as every part of the environment has it: without privileges, with limits, with a root that nobody writes to."""
+"""The pods of the environment: unprivileged, with limits and a read-only root."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _CONTAINED = {
 
 @dataclass(frozen=True)
 class Size:
-    """What a container asks for and may not pass: memory is the same for both, so that a node is never overbooked."""
+    """The requests and limits of a container; memory is the same in both, so that a node is never overbooked."""
 
     cpu: str
     most_cpu: str
@@ -134,12 +134,12 @@ def probe(path: str, port: int, *, period: int, failures: int) -> dict[str, Any]
     }
 
 
-def probes(path: str, port: int) -> dict[str, Any]:
-    """Return the probes of a server: four minutes to start, then taken out after 10 s of silence, ended after 60 s."""
+def probes(live: str, ready: str, port: int) -> dict[str, Any]:
+    """Return the probes of a server: four minutes to start; no requests after 10 s unready, ended after 60 s dead."""
     return {
-        "startupProbe": probe(path, port, period=2, failures=120),
-        "readinessProbe": probe(path, port, period=5, failures=2),
-        "livenessProbe": probe(path, port, period=20, failures=3),
+        "startupProbe": probe(live, port, period=2, failures=120),
+        "readinessProbe": probe(ready, port, period=5, failures=2),
+        "livenessProbe": probe(live, port, period=20, failures=3),
     }
 
 

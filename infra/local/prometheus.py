@@ -1,4 +1,4 @@
-"""What Prometheus reads, how often, and the rules that it holds it to."""
+"""The configuration of Prometheus: targets, interval and rules."""
 
 import yaml
 
@@ -16,8 +16,7 @@ SECONDS = 15
 def files(names: Names, rendered: Rendered) -> dict[str, str]:
     """Return the configuration by file.
 
-    Pods are found by the name of a service that has all of their addresses, so that Prometheus need not ask the
-    Kubernetes API, and has no right to.
+    Prometheus finds pods by the DNS name of a headless service, so it needs no access to the Kubernetes API.
     """
     every_pod = {"names": [host(names, serving.PODS)], "type": "A", "port": serving.PORT, "refresh_interval": "15s"}
     document = {

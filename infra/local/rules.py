@@ -1,8 +1,8 @@
-"""The rules by which Prometheus raises alarms: those of the environments on AWS, bound by bound, on its own metrics.
+"""The alarm rules of Prometheus: the bounds of the environments on AWS, on Prometheus' own metrics.
 
-Name, bound, time and meaning of an alarm are stated once, in ``infra/aws/components``, for CloudWatch; here stands only
-how Prometheus reads what the bound is on. ``{minutes}`` is the period. Each metric has a selector in braces, by which
-a test finds it and looks whether something exposes it.
+``infra/aws/components`` states name, bound, time and meaning of each alarm once; this module adds only the expression
+by which Prometheus reads the metric. ``{minutes}`` is the period. Each metric has a selector in braces, so that a test
+can find it and check that something exposes it.
 """
 
 from typing import Any
@@ -27,10 +27,10 @@ EXPRESSIONS = {
     "events-dead": 'max(queue_messages{{state="dead"}})',
     "events-waiting": "max(queue_waiting_seconds{{}})",
 }
-"""By alarm: what Prometheus compares with the bound."""
+"""By alarm: the expression that Prometheus compares with the bound."""
 
 NOT_HERE = {"operations-waiting": "a queue that only workflows on GitHub poll"}
-"""Alarms of AWS that make no sense here."""
+"""Alarms on AWS that make no sense here."""
 
 RETRAIN = ("drift", "performance")
 """Alarms that a new model could help with: the watch makes an event of each."""
@@ -56,7 +56,7 @@ def bounds(names: Names, rendered: Rendered) -> dict[str, list[AlarmBound]]:
 
 
 def missing(names: Names) -> AlarmBound:
-    """Return the bound that SageMaker keeps by itself: somebody answers."""
+    """Return the bound that SageMaker needs no alarm for: that a pod answers."""
     return AlarmBound(
         "endpoint-missing", names.metrics, "up", {}, "Minimum", "<", 1, 1, "No pod of the serving app answers.",
         periods=2,
@@ -74,7 +74,7 @@ def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
 
 
 def rule(bound: AlarmBound, names: Names, rendered: Rendered) -> dict[str, Any]:
-    """Return the rule of a bound, which is held over each period and has to be left for all of them in a row."""
+    """Return the rule of a bound, which is checked over each period and must be exceeded in all of them in a row."""
     expression = f"({read(bound, rendered)}) {bound.comparison} {bound.threshold:g}"
     return {
         "alert": bound.name,

@@ -1,4 +1,4 @@
-"""Schedules as ``mlops render`` writes them for EventBridge, in the form that a CronJob takes."""
+"""Translates the schedules that ``mlops render`` writes for EventBridge into those of CronJobs."""
 
 import re
 
@@ -34,4 +34,4 @@ def cron(expression: str) -> str:
             return f"{minute} {hour} {day} {month} {weekday}"
         if plain and re.fullmatch(r"[1-7]", weekday):  # EventBridge counts from Sunday as 1, cron from Sunday as 0
             return f"{minute} {hour} {day} {month} {int(weekday) - 1}"
-    raise UserError(f"the schedule {expression} cannot be said to cron: state it in other terms, then 'mlops render'")
+    raise UserError(f"cron cannot express the schedule {expression}: state it in other terms, then run 'mlops render'")

@@ -1,1 +1,1 @@
-"""What no environment may have: rules over its resources, run in the tests and, as a policy pack, by ``pulumi up``."""
+"""Rules for the resources of every environment, run in the tests and, as a policy pack, by ``pulumi up``."""

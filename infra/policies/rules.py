@@ -41,7 +41,7 @@ _SECRET = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|gh[pousr]_
 
 
 def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[str]:
-    """What keeps data names the environment's key."""
+    """Every store of data names the environment's key."""
     for one in resources:
         if one.type in _AT_REST and not _at(one.props, _AT_REST[one.type]):
             yield f"{_named(one)} names no key of KMS: give it {'.'.join(_AT_REST[one.type])}"
@@ -52,7 +52,7 @@ def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[str]:
-    """What is reached from elsewhere refuses requests without TLS."""
+    """Every resource that others reach refuses requests without TLS."""
     policies = {(one.type, one.name): one.props.get("policy", "") for one in resources}
     for one in resources:
         if one.type in _TLS and not _denies_plain(policies.get((_TLS[one.type][0], one.name), "")):
@@ -105,7 +105,7 @@ def retained_logs(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def tagged(resources: Sequence[Resource]) -> Iterator[str]:
-    """Everything bears the tags by which permissions and bills tell whose it is."""
+    """Every resource has the tags that permissions and bills refer to."""
     for one in resources:
         tags = {**(_at(one.provider, ("defaultTags", "tags")) or {}), **(one.props.get("tags") or {})}
         missing = [tag for tag in TAGS if not tags.get(tag)]
@@ -122,14 +122,14 @@ def allowed_instances(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def budgeted(resources: Sequence[Resource]) -> Iterator[str]:
-    """A budget tells somebody and stops what it can, unless the environment adopts one, which its document names."""
+    """A budget notifies somebody and has a stop action, unless the environment adopts one, which its document names."""
     budgets = _of(resources, "aws:budgets/budget:Budget")
     adopted = any(one.type == "mlops:infra:Cost" for one in resources) and not budgets and _adopts_budget(resources)
     if not budgets and not adopted:
         yield "there is no budget"
     for budget in budgets:
         if not any(notice.get("subscriberSnsTopicArns") for notice in budget.props.get("notifications", ())):
-            yield f"{_named(budget)} tells nobody"
+            yield f"{_named(budget)} notifies nobody"
     if budgets and not _of(resources, "aws:budgets/budgetAction:BudgetAction"):
         yield "the budget stops nothing: add a BudgetAction"
 
@@ -170,16 +170,16 @@ RULES: tuple[Rule, ...] = (
 
 
 LOCAL: tuple[Rule, ...] = (*pods.RULES, secretless)
-"""What is held against the local environment, whose emulator enforces nothing and costs nothing."""
+"""The rules for the local environment, whose emulator enforces nothing and costs nothing."""
 
 
 def rules_of(resources: Sequence[Resource]) -> tuple[Rule, ...]:
-    """Return the rules that an environment is held to."""
+    """Return the rules of an environment."""
     return LOCAL if any(one.type == "mlops:infra:LocalEnvironment" for one in resources) else RULES
 
 
 def violations(resources: Sequence[Resource]) -> list[str]:
-    """Return what every rule has against the resources of an environment."""
+    """Return the violations of every rule by the resources of an environment."""
     return [f"{rule.__name__}: {line}" for rule in rules_of(resources) for line in rule(resources)]
 
 

@@ -1,4 +1,4 @@
-"""A diagram of an environment in Mermaid, from what the program registers: components, their parts, what needs what."""
+"""Draws an environment in Mermaid from the program's resources: components, their parts, and dependencies."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence

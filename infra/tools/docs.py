@@ -1,4 +1,4 @@
-"""Writes into the docs what follows from the program: the cost of each environment on AWS, and every diagram."""
+"""Writes into the docs the cost of each environment on AWS and every diagram, derived from the program."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What an environment costs: from what the program registers, list prices, and a stated amount of use."""
+"""Estimates the cost of an environment from the program's resources, list prices, and a stated amount of use."""
 
 import tomllib
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def prices() -> dict[str, Any]:
 
 
 def idle(resources: Sequence[Resource], config: Config, assumed: Assumed | None = None) -> dict[str, float]:
-    """Return USD a month by what costs it, while nobody asks and nothing trains."""
+    """Return USD a month by item, without requests and trainings."""
     assumed, price = assumed or Assumed(), prices()
     month, hour, use = price["month"], price["hour"], price["use"]
 

@@ -1,8 +1,8 @@
 """Deliver the image built here by digest: ``python -m infra.tools.images push dev``, then sign, attest and verify.
 
 An image is named by its digest everywhere; its tag is the commit, which is never moved, so a second push of the same
-commit finds the first. The signature is made by the environment's key in KMS, so no secret is stored; no public log is
-told of it, as the project may be private.
+commit finds the first. The signature is made by the environment's key in KMS, so no secret is stored; no public log
+learns of it, as the project may be private.
 """
 
 import argparse

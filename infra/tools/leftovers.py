@@ -1,7 +1,7 @@
-"""What is left of an environment after ``pulumi destroy``: ``python -m infra.tools.leftovers dev --delete``.
+"""Deletes what is left of an environment after ``pulumi destroy``: ``python -m infra.tools.leftovers dev --delete``.
 
-Endpoint configurations and the models they name are kept by every update, so that a rollback finds them; here they
-are deleted. AWS itself keeps deleted KMS keys for 7 days, which are listed and no fault.
+Every update keeps the old endpoint configurations and their models, so that a rollback finds them; this command deletes
+them. AWS keeps deleted KMS keys for 7 days; they are listed, and are no fault.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from pipelines.config.errors import Refused
 
 
 class Left(NamedTuple):
-    """What is left: ARNs that should not be there, and those of keys that AWS deletes later."""
+    """The leftovers: ARNs that should not exist, and those of keys that AWS deletes later."""
 
     things: list[str]
     keys: list[str]
 
 
 def left(names: Names) -> Left:
-    """Return what bears the environment's tags."""
+    """Return the resources with the environment's tags."""
     tagging = boto3.client("resourcegroupstaggingapi", region_name=names.region)
     filters = [{"Key": key, "Values": [value]} for key, value in names.tags.items()]
     pages = tagging.get_paginator("get_resources").paginate(TagFilters=filters)
@@ -42,7 +42,7 @@ def delete_configurations(names: Names) -> list[str]:
     """
     sagemaker = boto3.client("sagemaker", region_name=names.region)
     if sagemaker.list_endpoints(NameContains=names.prefix)["Endpoints"]:
-        raise Refused(f"endpoint {names.prefix} is still there: 'pulumi destroy' first")
+        raise Refused(f"endpoint {names.prefix} still exists: run 'pulumi destroy' first")
     ours = re.compile(rf"{re.escape(names.of(KEPT))}-[0-9a-f]{{7}}")
     configurations = _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", names, ours)
     models = _listed(sagemaker, "list_models", "Models", "ModelName", names, ours)

@@ -1,7 +1,7 @@
-"""Moves a stack as the workflows do: ``python -m infra.tools.stack up dev``, and preview, drift, destroy, expired.
+"""Runs Pulumi on a stack for the workflows: ``python -m infra.tools.stack up dev``, preview, drift, destroy, expired.
 
-Pulumi does the work, and its lock on the state keeps two moves apart. Said here: which image the environment runs, that
-the policies hold, and what a report for people looks like.
+Pulumi does the work, and its lock on the state keeps two runs apart. This module chooses the environment's image,
+applies the policies, and writes the report for people.
 """
 
 import argparse

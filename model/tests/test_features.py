@@ -67,7 +67,7 @@ def test_schedule_features_are_new_yorks_clock():
 
 
 @given(st.lists(st.datetimes(datetime(2013, 1, 1), datetime(2014, 12, 31)), min_size=1, max_size=20))
-def test_the_clock_is_right_for_one_request_and_for_many_also_when_it_changes(times):
+def test_local_time_holds_across_clock_changes_for_one_and_many_requests(times):
     departures = np.array(times, dtype="datetime64[us]")
     request = {
         "scheduled_departure": departures,

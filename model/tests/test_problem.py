@@ -11,7 +11,7 @@ def test_the_statement_the_features_and_the_estimators_fit_together():
     assert set(PROBLEM.config.slices) <= set(PROBLEM.features)
 
 
-def test_labels_come_within_the_bake_of_a_canary_so_that_its_quality_can_be_judged():
+def test_labels_come_within_the_bake_of_a_canary():
     assert PROBLEM.config.label.delay <= PROBLEM.config.canary.bake
 
 

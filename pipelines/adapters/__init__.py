@@ -1,1 +1,1 @@
-"""What implements the ports, one folder for each place; ``pipelines.bootstrap`` chooses."""
+"""Implementations of the ports, one folder for each platform; ``pipelines.bootstrap`` chooses among them."""

@@ -1,7 +1,7 @@
-"""A large output in parts on disk, each whole or not there, so that a killed run goes on where it stopped.
+"""Writes a large output in parts, each atomically, so that a killed run resumes where it stopped.
 
-``<output>.parts/<identity>/`` beside the output holds ``00000.parquet``, ``00001.parquet``, …: what other requests,
-another model or other features would give has another identity, and so never gets between them.
+``<output>.parts/<identity>/`` beside the output holds ``00000.parquet``, ``00001.parquet``, … Other requests, another
+model or other features have another identity, so their parts never mix.
 """
 
 import fcntl
@@ -24,16 +24,16 @@ class Parts:
         self.folder = folder
 
     def has(self, number: int) -> bool:
-        """Say whether a part was written, by this run or an earlier one."""
+        """Return whether a part was written, by this run or an earlier one."""
         return self._path(number).exists()
 
     def write(self, number: int, rows: pa.Table) -> None:
-        """Write a part, whole or not at all."""
+        """Write a part atomically."""
         with _whole(self._path(number)) as temporary:
             pq.write_table(rows, temporary, compression="zstd")
 
     def join(self, count: int, output: Path, metadata: Mapping[str, str]) -> None:
-        """Make the parts one file, CSV or Parquet by its name; Parquet carries the metadata."""
+        """Join the parts into one file, CSV or Parquet by its name; Parquet carries the metadata."""
         schema = pq.read_schema(self._path(0)).with_metadata(dict(metadata))
         with _whole(output, self.folder / "joined") as temporary, writer(temporary, output.suffix, schema) as file:
             for number in range(count):
@@ -49,7 +49,7 @@ class Parts:
 
 @contextmanager
 def parts_of(output: Path, identity: str) -> Iterator[Parts]:
-    """Open the parts of an output; they are removed at the end, and stay when the run is killed before it.
+    """Open the parts of an output; they are removed at the end, and stay when the run is killed earlier.
 
     Raises:
         UserError: when another run is writing this output.
@@ -65,7 +65,7 @@ def parts_of(output: Path, identity: str) -> Iterator[Parts]:
         (folder / identity).mkdir(exist_ok=True)
         try:
             yield Parts(folder / identity)
-        except UserError:  # what a person has to put right will have another identity
+        except UserError:  # a corrected input will have another identity
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
@@ -91,7 +91,7 @@ def _whole(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def writer(path: Path, suffix: str, schema: pa.Schema) -> pq.ParquetWriter:
-    """Return what writes tables of a schema into a file, CSV or Parquet by the suffix."""
+    """Return a writer of tables into a file, CSV or Parquet by the suffix."""
     if suffix == ".parquet":
         return pq.ParquetWriter(path, schema, compression="zstd")
     from pyarrow import csv

@@ -1,4 +1,4 @@
-"""Batch inference as a pipeline of one step, for machines other than this one: the rows of a day, by one model."""
+"""Batch inference as a pipeline of one step, for runs on other machines: a day's requests, scored by one model."""
 
 import tempfile
 from datetime import UTC
@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from pipelines.batch.parts import writer
 from pipelines.batch.predict import predict
 from pipelines.batch.requests import SUFFIXES, of_day
-from pipelines.config import Problem, StrictModel, UserError, Variant
+from pipelines.config import Problem, StrictModel, UserError, Variant, WrongUsage
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.registry.model_store import ModelStore
@@ -43,7 +43,7 @@ def predict_day(
 
 
 def chosen(models: ModelStore, releases: ReleaseLog, model: str | None) -> Variant:
-    """Return the model that is asked for, or else the champion of the environment.
+    """Return the given model, or the environment's champion.
 
     Raises:
         UserError: when there is none.
@@ -60,11 +60,11 @@ def chosen(models: ModelStore, releases: ReleaseLog, model: str | None) -> Varia
 def bring(runner: Runner, run_id: str, output: Path) -> int:
     """Write what a run predicted into a file, CSV or Parquet by its name, and return the number of rows."""
     if output.suffix not in SUFFIXES:
-        raise UserError(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
+        raise WrongUsage(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     rows = runner.output(PIPELINE, "predict_day", run_id)
     with writer(output, output.suffix, rows.schema) as file:
         file.write_table(rows)
     return int(rows.num_rows)
 
 
-PIPELINE = Pipeline("batch", BatchParams, predictions=predict_day)
+PIPELINE = Pipeline("batch", BatchParams, predicted=predict_day)

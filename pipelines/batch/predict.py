@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from pipelines.batch.parts import Parts, parts_of
 from pipelines.batch.requests import SUFFIXES, Requests, checked, chunks
-from pipelines.config import Problem, UserError, Variant
+from pipelines.config import Problem, UserError, Variant, WrongUsage
 from pipelines.feature.offline import with_features
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.scoring import Scorer, columns
-from pipelines.serving.model import changed_features
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 
@@ -21,7 +21,7 @@ CHUNK_ROWS = 50_000
 
 
 class Predicted(NamedTuple):
-    """How many requests were answered, and how many of them an earlier run had answered that was killed."""
+    """How many requests were answered, and how many of them by an earlier run that was killed."""
 
     rows: int
     resumed: int
@@ -39,17 +39,21 @@ def predict(
 ) -> Predicted:
     """Write key, event_time, prediction and model_version of each request, in the requests' order.
 
-    All features are of one snapshot of each view. ``advance`` is told the rows of each chunk once they are on disk;
-    a run that is killed goes on after the last one when it is repeated with the same input, model and snapshots.
+    All features are those that the model was trained on, of one snapshot of each view. ``advance`` is told the rows
+    of each chunk once they are on disk; a run that is killed goes on after the last one when it is repeated with the
+    same input, model and snapshots.
 
     Raises:
-        UserError: when the requests break their contract, or the model is of other features; then nothing is written.
+        UserError: when the requests break their contract, or the model's features cannot be computed here; then
+            nothing is written.
     """
     if output.suffix not in SUFFIXES:
-        raise UserError(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
+        raise WrongUsage(f"{output} ends in neither {' nor '.join(SUFFIXES)}, so its format is not known")
     manifest = models.manifest(variant.model)
-    if changed := changed_features(manifest, problem):
-        raise UserError(f"v{variant.version} was trained on other definitions of {', '.join(changed)}: train it anew")
+    try:
+        problem = trained(problem, models, manifest)
+    except UserError as error:
+        raise UserError(f"v{variant.version}: {error}") from error
     score = Scorer(models.onnx(variant.model), manifest.features, threads=0)
     snapshots = _snapshots(problem, tables)
     given = [requests.identity, variant.model, sorted(snapshots.items()), chunk_rows]
@@ -90,7 +94,7 @@ def _answers(frame: pa.Table, predicted: object, version: int) -> pa.Table:
 
 
 def _refuse_repeated_keys(problem: Problem, parts: Parts, count: int, name: str) -> None:
-    """Refuse a key that comes in two chunks, which their own checks cannot see."""
+    """Refuse a key that occurs in two chunks, which the check of a chunk cannot see."""
     if not problem.config.request_columns[problem.config.key].unique:
         return
     with session() as connection:

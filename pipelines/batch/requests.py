@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.data_quality import Violation, column_violations
-from pipelines.config import Column, Problem, UserError
+from pipelines.config import Column, Problem, UserError, WrongUsage
 from pipelines.storage.tables import ARROW_TYPES, Tables
 
 SUFFIXES = (".csv", ".parquet")
 
 
 class Requests(NamedTuple):
-    """Where requests come from: ``identity`` names their content, ``rows`` counts them where that is known."""
+    """A source of requests: ``identity`` names their content, ``rows`` is their number where it is known."""
 
     name: str
     identity: str
@@ -43,9 +43,9 @@ def of_file(problem: Problem, path: Path) -> Requests:
         UserError: when there is no such file, it is neither CSV nor Parquet, or lacks a column.
     """
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
+        raise WrongUsage(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUsage(f"there is no file {path}")
     columns = _used(problem)
     try:
         file = pq.ParquetFile(path) if path.suffix == ".parquet" else None
@@ -84,7 +84,7 @@ def chunks(requests: Requests, rows: int) -> Iterator[pa.Table]:
 
 
 def checked(problem: Problem, name: str, rows: pa.Table, first: int) -> pa.Table:
-    """Return a chunk in the declared types, held to the request table's contract; ``first``: its first row's number.
+    """Return a chunk in the declared types, checked against the contract; ``first`` is the number of its first row.
 
     Raises:
         UserError: naming each column and rule that is broken, the first row that breaks it and some of the values.

@@ -1,6 +1,6 @@
 """The vocabulary of the problem: features, models and releases as a team states them. Imports nothing heavy."""
 
-from pipelines.config.errors import Refused, UserError, nearest
+from pipelines.config.errors import Refused, UserError, WrongUsage, nearest
 from pipelines.config.features import CATEGORICAL, NUMERIC, FeatureType, FeatureView, RequestFeatures
 from pipelines.config.manifest import Code, Example, FeatureVersions, GateResult, Manifest, Period
 from pipelines.config.problem import (
@@ -9,6 +9,7 @@ from pipelines.config.problem import (
     Bound,
     Column,
     ContinuousTraining,
+    Definitions,
     Estimator,
     Problem,
     ProblemConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "Column",
     "ContinuousTraining",
     "Default",
+    "Definitions",
     "Duration",
     "Estimator",
     "Example",
@@ -86,6 +88,7 @@ __all__ = [
     "UserError",
     "Variant",
     "ViewPolicy",
+    "WrongUsage",
     "format_duration",
     "load_toml",
     "nearest",

@@ -1,4 +1,4 @@
-"""Errors that a person can put right."""
+"""Errors that a person can fix."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,7 +9,11 @@ class UserError(Exception):
 
 
 class Refused(UserError):
-    """The answer is no: a gate, a rule or a missing approval stands against it. The CLI has an exit code for it."""
+    """A gate, a rule or a missing approval refuses the request; the CLI exits with a code of its own."""
+
+
+class WrongUsage(UserError):
+    """A name or a value on the command line cannot be right, whatever the stores hold; the CLI exits as click does."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

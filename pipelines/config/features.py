@@ -1,8 +1,6 @@
-"""Features: what a model is fed, where each value comes from, and how long it stays valid."""
+"""Features: what a model takes, where each value comes from, and how long it stays valid."""
 
-import ast
 import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config.errors import UserError
-from pipelines.config.strict import format_duration
+from pipelines.config.meaning import function_text, sql_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FeatureType(StrEnum):
-    """How a feature reaches the model: a float32 (missing: NaN) or a string (missing: empty)."""
+    """The type of a feature in the model's input: float32 (missing: NaN) or string (missing: empty)."""
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"
@@ -43,9 +41,10 @@ class FeatureView:
         entity: columns of the request that identify the entity.
         table: the raw table the view reads; the SQL names it in FROM.
         every: how often the view is materialised.
-        delay: how long after its event time a raw row reaches us.
-        lookback: how much raw history before a row its value depends on.
+        delay: how long after its event time a raw row arrives.
+        lookback: how much raw history a row's value depends on.
         ttl: a value older than this at request time counts as missing.
+        pinned: the version, where a manifest vouches for the definition and says what its version was.
     """
 
     name: str
@@ -59,25 +58,28 @@ class FeatureView:
     delay: timedelta = timedelta()
     sql: str | None = None
     python: "Callable[[pd.DataFrame], pd.DataFrame] | None" = None
+    pinned: str | None = None
 
     def __post_init__(self) -> None:
         if (self.sql is None) == (self.python is None):
             raise UserError(f"feature view {self.name!r} needs either sql or python, not both and not neither")
         if self.every <= timedelta():
-            raise UserError(f"feature view {self.name!r}: 'every' must be longer than nothing")
+            raise UserError(f"feature view {self.name!r}: 'every' must be longer than 0 s")
 
     @cached_property
     def version(self) -> str:
-        """Eight hexadecimal digits that change with anything that changes the view's values."""
-        definition = [
-            self.name,
-            self.entity,
-            self.table,
-            sorted(self.features.items()),
-            [format_duration(d) for d in (self.every, self.ttl, self.lookback, self.delay)],
-            _text(self.sql or self.python),
-        ]
-        return _digest(definition)
+        """Eight hexadecimal digits that change with anything that changes the view's values, and with nothing else."""
+        return self.pinned or _digest(
+            f"feature view {self.name!r}",
+            [
+                self.name,
+                self.entity,
+                self.table,
+                [(name, kind.value) for name, kind in self.features.items()],  # in the order in which they are stored
+                [span // timedelta(microseconds=1) for span in (self.every, self.ttl, self.lookback, self.delay)],
+            ],
+            self.sql or self.python,
+        )
 
     @property
     def versioned_name(self) -> str:
@@ -95,26 +97,19 @@ class RequestFeatures:
 
     features: Mapping[str, FeatureType]
     compute: "Callable[[Columns], Columns]"
+    pinned: str | None = None
 
     @cached_property
     def version(self) -> str:
-        """Eight hexadecimal digits that change with the function's source or its features."""
-        return _digest([sorted(self.features.items()), _text(self.compute)])
+        """Eight hexadecimal digits that change with what the function computes and with its features."""
+        features = sorted((name, kind.value) for name, kind in self.features.items())
+        return self.pinned or _digest("the request features", [features], self.compute)
 
 
-def _text(definition: str | Callable[..., Any] | None) -> str:
-    """Return SQL without its layout, or for Python the module that holds the function, without comments and layout.
-
-    The whole module, because the function may call others in it: a version that changes too often costs a rebuild,
-    one that changes too seldom serves values that the model was not trained on.
-    """
-    if isinstance(definition, str):
-        return " ".join(definition.split())
-    module = inspect.getmodule(definition)
-    if module is None:
-        raise UserError(f"{definition!r} has no source file; define it in a module so that its version can be told")
-    return ast.dump(ast.parse(inspect.getsource(module)))
-
-
-def _digest(definition: list[Any]) -> str:
-    return hashlib.sha256(repr(definition).encode()).hexdigest()[:8]
+def _digest(what: str, definition: list[Any], computed_by: str | Callable[..., Any] | None) -> str:
+    try:
+        assert computed_by is not None, "a definition says how it is computed"
+        text = sql_text(computed_by) if isinstance(computed_by, str) else function_text(computed_by)
+    except ValueError as error:
+        raise UserError(f"{what} has no version, because {error}") from error
+    return hashlib.sha256(f"{definition!r}\n{text}".encode()).hexdigest()[:8]

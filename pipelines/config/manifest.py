@@ -1,4 +1,4 @@
-"""The manifest of a candidate model: everything needed to trust it, to serve it and to make it again."""
+"""The manifest of a candidate model: everything needed to trust, serve and reproduce it."""
 
 import hashlib
 import json
@@ -32,15 +32,19 @@ class Code(StrictModel):
 
 
 class FeatureVersions(StrictModel):
-    """The definitions behind the features: each view's version, the request features', defaults of missing values."""
+    """The definitions behind the features: each view's version, the request features', defaults of missing values.
+
+    ``module`` defines them; its source is among the model's files. Empty where a model does not carry any.
+    """
 
     views: dict[str, str]
     request: str
     defaults: dict[str, Default] = Field(default_factory=dict)
+    module: str = ""
 
 
 class Period(StrictModel):
-    """A time span, its end excluded, and how many rows of it were used."""
+    """A time span without its end, and how many of its rows were used."""
 
     start: datetime
     end: datetime

@@ -2,25 +2,25 @@
 
 A problem is a package with ``problem.toml`` (this schema), ``source.py`` (``read``), ``features.py`` (``VIEWS``,
 ``REQUEST_FEATURES``) and ``estimators.py`` (``ESTIMATORS``). The engine knows a problem through :class:`Problem`
-alone, so that another ``model/`` is another problem and nothing else changes.
+alone, so replacing ``model/`` replaces the problem and changes nothing else.
 """
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
 from pipelines.config.search import Budget, Space
-from pipelines.config.serving import ServingConfig
+from pipelines.config.serving import Default, ServingConfig, ViewPolicy
 from pipelines.config.strict import Duration, StrictModel, load_toml
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ class Request(StrictModel):
 
 
 class Label(StrictModel):
-    """The truth about a request: an SQL expression over a raw table, known at that table's event time.
+    """The ground truth for a request: an SQL expression over a raw table, known at that table's event time.
 
-    ``delay`` is how long after the request a label is due. One that comes later still counts when it comes; the
-    monitors tell how many of those that were due are there.
+    ``delay`` is how long after the request a label is due. A later one still counts when it arrives; the monitors
+    report the share of due labels that have arrived.
     """
 
     description: str
@@ -126,7 +126,7 @@ class Label(StrictModel):
 
 
 class TrainingConfig(StrictModel):
-    """How a candidate is made: the last ``test`` before the cut-off judge it, ``validation`` before that chooses it.
+    """How a candidate is trained: ``validation`` chooses it, ``test`` after that, up to the cut-off, judges it.
 
     ``search`` states, by estimator, what ``mlops sweep`` may vary, within ``budget``. ``networks`` are the estimators
     that train on a GPU where the environment has one, and on several machines together.
@@ -173,7 +173,7 @@ class OnnxParity(StrictModel):
 
 
 class Skew(StrictModel):
-    """How many of ``rows`` requests may see another feature value online than offline."""
+    """How many of ``rows`` requests may have a different feature value online than offline."""
 
     rows: int = Field(default=200, ge=1)
     max_share: Share = 0.0
@@ -181,7 +181,7 @@ class Skew(StrictModel):
 
 
 class Gates(StrictModel):
-    """What a candidate must pass before anyone can propose it."""
+    """The gates that a candidate must pass before anyone can propose it."""
 
     absolute_quality: dict[str, Bound] = Field(min_length=1)
     champion_comparison: ChampionComparison
@@ -192,9 +192,9 @@ class Gates(StrictModel):
 class Monitoring(StrictModel):
     """When the monitors raise an alarm about the champion, over the last ``window`` of requests.
 
-    ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction less the mean label.
+    ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction minus the mean label.
     ``psi`` is the population stability index above which a feature has drifted, ``drifted_share`` the share of the
-    features that may. On fewer than ``min_predictions`` chance alone moves the index, so drift is not judged.
+    features that may drift. Below ``min_predictions`` chance alone moves the index, so drift is not judged.
     """
 
     window: Duration
@@ -207,7 +207,7 @@ class Monitoring(StrictModel):
 
 
 class ContinuousTraining(StrictModel):
-    """How long after one automatic training the next may start, and how many of them 30 days may have at most."""
+    """How long after one automatic training the next may start, and how many may start within 30 days."""
 
     cooldown: Duration
     monthly: int | None = Field(default=None, ge=1)
@@ -227,10 +227,12 @@ class CanaryAnalysis(StrictModel):
     ``slower`` times the champion's 95th percentile and than ``latency_ms`` in more than 5 % of them; to predict
     otherwise by more than ``max_shift``, the Kolmogorov-Smirnov distance of the predictions; or to have the worse
     metric, that of the champion comparison. All that with ``confidence``: how likely a challenger that is like its
-    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed.
+    champion is not failed, however often one looks. ``min_predictions`` of each variant are needed; a step that lacks
+    them for ``patience`` after its due end ends the release.
     """
 
     min_predictions: int = Field(default=200, ge=2)
+    patience: Duration = timedelta(days=7)
     max_error_rate: Share = 0.01
     slower: Positive = 2.0
     latency_ms: Positive = 50.0
@@ -238,12 +240,18 @@ class CanaryAnalysis(StrictModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
+class Features(StrictModel):
+    """For how long the features of a model that has left service stay fresh, so that it may return."""
+
+    retire_after: Duration = timedelta(days=30)
+
+
 class ReplayPlan(StrictModel):
     """What ``mlops demo`` replays: history up to ``start``, then request after request until ``end``.
 
-    On the day ``bad_release`` a release goes out that no gate has seen and that fails where the numeric feature
-    ``bad_release_feature`` is high, so that the rollback can be watched. ``judge_every``: how many requests pass
-    between two looks at a canary.
+    On the day ``bad_release`` a release goes out that passed no gate and fails where the numeric feature
+    ``bad_release_feature`` is high, to show the rollback. ``judge_every`` is the number of requests between two looks
+    at a canary.
     """
 
     history: date
@@ -276,6 +284,7 @@ class ProblemConfig(StrictModel):
     canary: Canary
     canary_analysis: CanaryAnalysis = CanaryAnalysis()
     serving: ServingConfig = ServingConfig()
+    features: Features = Features()
     replay: ReplayPlan | None = None
 
     @model_validator(mode="after")
@@ -337,14 +346,14 @@ class Source(Protocol):
 
 
 class Estimator(Protocol):
-    """A model that learns: scikit-learn's interface; classifiers also have ``predict_proba``.
+    """An estimator with scikit-learn's interface; classifiers also have ``predict_proba``.
 
-    It is exported with skl2onnx unless it brings its own ``to_onnx(features) -> bytes``, which must return a graph
+    skl2onnx exports it unless it has its own ``to_onnx(features) -> bytes``, which must return a graph
     with one input of shape [rows, 1] for each feature and one output ``prediction`` of shape [rows].
     """
 
     def fit(self, X: "pd.DataFrame", y: "np.ndarray[Any, Any]") -> Any:
-        """Learn from one row of features for each label."""
+        """Fit on features and labels, one row each."""
 
     def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
         """Return one prediction for each row."""
@@ -352,7 +361,7 @@ class Estimator(Protocol):
 
 @runtime_checkable
 class Resumable(Protocol):
-    """An estimator that learns for so long that an interruption must not cost all of it."""
+    """An estimator whose training takes so long that it keeps checkpoints."""
 
     def work_in(self, checkpoints: Path, profile: Path | None) -> None:
         """Keep checkpoints in a folder, and resume from there; write a profile into the other when one is given."""
@@ -362,19 +371,30 @@ EstimatorFactory = Callable[..., Estimator]
 """``factory(features, seed, **settings)``: a new estimator for these features."""
 
 
+class Definitions(NamedTuple):
+    """What a model's features are: of entities, and of the request alone."""
+
+    views: tuple[FeatureView, ...]
+    request: RequestFeatures
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A problem package: its statement, read at once, and its Python, imported when first used."""
+    """A problem package: its statement, read at once, and its Python, imported when first used.
+
+    ``definitions`` stands where the features are not the package's own of today: see :meth:`trained_on`.
+    """
 
     package: str
     config: ProblemConfig
+    definitions: Definitions | None = None
 
     @classmethod
     def load(cls, package: str) -> Self:
         """Read the ``problem.toml`` of an importable package.
 
         Raises:
-            UserError: when the package or the file is missing or the file is not a valid statement.
+            UserError: when the package or the file is missing, or the file is not valid.
         """
         try:
             spec = find_spec(package)
@@ -384,6 +404,19 @@ class Problem:
             raise UserError(f"there is no problem package {package!r}; run from the repository's root")
         return cls(package, load_toml(Path(spec.submodule_search_locations[0]) / "problem.toml", ProblemConfig))
 
+    def trained_on(self, definitions: Definitions, defaults: Mapping[str, Default]) -> Self:
+        """Return the problem as a model knows it that was trained on other definitions and defaults of features."""
+
+        def policy(view: FeatureView) -> ViewPolicy:
+            own = {name: defaults[name] for name in view.features if name in defaults}
+            if own:
+                return ViewPolicy(missing="default", defaults=own)
+            return ViewPolicy(missing="reject" if self.config.serving.rejects(view.name) else "impute")
+
+        serving = ServingConfig(views={view.name: policy(view) for view in definitions.views})
+        config = self.config.model_copy(update={"serving": serving})
+        return replace(self, config=config, definitions=definitions)
+
     @cached_property
     def read(self) -> Source:
         """The source of raw rows."""
@@ -392,7 +425,7 @@ class Problem:
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
         """The feature views, checked against the statement."""
-        views: tuple[FeatureView, ...] = tuple(self._part("features", "VIEWS"))
+        views = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
         for view in views:
             if view.table not in self.config.tables:
                 raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
@@ -407,7 +440,10 @@ class Problem:
     @cached_property
     def request_features(self) -> RequestFeatures:
         """The features that need nothing but the request."""
-        return self._part("features", "REQUEST_FEATURES")  # type: ignore[no-any-return]
+        own: RequestFeatures = (
+            self.definitions.request if self.definitions else self._part("features", "REQUEST_FEATURES")
+        )
+        return own
 
     @cached_property
     def features(self) -> Mapping[str, FeatureType]:

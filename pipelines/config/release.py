@@ -1,6 +1,6 @@
-"""Releases: the wish in ``releases/<environment>.toml``, and the fact that the release log holds.
+"""Releases: the desired state in ``releases/<environment>.toml``, and the actual one in the release log.
 
-The file names the models that an environment should serve and how traffic gets to them; people review it. The log
+People review the file, which names the models that an environment should serve and how traffic moves to them. The log
 records what happened; the serving app follows its latest state.
 """
 
@@ -44,7 +44,7 @@ class CanaryStrategy(StrictModel):
 
 
 class Shadow(StrictModel):
-    """The challenger is asked beside the champion for ``duration`` and never answers; then a report tells."""
+    """The challenger is asked beside the champion for ``duration`` and never answers; a report compares them then."""
 
     kind: Literal["shadow"] = "shadow"
     duration: Duration
@@ -75,10 +75,10 @@ class Variant(StrictModel):
 class ReleaseFile(StrictModel):
     """``releases/<environment>.toml``.
 
-    ``champion`` answers now, or from now on where there is no ``challenger``; the challenger is what the strategy
-    brings. ``feature_views`` (each view's version, and ``request``) and ``request_schema`` (a SHA-256) pin what the
-    released model takes; ``image`` the container image that serves it, where images do. ``override`` is the reason
-    for releasing a model that did not pass its gates.
+    ``champion`` answers now, or from now on where there is no ``challenger``. The strategy brings the challenger into
+    service. ``feature_views`` (each view's version, and ``request``) and ``request_schema`` (a SHA-256) pin what the
+    released model takes; ``image`` pins the container image where containers serve. ``override`` is the reason for
+    releasing a model that did not pass its gates.
     """
 
     champion: Variant
@@ -114,6 +114,7 @@ class Phase(StrEnum):
     PROMOTED = "promoted"
     CONCLUDED = "concluded"
     ROLLED_BACK = "rolled back"
+    WITHDRAWN = "withdrawn"
 
 
 class Routing(NamedTuple):
@@ -171,16 +172,37 @@ class ReleaseState(StrictModel):
         raise AssertionError("all-at-once is never live")
 
 
-Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back"]
+Action = Literal["propose", "approve", "start", "advance", "promote", "conclude", "roll back", "withdraw"]
 
 
 class ReleaseEntry(StrictModel):
-    """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object."""
+    """One transition in an environment's release log, chained to the one before by the SHA-256 of that one's object.
+
+    ``variant`` is the model that moved: for a rollback the one that was taken out. ``champion_before`` served until
+    then, ``state`` says what does now. ``pull`` is the pull request whose review approved the release, where one did.
+    ``reason`` is for people alone.
+    """
 
     number: int
     at: datetime
     who: str
     action: Action
+    variant: Variant
+    champion_before: Variant | None = None
     reason: str
+    pull: int | None = None
     state: ReleaseState
     previous_sha256: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The transition for people, such as ``v3 to v2: it errs``."""
+        champion = self.state.champion
+        to = f" to v{champion.version}" if self.action == "roll back" and champion else ""
+        return f"v{self.variant.version}{to}" + (f": {self.reason}" if self.reason else "")
+
+    def about(self, model: str) -> bool:
+        """Say whether a model moved: came in, went on, was taken out, or returned in the place of another."""
+        champion = self.state.champion
+        returned = champion is not None and champion != self.champion_before and champion.model == model
+        return self.variant.model == model or returned

@@ -10,9 +10,9 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Range(StrictModel):
-    """Numbers from ``low`` to ``high``, both included; whole ones when both are written so.
+    """Numbers from ``low`` to ``high``, both included; integers when both are.
 
-    ``log``: a step from 1 to 2 counts as much as one from 10 to 20, as suits rates and sizes.
+    ``log`` searches the logarithm, which suits rates and sizes.
     """
 
     low: int | float
@@ -40,7 +40,7 @@ class Options(StrictModel):
 
 
 class Budget(StrictModel):
-    """What a search may cost; it ends with whichever limit is reached first.
+    """What a search may cost; it ends at the limit that it reaches first.
 
     ``minutes`` of wall time, each time it is started or resumed; ``money`` in the currency of ``[business]``, for the
     hours of all trials of all workers at ``price_per_hour``.
@@ -59,7 +59,7 @@ class Budget(StrictModel):
 
     @property
     def worker_seconds(self) -> float | None:
-        """How long all workers together may compute for the money, or None where it is no limit."""
+        """How many seconds all workers together may compute for the money, or None without such a limit."""
         if self.money is None or self.price_per_hour is None:
             return None
         return self.money / self.price_per_hour * 3600

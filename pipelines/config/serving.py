@@ -1,4 +1,4 @@
-"""What the serving app does where a feature view has no value, or only an old one, for a request."""
+"""The policies of serving for a request without a value of a feature view, or with an expired one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
@@ -30,7 +30,7 @@ class ViewPolicy(StrictModel):
 
 
 class ServingConfig(StrictModel):
-    """The policies of the feature views, by name; ``impute`` for those that are not named."""
+    """The policies of the feature views, by name; views without one have ``impute``."""
 
     views: dict[str, ViewPolicy] = Field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Typed documents that refuse what they do not know: the base of every TOML and JSON file in the project."""
+"""Strict typed documents, which refuse unknown keys: the base of every TOML and JSON file in the project."""
 
 import hashlib
 import json
@@ -92,7 +92,7 @@ def _iso(value: object) -> str:
 
 
 def explain(error: ValidationError, kind: type[StrictModel]) -> list[str]:
-    """Return a line for each thing that is wrong with a document: where, what, and what is allowed there."""
+    """Return a line for each fault of a document: where it is, what it is, and what is allowed there."""
 
     def line(item: Any) -> str:
         where = ".".join(str(part) for part in item["loc"]) or "top level"
@@ -102,7 +102,7 @@ def explain(error: ValidationError, kind: type[StrictModel]) -> list[str]:
         got = "" if isinstance(item["input"], dict | list) or item["type"] == "missing" else f" (got {item['input']!r})"
         return f"{where}: {message}{got}{_HINTS.get(item['type'].partition('_')[0], '')}"
 
-    # What is misspelt comes first: that the right name is missing then follows from it.
+    # Misspelt keys come first, because a missing key often follows from one.
     errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     return list(dict.fromkeys(line(item) for item in errors))
 

@@ -1,6 +1,6 @@
-"""Continuous training: from triggers to a decision, and when it is yes to a candidate that has met the gates.
+"""Continuous training: from triggers to a decision, and from a yes to a candidate that the gates judged.
 
-collect → decide → retrain. Every decision is kept, also "no". Releasing the candidate is another's decision.
+collect → decide → retrain. Every decision is kept, a "no" too. People decide whether to release the candidate.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ class RunPipeline(Protocol):
 
 
 class ContinuousTrainingParams(StrictModel):
-    """The moment to decide at, and a person's own reason to train, which no cooldown holds back."""
+    """The moment to decide at, and a person's reason to train, to which no cooldown applies."""
 
     as_of: AwareDatetime
     manual: str | None = None
@@ -34,9 +34,9 @@ class Triggers(StrictModel):
 
 
 class Decision(StrictModel):
-    """Whether to train, why, and what was known when that was decided.
+    """Whether to train, why, and on which triggers.
 
-    ``run_id`` is the run that decided, ``model`` what the training brought, once it has.
+    ``run_id`` is the run that decided, ``model`` the training's candidate, once there is one.
     """
 
     at: datetime

@@ -1,4 +1,4 @@
-"""Steps 27 and 28: take the triggers in, and decide whether to train."""
+"""Steps 27 and 28: collect the triggers, and decide whether to train."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ _MONTH = timedelta(days=30)
 
 
 def collect(params: ContinuousTrainingParams, events: Queue) -> Triggers:
-    """Return the triggers that wait; they stay in the queue until what they asked for is done or declined."""
+    """Return the waiting triggers; they stay in the queue until the training is done or declined."""
     messages = events.receive()
     triggers = [Trigger.from_json(message.body) for message in messages]
     if params.manual:
@@ -30,7 +30,7 @@ def decide(
     releases: ReleaseLog,
     triggers: Triggers,
 ) -> Decision:
-    """Decide, and keep the decision. A training that failed starts no cooldown."""
+    """Decide, and keep the decision; a failed training starts no cooldown."""
     known = decisions(objects, f"decisions/{releases.environment}/")
     trained = [one.at for one in known if one.model and one.automatic and one.at < params.as_of]
     train, reason = _decide(params, problem.config.continuous_training, trained, triggers.triggers)
@@ -47,7 +47,7 @@ def decide(
 
 
 def keep(objects: ObjectStore, environment: str, run: RunInfo, decision: Decision) -> None:
-    """Keep a run's decision, or keep it again with what came of it."""
+    """Keep a run's decision; once the training ended, keep it again with the outcome."""
     objects.write(f"decisions/{environment}/{decision.at:%Y-%m-%dT%H%M}-{run.run_id}.json", decision.to_json())
 
 
@@ -62,7 +62,7 @@ def _decide(
     trained: Sequence[datetime],
     triggers: Sequence[Trigger],
 ) -> tuple[bool, str]:
-    """Say whether to train, and why; ``trained`` is when the automatic trainings were decided on, oldest first."""
+    """Return whether to train, and why; ``trained`` holds the times of the automatic trainings, oldest first."""
     manual = [trigger for trigger in triggers if trigger.kind == "manual"]
     if not triggers:
         return False, "nothing asks for a new model"

@@ -1,4 +1,4 @@
-"""Step 28: run the training pipeline when that was decided."""
+"""Step 28: run the training pipeline if the decision is yes."""
 
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained, RunPipeline, Triggers
 from pipelines.continuous_training.decide import keep
@@ -18,9 +18,9 @@ def retrain(
     triggers: Triggers,
     decision: Decision,
 ) -> Retrained:
-    """Run the training pipeline if so decided, and take the triggers out of the queue once that is done.
+    """Run the training pipeline if the decision is yes, then delete the triggers from the queue.
 
-    Under a run id made from this one's, so that a killed run resumes it.
+    Its run id derives from this run's, so a killed run resumes it.
     """
     outcome = Retrained(decision=decision)
     if decision.train:

@@ -1,4 +1,4 @@
-"""What ``cloud.toml`` states: what the infrastructure on AWS is made with."""
+"""``cloud.toml``: region, budget and environments of the infrastructure on AWS."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What an environment needs of SageMaker's quotas, by their names in Service Quotas; new accounts have 0 of most."""
+"""The SageMaker quotas that an environment needs, by their names in Service Quotas; new accounts have 0 of most."""
 
 from pipelines.contracts.stack import TrainingResources
 
@@ -18,5 +18,5 @@ def quotas(training: TrainingResources, endpoint: str | None = None, max_instanc
             needed[f"{instance} for training warm pool usage"] = training.instances
     needed[f"{training.instance} for processing job usage"] = 1
     if endpoint:
-        needed[f"{endpoint} for endpoint usage"] = 2 * max_instances  # an update stands beside what was
+        needed[f"{endpoint} for endpoint usage"] = 2 * max_instances  # an update runs beside the old instances
     return needed

@@ -1,10 +1,10 @@
-"""What infrastructure provisions of the pipelines: ``mlops render`` writes it, so that ``infra`` imports none of them.
+"""Pipelines, schedules and alarms for infrastructure: ``mlops render`` writes them, so ``infra`` imports no pipeline.
 
-The texts of a definition may name what only the stack knows, in double braces: ``{{project}}``, ``{{environment}}``,
-``{{account}}``, ``{{region}}``, ``{{image}}``, ``{{role}}``, ``{{bucket}}``, ``{{lake}}``, ``{{key}}``, the settings
-of training ``{{instance}}``, ``{{spot}}``, ``{{max_seconds}}``, ``{{max_wait_seconds}}``, ``{{keep_alive_seconds}}``,
-and the lists ``{{subnets}}`` and ``{{security_groups}}``. A place whose value is None is left out with its key, and so
-is a network without subnets.
+The texts of a definition have placeholders for what only the stack knows, in double braces: ``{{project}}``,
+``{{environment}}``, ``{{account}}``, ``{{region}}``, ``{{image}}``, ``{{role}}``, ``{{bucket}}``, ``{{lake}}``,
+``{{key}}``, the settings of training ``{{instance}}``, ``{{spot}}``, ``{{max_seconds}}``, ``{{max_wait_seconds}}``,
+``{{keep_alive_seconds}}``, and the lists ``{{subnets}}`` and ``{{security_groups}}``. A placeholder whose value is None
+is left out with its key, and so is a network without subnets.
 """
 
 import re
@@ -56,7 +56,7 @@ class RenderedAlarm(StrictModel):
 
 
 class Rendered(StrictModel):
-    """All of it: pipelines and alarms by name."""
+    """The whole document: pipelines and alarms by name."""
 
     pipelines: dict[str, RenderedPipeline] = Field(default_factory=dict)
     alarms: dict[str, RenderedAlarm] = Field(default_factory=dict)

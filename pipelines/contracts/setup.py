@@ -1,4 +1,4 @@
-"""What the bootstrap of an account set up: the document by which stacks and the doctor find it."""
+"""What the bootstrap set up in an account: the document that stacks and the doctor read."""
 
 from pydantic import Field
 

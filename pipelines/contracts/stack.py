@@ -1,7 +1,7 @@
-"""What an environment's stack provisioned: the one document by which pipelines find it, written by ``infra``.
+"""What an environment's stack provisioned: the document that ``infra`` writes and the pipelines read.
 
 The stack writes it as JSON into its store bucket, and the name of that object into the SSM parameter
-:func:`parameter_name`, so that a project and an environment are all that a command needs to know.
+:func:`parameter_name`, so a command finds everything by the names of the project and the environment.
 """
 
 from pydantic import Field
@@ -15,7 +15,7 @@ def parameter_name(project: str, environment: str) -> str:
 
 
 class Store(StrictModel):
-    """Where objects lie.
+    """Where objects are stored.
 
     Attributes:
         bucket: runs, models, release log, decisions, reports, predictions; object lock where it is production.
@@ -45,7 +45,7 @@ class Features(StrictModel):
 
 
 class Lent(StrictModel):
-    """What another environment lends: its raw tables, to read.
+    """The raw tables that another environment shares for reading.
 
     Attributes:
         environment: its name.
@@ -57,7 +57,7 @@ class Lent(StrictModel):
 
 
 class Dispatch(StrictModel):
-    """A GitHub App that is told of triggers at once.
+    """A GitHub App that starts workflows as soon as a trigger arrives.
 
     Attributes:
         app: its client ID.
@@ -75,13 +75,13 @@ class Dispatch(StrictModel):
 
 
 class TrainingResources(StrictModel):
-    """What training jobs are started with.
+    """The settings of training jobs.
 
     Attributes:
         instance: the type without a GPU.
         gpu_instance: the type with one, for networks; None where none is needed, so that no quota is.
         instances: of one job of a network, which they train together.
-        spot: cheaper, and may be taken away: jobs then go on from a checkpoint.
+        spot: cheaper instances that AWS may reclaim; jobs then resume from a checkpoint.
         max_hours: after which a job is stopped.
         warm_minutes: how long instances stay for the next job, at the price of running ones.
     """
@@ -125,14 +125,14 @@ class Stack(StrictModel):
         endpoint_url: of an emulator; None for AWS itself.
         signer: ARN of the KMS key that signs the release log (ECC_NIST_P256).
         queue: URL of the queue of events.
-        operations: URL of the queue of what happened: runs that ended, changes of the endpoint, alarms, an expiry.
+        operations: URL of the queue of operational events: ended runs, endpoint changes, alarms, an expiry.
         bus: name of the event bus that feeds it.
         metrics: the CloudWatch namespace.
         alarms: ARN of the SNS topic that people subscribe to.
         mlflow: ARN of the managed MLflow, a URL, or None where there is none.
         endpoint: name of the serving endpoint; None where Kubernetes serves.
-        dispatch: the GitHub App that is told of triggers; None where workflows poll alone.
-        lent: the environment whose raw rows this one learns from; None where the problem's own source is read.
+        dispatch: the GitHub App that starts workflows on triggers; None where workflows only poll.
+        lent: the environment whose raw rows this one trains on; None where it reads the problem's own source.
     """
 
     project: str

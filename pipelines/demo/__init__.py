@@ -1,1 +1,1 @@
-"""``mlops demo``: the whole loop on the problem's own data, replayed in a minute, told as a story."""
+"""``mlops demo``: the whole loop on the problem's own data, replayed in a minute, with a running commentary."""

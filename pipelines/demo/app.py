@@ -1,4 +1,4 @@
-"""The serving app as the demo runs it: a process of its own."""
+"""Runs the serving app for the demo, in a process of its own."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from pipelines.settings import Settings
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -21,12 +21,13 @@ def free_port() -> int:
 
 @contextmanager
 def running_app(settings: Settings, log: Path) -> Iterator[ServingClient]:
-    """Start the serving app on a free port, and stop it at the end; it may take a while to be up."""
+    """Start the serving app on a free port, without waiting until it answers, and stop it at the end."""
     port = free_port()
     command = [sys.executable, "-m", "pipelines.entrypoints.cli", "serve", "--port", str(port)]
+    environ = {**os.environ, **settings.variables(), "RATCHET_CLOCK": "requests"}  # it replays the past
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        process = subprocess.Popen(command, env={**os.environ, **settings.variables()}, stdout=file, stderr=file)
+        process = subprocess.Popen(command, env=environ, stdout=file, stderr=file)
         try:
             yield ServingClient(f"http://127.0.0.1:{port}")
         finally:

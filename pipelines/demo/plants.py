@@ -1,4 +1,4 @@
-"""Faults the demo plants on purpose, so that what should stop them can be watched at it."""
+"""Faults that the demo plants on purpose, to show what stops them."""
 
 import hashlib
 
@@ -18,9 +18,9 @@ def plant_failing_model(models: ModelStore, champion: str, feature: str) -> tupl
     No gate judged it: its manifest has none. Returns its digest, its version and the value above which it fails.
     """
     manifest = models.manifest(champion)
-    reference = models.file(champion, REFERENCE)
-    edges = Reference.from_json(reference).features[feature].edges
-    files = {ONNX: failing(models.onnx(champion), feature, above=edges[-1]), REFERENCE: reference}
+    edges = Reference.from_json(models.file(champion, REFERENCE)).features[feature].edges
+    files = {name: models.file(champion, name) for name in manifest.files}
+    files[ONNX] = failing(files[ONNX], feature, above=edges[-1])
     planted = manifest.model_copy(
         update={
             "reason": "planted: a hotfix that nobody tested",
@@ -36,7 +36,7 @@ def plant_failing_model(models: ModelStore, champion: str, feature: str) -> tupl
 def failing(model: bytes, feature: str, above: float) -> bytes:
     """Return an ONNX model that predicts as before, but fails on rows where a numeric feature exceeds a value.
 
-    It looks up element 1 of a list of one there: like code that was never tried on such a day.
+    There it looks up element 1 of a list of one, like code that was never tried on such a day.
     """
     graph = (loaded := onnx.load_from_string(model)).graph
     for node in graph.node:
@@ -61,7 +61,7 @@ def failing(model: bytes, feature: str, above: float) -> bytes:
 
 
 def _example(manifest: Manifest, model: bytes, feature: str, value: float) -> Example:
-    """Return the manifest's example moved to where the planted model works, so that its warm-up passes."""
+    """Return the manifest's example, moved to where the planted model works, so that its warm-up passes."""
     values = {**manifest.example.features, feature: value}
     row = {name: as_input([values[name]], kind) for name, kind in manifest.features.items()}
     return Example(features=values, prediction=float(Scorer(model, manifest.features)(row)[0]))

@@ -36,7 +36,7 @@ class Replay:
     ) -> None:
         plan = platform.problem.config.replay
         if plan is None:
-            raise UserError("problem.toml has no [replay], which says what the demo replays")
+            raise UserError("problem.toml has no [replay]; add one to say what the demo replays")
         self.platform, self.app, self.story, self.plan = platform, app, story, plan
         self.data, self.models = data, models
         self.end = plan.fast_end if fast else plan.end
@@ -71,8 +71,7 @@ class Replay:
         candidate = self._train(_midnight(self.plan.start), f"planted: only the {weakest}", (weakest,))
         try:
             propose(
-                self.platform.releases,
-                self.platform.models,
+                self.platform.release_target,
                 self._actor(_midnight(self.plan.start)),
                 self._file(candidate, AllAtOnce()),
             )
@@ -105,7 +104,7 @@ class Replay:
         return candidate
 
     def _tell_candidate(self, candidate: Candidate | Retrained) -> None:
-        assert candidate.model, "only a trained candidate is told"
+        assert candidate.model, "only a trained candidate is shown"
         manifest = self.platform.models.manifest(candidate.model)
         metric = self.platform.problem.config.gates.champion_comparison.metric
         quality = f"{manifest.estimator.replace('_', ' ')}, {metric} {manifest.metrics['test'][metric]:.4f}"
@@ -120,16 +119,16 @@ class Replay:
     ) -> None:
         release = self._file(candidate, how, override)
         actor, environment = self._actor(now), self.platform.settings.environment
-        propose(self.platform.releases, self.platform.models, actor, release)
+        propose(self.platform.release_target, actor, release)
         write_release(self.platform.settings.releases, environment, release)
         approved = read_release(self.platform.settings.releases, environment)
-        approve(self.platform.releases, actor, approved)
+        approve(self.platform.release_target, actor, approved)
         params = DeploymentParams(release=approved, as_of=now, who=actor.who)
         rolled: RolledOut = self.platform.run("deployment", params)
         self.app.wait_for(rolled.transition)
         entry = self.platform.releases.latest()
         assert entry, "a rolled-out release is in the log"
-        self.story.good(f"[bold]{now:%d %b}[/] proposed, approved, deployed: {entry.reason}")
+        self.story.good(f"[bold]{now:%d %b}[/] proposed, approved, deployed: {entry.summary}")
 
     def _file(self, candidate: Candidate | Retrained, how: Strategy, override: str | None = None) -> ReleaseFile:
         assert candidate.model and candidate.version, "only a trained candidate is released"
@@ -158,7 +157,7 @@ class Replay:
     # ---- days -----------------------------------------------------------------------------------------------
 
     def _start_ingest(self, start: datetime) -> None:
-        """Start the feature pipeline for the days ahead; what it yields takes effect online hour by hour, later."""
+        """Start the feature pipeline for the days ahead; its rows take effect online later, hour by hour."""
         end = min(start + self.plan.ingest_every, _midnight(self.end))
         if start < end:
             params = FeatureParams(start=start, end=end, online_as_of=_midnight(self.plan.start))
@@ -168,7 +167,7 @@ class Replay:
             self.data.load("pipelines.reporting.report")
 
     def _finish_ingest(self) -> None:
-        """Wait for the days that were started, and lay out what they bring: feature rows, and requests to send."""
+        """Wait for the days that were started, and prepare their feature rows and the requests to send."""
         assert self._next, "the ingest of a span starts before its first day"
         start, end, run_id, running = self._next
         running.result()
@@ -211,17 +210,21 @@ class Replay:
         self.app.wait_for_log()
         platform = self.platform
         judged = tick(
-            platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", now)
+            platform.problem,
+            platform.tables,
+            platform.predictions,
+            platform.release_target,
+            Actor("canary analysis", now),
         )
         if judged is None or judged.verdict.outcome is AnalysisOutcome.INSUFFICIENT:
             return
         self.app.wait_for(judged.entry.number)
         passed = judged.verdict.outcome is AnalysisOutcome.PASS
         tell = self.story.good if passed else self.story.bad
-        tell(f"[bold]{now:%d %b %H:%M}[/] {'promoted' if passed else 'rolled back'} {judged.entry.reason}")
+        tell(f"[bold]{now:%d %b %H:%M}[/] {'promoted' if passed else 'rolled back'} {judged.entry.summary}")
 
     def _monitor(self, now: datetime) -> None:
-        """Look at the champion; alarms become triggers, and continuous training decides on them."""
+        """Run the monitor; alarms become triggers, and continuous training decides on them."""
         self.app.wait_for_log()
         self._take_effect(now)
         report: MonitorReport = self.models.start("monitor", MonitorParams(as_of=now)).result()
@@ -245,7 +248,7 @@ class Replay:
         return f"{name}-{now:%Y%m%d}-{self.runs}"
 
     def _work(self, worker: Worker, name: str, params: Any, text: str, run_id: str) -> Any:
-        """Run a pipeline in a worker, and show its steps as they get done."""
+        """Run a pipeline in a worker, and show the progress of its steps."""
         records = {step: f"runs/{run_id}/{step}/record.json" for step in pipeline(name).steps}
         running = worker.start(name, params, run_id)
         with self.story.progress(text, len(records)) as advance:

@@ -1,4 +1,4 @@
-"""How the demo tells what happens: chapters, short lines, progress bars; plain lines where there is no terminal."""
+"""The output of the demo: chapters, short lines and progress bars; plain lines without a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ _GOOD, _BAD, _NOTE = "[green]✔[/]", "[red]✘[/]", "[dim]·[/]"
 
 
 class Advance(Protocol):
-    """A progress bar that can be moved on."""
+    """A progress bar that can be advanced."""
 
     def __call__(self, steps: float = 1, text: str | None = None) -> None:
-        """Move on, and say what goes on now."""
+        """Advance, and say what is being done."""
 
 
 class Story:
-    """Tells the demo on a console."""
+    """Prints the demo's output on a console."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -41,31 +41,31 @@ class Story:
         )
 
     def open(self, config: ProblemConfig) -> None:
-        """Say what the problem is."""
+        """Print the problem's title and goal."""
         self.console.print(f"[bold]{config.title}[/]", highlight=False)
         self.console.print(" ".join(config.business.goal.split()), style="dim", highlight=False)
 
     def chapter(self, title: str, text: str = "") -> None:
-        """Begin a part of the story."""
+        """Begin a chapter."""
         self.console.print()
         self.console.rule(f"[bold]{title}", align="left", style="cyan")
         if text:
             self.console.print(text, style="dim")
 
     def good(self, text: str) -> None:
-        """Tell what went well."""
+        """Print a success."""
         self._tell(_GOOD, text)
 
     def bad(self, text: str) -> None:
-        """Tell what was stopped."""
+        """Print what was stopped."""
         self._tell(_BAD, text)
 
     def note(self, text: str) -> None:
-        """Tell what else happened."""
+        """Print another event."""
         self._tell(_NOTE, text)
 
     def gates(self, gates: Sequence[GateResult]) -> None:
-        """Show what each gate said."""
+        """Print the verdict of each gate."""
         rows = [(_GOOD if one.passed else _BAD, one.gate.replace("_", " "), f"[dim]{one.reason}[/]") for one in gates]
         self.console.print(Padding(_grid(rows), (0, 0, 0, 2)), highlight=False)
 
@@ -73,7 +73,7 @@ class Story:
         self.console.print(_grid([(mark, text)]), highlight=False)
 
     def look_back(self, summary: Summary, app: ServingClient, seconds: float) -> None:
-        """Show what was served, every model version, and where the last prediction came from."""
+        """Print what was served, every model version, and the lineage of the last prediction."""
         figures = ", ".join(f"[bold]{value}[/] {name}" for name, value in summary.figures.items())
         self.console.print(f"{figures}.", highlight=False)
         self.console.print(
@@ -86,7 +86,7 @@ class Story:
 
     @contextmanager
     def progress(self, text: str, total: float) -> Iterator[Advance]:
-        """Show a bar while something takes long; the bar goes when it is done, and is left out without a terminal."""
+        """Show a progress bar during long work, if there is a terminal; it disappears at the end."""
         if not self._bars.live.is_started and self.console.is_terminal:
             with self._bars, self._bar(text, total) as advance:
                 yield advance

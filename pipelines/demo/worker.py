@@ -1,4 +1,4 @@
-"""Processes that run pipelines beside the demo, as Jobs would."""
+"""Worker processes that run pipelines beside the demo, as Jobs would."""
 
 import importlib
 import logging
@@ -23,25 +23,25 @@ class Worker:
         self._pool = pool
 
     def load(self, *modules: str) -> None:
-        """Have the worker import what its next work needs, beside other work."""
+        """Let the worker import the modules of its next work, meanwhile."""
         self._pool.submit(_load, modules)
 
     def prepare_training(self) -> None:
-        """Have the worker import what training needs and make MLflow's database, beside other work."""
+        """Let the worker import the modules of training and create MLflow's database, meanwhile."""
         self._pool.submit(_prepare_training)
 
     def start(self, name: str, params: StrictModel, run_id: str | None = None) -> Future[Any]:
-        """Start a pipeline run; the future gives its last step's output."""
+        """Start a pipeline run; the future holds its last step's output."""
         return self._pool.submit(_run, name, params, run_id)
 
     def report(self, path: Path) -> Future[Any]:
-        """Start writing the report; the future gives its :class:`pipelines.reporting.report.Summary`."""
+        """Start writing the report; the future holds its :class:`pipelines.reporting.report.Summary`."""
         return self._pool.submit(_report, path)
 
 
 @contextmanager
 def running_worker(settings: Settings, root: Path, log: Path) -> Iterator[Worker]:
-    """Start a worker, and end it."""
+    """Start a worker, and stop it at the end."""
     with ProcessPoolExecutor(1, get_context("spawn"), _start, (settings, root, log)) as pool:
         yield Worker(pool)
 
@@ -58,7 +58,8 @@ def _load(modules: tuple[str, ...]) -> None:
 
 
 def _prepare_training() -> None:
-    _platform.tracking.prepare()
+    if _platform.tracking:
+        _platform.tracking.prepare()
     _ = _platform.problem.estimators
 
 

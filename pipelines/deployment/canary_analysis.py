@@ -15,7 +15,16 @@ import numpy as np
 
 from monitoring.metrics import row_losses
 from monitoring.sequential import Mean, difference_interval, distance_bound, larger_evidence, mean, rate_evidence
-from pipelines.config import AbTest, BlueGreen, CanaryStrategy, ProblemConfig, ReleaseState, Shadow, StrictModel
+from pipelines.config import (
+    AbTest,
+    BlueGreen,
+    CanaryStrategy,
+    ProblemConfig,
+    ReleaseState,
+    Shadow,
+    StrictModel,
+    format_duration,
+)
 from pipelines.deployment.traffic import Side, Traffic
 
 _TESTS = 4  # errors, latency, distribution, quality: each gets its part of the false alarms that are allowed
@@ -24,12 +33,16 @@ _MIN_UNITS = 20  # values of the sticky field that each variant needs before the
 
 
 class AnalysisOutcome(StrEnum):
-    """What a judgement says: let it serve, take it out, wait for more traffic, or end it without a winner."""
+    """What a judgement says: let it serve, take it out, wait for more traffic, or end it without a winner.
+
+    It ends so when an A/B test is over, and when what any release needs did not come in time.
+    """
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     INSUFFICIENT = "insufficient"
     UNDECIDED = "undecided"
+    EXPIRED = "expired"
 
 
 class Verdict(StrictModel):
@@ -59,6 +72,14 @@ class _Case(NamedTuple):
 
 def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     """Judge a live release on the traffic of its present step, ``elapsed`` after the step began."""
+    verdict, patience = _judged(config, state, traffic, elapsed), config.canary_analysis.patience
+    if verdict.outcome is not AnalysisOutcome.INSUFFICIENT or elapsed < _length(state) + patience:
+        return verdict
+    late = f"it could not be judged within {format_duration(patience)} after the end of its step: {verdict.reason}"
+    return Verdict(outcome=AnalysisOutcome.EXPIRED, reason=f"{late}; the champion stays")
+
+
+def _judged(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     if traffic is None:
         return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason="no traffic yet")
     case = _Case(config, traffic.champion, traffic.challenger, _alpha(config, state))

@@ -130,29 +130,28 @@ def _disagreement(config: ProblemConfig, traffic: Traffic) -> float:
     return float(np.abs(champion - challenger).mean())
 
 
-def lines(config: ProblemConfig, compared: Compared) -> Iterator[str]:
-    """Yield the comparison for people, a line each."""
+def rows(config: ProblemConfig, compared: Compared) -> Iterator[tuple[str, ...]]:
+    """Yield the comparison for people: rows of a name and a text, or of a name and both variants' values."""
     currency = config.business.currency
-    yield f"strategy          {compared.strategy}, {compared.since:%Y-%m-%d %H:%M} to {compared.until:%Y-%m-%d %H:%M}"
-    yield f"outcome           {compared.outcome}"
-    yield f"{'':<18}{'champion':>14}{'challenger':>14}"
-    rows = [("version", "version", "v{}"), ("predictions", "predictions", "{:,}"), ("failed", "failed", "{:,}")]
-    rows += [("latency p50 ms", "latency_p50", "{:.2f}"), ("latency p95 ms", "latency_p95", "{:.2f}")]
-    rows += [("mean prediction", "mean_prediction", "{:.3f}"), ("labels", "labels", "{:,}")]
-    for title, field, form in rows:
-        values = (form.format(getattr(side, field)) for side in (compared.champion, compared.challenger))
-        yield f"{title:<18}" + "".join(f"{value:>14}" for value in values)
+    yield "strategy", f"{compared.strategy}, {compared.since:%Y-%m-%d %H:%M} to {compared.until:%Y-%m-%d %H:%M}"
+    yield "outcome", compared.outcome
+    yield "", "champion", "challenger"
+    fields = [("version", "version", "v{}"), ("predictions", "predictions", "{:,}"), ("failed", "failed", "{:,}")]
+    fields += [("latency p50 ms", "latency_p50", "{:.2f}"), ("latency p95 ms", "latency_p95", "{:.2f}")]
+    fields += [("mean prediction", "mean_prediction", "{:.3f}"), ("labels", "labels", "{:,}")]
+    for title, field, form in fields:
+        yield title, *(form.format(getattr(side, field)) for side in (compared.champion, compared.challenger))
     if compared.disagreement is not None:
         what = "act differently" if config.task is Task.BINARY else "differ on average"
         told = f"{compared.disagreement:.1%}" if config.task is Task.BINARY else f"{compared.disagreement:.3f}"
-        yield f"disagreement      {told} ({what})"
+        yield "disagreement", f"{told} ({what})"
     if compared.effect is None:
-        yield "effect            too few labels to tell"
+        yield "effect", "too few labels to tell"
         return
     effect, sure = compared.effect, config.canary_analysis.confidence
-    yield f"effect            {effect.per_prediction:+.3f} {currency} a prediction, {sure:.0%} sure between "
-    yield f"                  {effect.low:+.3f} and {effect.high:+.3f}; {effect.per_day:+,.0f} {currency} a day"
-    yield f"decision          {_decision(effect)}"
+    bounds = f"{sure:.0%} sure between {effect.low:+.3f} and {effect.high:+.3f}"
+    yield "effect", f"{effect.per_prediction:+.3f} {currency} a prediction, {bounds}; {effect.per_day:+,.0f} a day"
+    yield "decision", _decision(effect)
 
 
 def _decision(effect: Effect) -> str:

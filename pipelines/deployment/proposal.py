@@ -11,6 +11,7 @@ from pipelines.config import (
     BlueGreen,
     CanaryStrategy,
     ProblemConfig,
+    Refused,
     ReleaseFile,
     ReleaseState,
     Shadow,
@@ -18,6 +19,7 @@ from pipelines.config import (
     StrictModel,
     UserError,
     Variant,
+    WrongUsage,
     format_duration,
     nearest,
 )
@@ -40,7 +42,7 @@ def strategy(config: ProblemConfig, kind: str, given: Mapping[str, Any]) -> Stra
         UserError: for an unknown kind, or settings that do not fit it.
     """
     if kind not in _STRATEGIES:
-        raise UserError(f"there is no strategy {kind!r}; {nearest(kind, _STRATEGIES)}")
+        raise WrongUsage(f"there is no strategy {kind!r}; {nearest(kind, _STRATEGIES)}")
     canary = config.canary
     usual: Mapping[str, Mapping[str, Any]] = {
         "blue-green": {"bake": canary.bake},
@@ -52,7 +54,7 @@ def strategy(config: ProblemConfig, kind: str, given: Mapping[str, Any]) -> Stra
     try:
         chosen: Strategy = _STRATEGIES[kind].model_validate(settings, strict=False)  # type: ignore[assignment]
     except ValidationError as error:
-        raise UserError("\n".join(f"--set {line}" for line in explain(error, _STRATEGIES[kind]))) from error
+        raise WrongUsage("\n".join(f"--set {line}" for line in explain(error, _STRATEGIES[kind]))) from error
     if isinstance(chosen, AbTest):
         _check_experiment(config, chosen)
     return chosen
@@ -70,8 +72,14 @@ def _check_experiment(config: ProblemConfig, chosen: AbTest) -> None:
 def propose_model(
     models: ModelStore, state: ReleaseState, released: Variant, how: Strategy, override: str | None = None
 ) -> ReleaseFile:
-    """Return the release file that brings ``released`` in beside the present champion; alone where there is none."""
+    """Return the release file that brings ``released`` in beside the present champion; alone where there is none.
+
+    Raises:
+        Refused: when it is the champion.
+    """
     manifest = models.manifest(released.model)
+    if state.champion and state.champion.model == released.model and not isinstance(how, AllAtOnce):
+        raise Refused(f"v{released.version} is the champion already, so it cannot be released beside itself")
     alone = state.champion is None or isinstance(how, AllAtOnce)
     assert state.champion or alone
     return ReleaseFile(
@@ -96,21 +104,23 @@ def standing(models: ModelStore, state: ReleaseState) -> ReleaseFile:
     )
 
 
-def changes(models: ModelStore, config: ProblemConfig, state: ReleaseState, release: ReleaseFile) -> Iterator[str]:
-    """Yield, line by line, what a release would change and what is known of its model."""
+def changes(
+    models: ModelStore, config: ProblemConfig, state: ReleaseState, release: ReleaseFile
+) -> Iterator[tuple[str, str]]:
+    """Yield, as rows of a name and a text, what a release would change and what is known of its model."""
     manifest, released = models.manifest(release.released.model), release.released
-    yield f"champion now      {f'v{state.champion.version}' if state.champion else 'none'}"
-    yield f"brings in         v{released.version} ({manifest.estimator}, {released.model[:12]}): {manifest.reason}"
-    yield f"traffic           {_described(release.strategy)}"
+    yield "champion now", f"v{state.champion.version}" if state.champion else "none"
+    yield "brings in", f"v{released.version} ({manifest.estimator}, {released.model[:12]}): {manifest.reason}"
+    yield "traffic", _described(release.strategy)
     metric = config.gates.champion_comparison.metric
     quality = f"{manifest.metrics['test'][metric]:.4f}" if metric in manifest.metrics.get("test", {}) else "unknown"
     beside = manifest.metrics.get("champion", {}).get(metric)
-    yield f"{metric:<17} {quality}" + (f", the champion's {beside:.4f}" if beside is not None else "")
+    yield metric, quality + (f", the champion's {beside:.4f}" if beside is not None else "")
     failed = [gate.gate for gate in manifest.gates if not gate.passed]
     told = "passed" if manifest.accepted else f"refused by {', '.join(failed)}" if failed else "never judged"
-    yield f"gates             {told}"
+    yield "gates", told
     if release.override:
-        yield f"override          {release.override}"
+        yield "override", release.override
 
 
 def _described(how: Strategy) -> str:

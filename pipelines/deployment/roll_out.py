@@ -1,75 +1,43 @@
 """Step 24: pull the approved model, test it as it will serve, and roll it out."""
 
-from collections.abc import Iterator
-from datetime import datetime
-
-from pipelines.config import Manifest, Phase, Problem, Refused, ReleaseFile, ReleaseState, UserError, format_duration
+from pipelines.config import Manifest, Refused
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
-from pipelines.deployment.transitions import Actor, check_pins, start
-from pipelines.registry.model_store import ModelStore
-from pipelines.registry.release_log import ReleaseLog
-from pipelines.serving.model import ServedModel
-from pipelines.storage.ports import OnlineStore
+from pipelines.deployment.rules import is_deployed, permission, servability
+from pipelines.deployment.target import ReleaseTarget, check
+from pipelines.deployment.transitions import Actor, start
 
 
-def pull(params: DeploymentParams, models: ModelStore, releases: ReleaseLog) -> Manifest:
+def pull(params: DeploymentParams, release_target: ReleaseTarget) -> Manifest:
     """Return the verified manifest of the release file's model.
 
     Raises:
-        Refused: when this file is not approved or its model is quarantined.
+        Refused: for each reason of the rule book, such as a file that is not approved.
     """
-    state, released = releases.state(), params.release.released
-    if released.model in state.quarantined:
-        raise Refused(f"v{released.version} is quarantined: {state.quarantined[released.model]}; propose it anew")
-    approved = state.phase is Phase.APPROVED and state.proposal == params.release
-    if not approved and not is_deployed(state, params.release):
-        raise Refused("this release file is not approved; run 'mlops approve' first")
-    manifest = models.manifest(released.model)
-    check_pins(params.release, manifest)
-    return manifest
+    state = release_target.releases.state()
+    if not is_deployed(state, params.release):
+        check(list(permission("start", params.release, release_target.facts(params.release, state, params.as_of))))
+    return release_target.models.manifest(params.release.released.model)
 
 
-def test(
-    params: DeploymentParams, problem: Problem, models: ModelStore, online: OnlineStore, manifest: Manifest
-) -> Tested:
+def test(params: DeploymentParams, release_target: ReleaseTarget, manifest: Manifest) -> Tested:
     """Load and warm up the model as the serving app will, and check that its features are there and fresh."""
-    variant = params.release.released
-    ServedModel(variant, models, problem)
-    for reason in not_fresh(problem, online, manifest, params.as_of):
-        raise UserError(reason)
+    state, variant = release_target.releases.state(), params.release.released
+    assert manifest.sha256() == variant.model, "what was pulled is what is tested"
+    if not is_deployed(state, params.release):
+        check(list(servability("start", params.release, release_target.facts(params.release, state, params.as_of))))
     return Tested(model=variant.model, version=variant.version)
 
 
-def not_fresh(problem: Problem, online: OnlineStore, manifest: Manifest, as_of: datetime) -> Iterator[str]:
-    """Yield, for each feature view that cannot serve the model at a moment, why: nothing is there, or only old rows."""
-    for view in problem.views:
-        until = online.as_of(f"{view.name}_{manifest.feature_versions.views[view.name]}")
-        if until is None:
-            yield f"feature view {view.name!r} is not materialised; run 'mlops run feature' first"
-        elif as_of - until > view.ttl:
-            yield (
-                f"feature view {view.name!r} was materialised up to {until:%Y-%m-%d %H:%M} and stays valid for "
-                f"{format_duration(view.ttl)}, so not until {as_of:%Y-%m-%d %H:%M}; "
-                "run 'mlops run feature' for the latest days, or choose an earlier --as-of"
-            )
-
-
-def roll_out(params: DeploymentParams, releases: ReleaseLog, tested: Tested) -> RolledOut:
+def roll_out(params: DeploymentParams, release_target: ReleaseTarget, tested: Tested) -> RolledOut:
     """Start the release; when that is done already, say where it stands."""
     assert tested.model == params.release.released.model, "what was tested is what goes out"
+    releases = release_target.releases
     if not is_deployed(releases.state(), params.release):
         try:
-            start(releases, Actor(params.who, params.as_of), params.release)
+            start(release_target, Actor(params.who, params.as_of), params.release)
         except Refused:  # unless another deployment of the same file was first
             if not is_deployed(releases.state(), params.release):
                 raise
     entry = releases.latest()
     assert entry is not None, "a started release has a log"
     return RolledOut(transition=entry.number, phase=entry.state.phase.value)
-
-
-def is_deployed(state: ReleaseState, release: ReleaseFile) -> bool:
-    """Say whether the release is live, or over and its model serves."""
-    if state.live:
-        return state.proposal == release
-    return state.champion == release.released and state.phase is not Phase.APPROVED

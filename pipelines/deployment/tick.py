@@ -1,14 +1,19 @@
 """One look at a live release: judge it, and make the move that follows. Run each minute, or when an alarm calls."""
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
 from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse
+from pipelines.deployment.target import ReleaseTarget
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
-from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import alive
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
+
+_GRACE = timedelta(minutes=2)
+"""How long an instance may try again to load a challenger."""
 
 
 class Judged(NamedTuple):
@@ -18,35 +23,50 @@ class Judged(NamedTuple):
     entry: ReleaseEntry
 
 
-def tick(problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog, actor: Actor) -> Judged | None:
+def tick(
+    problem: Problem, tables: Tables, predictions: LogReader, target: ReleaseTarget, actor: Actor
+) -> Judged | None:
     """Judge the live release, if there is one, and advance, promote, conclude or roll it back as the verdict says.
 
     May be killed anywhere, and any number may run at once: each decides on the log's latest transition, and only the
     first one's move counts.
     """
-    latest = releases.latest()
+    latest = target.latest()
     if latest is None or not latest.state.live or latest.state.since is None:
         return None
-    since = latest.state.since
-    traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
-    verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
+    verdict = _loads_nowhere(target, latest, actor.at)
+    if verdict is None:
+        since = latest.state.since
+        traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
+        verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
     if verdict.outcome is AnalysisOutcome.INSUFFICIENT:
         return Judged(verdict, latest)
     try:
-        return Judged(verdict, _move(releases, actor, verdict, latest))
+        return Judged(verdict, _move(target, actor, verdict, latest))
     except Moved:  # somebody else did while we looked; the verdict is on what is live no more
         return None
 
 
-def _move(releases: ReleaseLog, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
+def _loads_nowhere(target: ReleaseTarget, latest: ReleaseEntry, at: datetime) -> Verdict | None:
+    """Return the verdict on a challenger that every instance refused, and serves the champion without; None else."""
+    heard = [one.standing for one in alive(target.instances())]
+    refused = [one for one in heard if one.serves == latest.number and one.error and one.challenger is None]
+    if not heard or len(refused) < len(heard) or at - latest.at < _GRACE:
+        return None
+    return Verdict(
+        outcome=AnalysisOutcome.FAIL, reason=f"no instance of the serving app can load it: {refused[0].error}"
+    )
+
+
+def _move(target: ReleaseTarget, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
     match verdict.outcome:
         case AnalysisOutcome.FAIL:
-            return roll_back(releases, actor, verdict.reason, after=latest.number)
-        case AnalysisOutcome.UNDECIDED:
-            return conclude(releases, actor, verdict.reason, after=latest.number)
+            return roll_back(target, actor, verdict.reason, after=latest.number)
+        case AnalysisOutcome.UNDECIDED | AnalysisOutcome.EXPIRED:
+            return conclude(target, actor, verdict.reason, after=latest.number)
     match latest.state.strategy:
         case Shadow():
-            return conclude(releases, actor, verdict.reason, after=latest.number)
+            return conclude(target, actor, verdict.reason, after=latest.number)
         case CanaryStrategy() if latest.state.phase is Phase.ROLLING:
-            return advance(releases, actor, verdict.reason, after=latest.number)
-    return promote(releases, actor, verdict.reason, after=latest.number)
+            return advance(target, actor, verdict.reason, after=latest.number)
+    return promote(target, actor, verdict.reason, after=latest.number)

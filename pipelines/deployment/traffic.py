@@ -64,7 +64,7 @@ def live_traffic(
     rows = labelled_predictions(problem, tables, predictions, since, as_of)
     if rows is None:
         return None
-    # By transition too, not only by time: event times are the requests' own, and may lie.
+    # By transition too, not only by time: instances take a transition a poll after it was made.
     rows = rows.filter(pc.is_in(rows["release"], pa.array(sorted(transitions), pa.int32())))
     return split(rows, state.routing)
 

@@ -1,4 +1,4 @@
-"""Says what is left to do in a repository made from the template and in its cloud, and what is wrong."""
+"""``mlops doctor``: what is left to do in a repository made from the template and in its cloud, and what is wrong."""
 
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ __all__ = ["Finding", "FindingState", "examine"]
 
 
 def examine(root: Path, package: str, *, look_at_cloud: bool | None = False) -> list[Finding]:
-    """Return what every check finds.
+    """Return the findings of every check.
 
     Args:
         root: the repository.
@@ -25,7 +25,7 @@ def examine(root: Path, package: str, *, look_at_cloud: bool | None = False) -> 
 
 
 def _cloud(root: Path, look: bool | None) -> Iterator[Finding]:
-    """Check ``cloud.toml``, and AWS itself where it is to be looked at."""
+    """Check ``cloud.toml``, and AWS itself on request."""
     try:
         stated = load_toml(root / "cloud.toml", Cloud)
     except UserError as error:

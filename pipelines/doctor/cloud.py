@@ -1,4 +1,4 @@
-"""AWS: whether this machine may work on it, and whether what stacks need is there. Looked at on request alone."""
+"""Checks of AWS, on request: whether this machine may work on it, and whether what stacks need exists."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,12 @@ SET_UP = "docs/first-day.md has the commands"
 
 
 class Caller(NamedTuple):
-    """Who asks, and when AWS says it is.
+    """The identity of this machine's credentials, and the time of AWS.
 
     Attributes:
-        account: twelve digits; None where AWS knows nobody.
-        arn: of the identity, or why there is none.
-        said_at: the time of AWS; None where nothing answered.
+        account: twelve digits; None without a valid identity.
+        arn: of the identity, or the reason why there is none.
+        said_at: the time of AWS; None without an answer.
     """
 
     account: str | None
@@ -35,7 +35,7 @@ class Caller(NamedTuple):
 
 
 def examine_cloud(session: "boto3.Session", root: Path, project: str, stated: Cloud) -> Iterator[Finding]:
-    """Check region, clock, credentials, the bootstrap, the stacks and the quotas, each as far as it can be."""
+    """Check region, clock, credentials, the bootstrap, the stacks and the quotas, as far as possible."""
     yield region(session.region_name, stated.region)
     caller = who(session, stated.region)
     if caller.said_at:
@@ -55,7 +55,7 @@ def region(here: str | None, stated: str) -> Finding:
     if here == stated:
         return ok("region", stated)
     says = f"is {here} here" if here else "is not set here"
-    return todo("region", f"{says}, and {stated} in cloud.toml; 'export AWS_REGION={stated}'")
+    return todo("region", f"{says}, and {stated} in cloud.toml; run 'export AWS_REGION={stated}'")
 
 
 def clock(said_at: datetime, now: datetime) -> Finding:
@@ -69,7 +69,7 @@ def clock(said_at: datetime, now: datetime) -> Finding:
 
 
 def who(session: "boto3.Session", region_name: str) -> Caller:
-    """Ask AWS who asks; an answer tells its time, a refusal as well."""
+    """Return the caller's identity; every answer of AWS, a refusal too, carries its time."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -83,7 +83,7 @@ def who(session: "boto3.Session", region_name: str) -> Caller:
 
 
 def setup(session: "boto3.Session", project: str, account: str, region_name: str) -> Iterator[Finding]:
-    """Check that the account was bootstrapped, that its roles are there still, and which stacks it has."""
+    """Check that the account was bootstrapped, that its roles still exist, and which stacks it has."""
     ssm, iam = _client(session, "ssm", region_name), _client(session, "iam", region_name)
     try:
         document = ssm.get_parameter(Name=setup_parameter(project))["Parameter"]["Value"]
@@ -106,7 +106,7 @@ def setup(session: "boto3.Session", project: str, account: str, region_name: str
 
 
 def _asked(check: str, ask: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Return what a check finds, and where AWS would not tell more, that."""
+    """Return a check's findings, and one more where AWS refused to answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -132,6 +132,6 @@ def _client(session: "boto3.Session", service: str, region_name: str) -> Any:
 
 
 def _date(response: dict[str, Any]) -> datetime | None:
-    """Return the time that an answer was given at, from its headers."""
+    """Return the time of an answer, from its headers."""
     said = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(said) if said else None

@@ -1,4 +1,4 @@
-"""The local environment: whether kubectl, the cluster and the emulator are there, and what its stack makes of them."""
+"""Checks of the local environment: kubectl, the cluster, the emulator, and the stack on them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ KUBECTL = Tool(
 
 
 def examine_cluster(platform: "Platform") -> Iterator[Finding]:
-    """Check the tools, then each thing that a run in the cluster needs, as far as the one before it is there."""
+    """Check the tools, then each thing that a run in the cluster needs, until one is missing."""
     yield from tools((KUBECTL,))
     check = "packages"
     try:

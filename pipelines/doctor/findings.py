@@ -1,4 +1,4 @@
-"""What checks find."""
+"""The findings of checks."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pipelines.config import StrictModel
 
 
 class FindingState(StrEnum):
-    """What a finding asks for: nothing, something, or only to be known."""
+    """What a finding asks for: nothing, an action, or attention."""
 
     OK = "ok"
     TODO = "todo"
@@ -14,7 +14,7 @@ class FindingState(StrEnum):
 
 
 class Finding(StrictModel):
-    """What one check found."""
+    """A finding of a check."""
 
     check: str
     state: FindingState
@@ -22,15 +22,15 @@ class Finding(StrictModel):
 
 
 def ok(check: str, says: str) -> Finding:
-    """Return a finding that asks for nothing."""
+    """Return a finding that all is well."""
     return Finding(check=check, state=FindingState.OK, says=says)
 
 
 def todo(check: str, says: str) -> Finding:
-    """Return a finding that asks for something, and says what."""
+    """Return a finding that asks for an action, and says which."""
     return Finding(check=check, state=FindingState.TODO, says=says)
 
 
 def note(check: str, says: str) -> Finding:
-    """Return a finding that is only to be known."""
+    """Return a finding for information."""
     return Finding(check=check, state=FindingState.NOTE, says=says)

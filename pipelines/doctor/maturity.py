@@ -1,6 +1,6 @@
-"""How far the project's operations go, on the scale of 0 to 2 of Google's guide, and what the next level asks for.
+"""The maturity of the project's operations, on the levels 0 to 2 of Google's guide, and what the next level needs.
 
-0 is manual, 1 trains without people, 2 delivers without people: "MLOps: Continuous delivery and automation pipelines in
+0 is manual, 1 trains automatically, 2 delivers automatically: "MLOps: Continuous delivery and automation pipelines in
 machine learning", https://cloud.google.com/architecture/mlops-continuous-delivery-and-automation-pipelines-in-machine-learning
 """
 
@@ -14,11 +14,11 @@ WORKFLOWS = {1: ("continuous-training.yml", "monitor.yml"), 2: ("ci.yml", "deliv
 
 
 def maturity(root: Path, findings: Iterable[Finding]) -> Finding:
-    """Return the level that is reached, and what the next one misses.
+    """Return the level that the project has reached, and what the next one lacks.
 
     Args:
         root: the repository.
-        findings: of the other checks; those of the cloud count, where it was looked at.
+        findings: of the other checks; those of the cloud count where it was checked.
     """
     found = list(findings)
     for level in (1, 2):
@@ -34,13 +34,13 @@ def _workflows(root: Path, level: int) -> list[str]:
 
 
 def _cloud(findings: list[Finding]) -> list[str]:
-    """Return what an environment that trains by itself still lacks."""
+    """Return what an environment still lacks to train automatically."""
     done = {finding.check for finding in findings if finding.state is FindingState.OK}
     missing = {"bootstrap": "a bootstrapped account", "stack": "an environment that is provisioned"}
     return [what for check, what in missing.items() if check not in done]
 
 
 def _releases(root: Path) -> list[str]:
-    """Return what shows that releases reach a second environment."""
+    """Return what is missing to show that releases reach a second environment."""
     count = len(list((root / "releases").glob("*.toml")))
     return [] if count > 1 else [f"releases in two environments or more, by reviewed files ({count} now)"]

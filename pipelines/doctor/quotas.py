@@ -1,4 +1,4 @@
-"""How many instances AWS lets an account run: the quotas that what the stacks state would need."""
+"""Checks of the quotas that the stacks need: how many instances AWS lets an account run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +15,10 @@ from pipelines.doctor.findings import Finding, ok, todo
 
 
 def wanted(root: Path) -> dict[str, int]:
-    """Return the quotas that ``infra/Pulumi.<stack>.yaml`` ask for: names in Service Quotas, and instances at once.
+    """Return the quotas that ``infra/Pulumi.<stack>.yaml`` need: their names in Service Quotas, and instances at once.
 
     Raises:
-        UserError: for training that is stated wrongly.
+        UserError: for invalid settings of training.
     """
     most: dict[str, int] = {}
     for path in sorted((root / "infra").glob("Pulumi.*.yaml")):
@@ -36,7 +36,7 @@ def wanted(root: Path) -> dict[str, int]:
 
 
 def quotas(client: Any, needed: dict[str, int]) -> Iterator[Finding]:
-    """Check the quotas of SageMaker; what was never raised has the default.
+    """Check the quotas of SageMaker; one that was never raised has its default.
 
     Args:
         client: of Service Quotas.

@@ -1,4 +1,4 @@
-"""The repository: what is left to do in it, what is wrong, and what of the engine was changed."""
+"""Checks of the repository: what is left to do, what is wrong, and which engine files were changed."""
 
 import hashlib
 import re
@@ -17,14 +17,14 @@ PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
 
 
 class Ownership(StrictModel):
-    """``ownership.toml``: whose a file is, the team's or the engine's; the longest match counts."""
+    """``ownership.toml``: whether a file is the team's or the engine's; the longest match counts."""
 
     yours: tuple[str, ...]
     engine: tuple[str, ...]
     extension_points: tuple[str, ...]
 
     def is_compared(self, name: str) -> bool:
-        """Return whether a file is the engine's, without a place in it that is the team's."""
+        """Return whether a file is the engine's and holds no extension point of the team's."""
         if name in {point.partition(":")[0] for point in self.extension_points}:
             return False
         return _match(name, self.engine) > _match(name, self.yours)
@@ -38,7 +38,7 @@ class Template(StrictModel):
 
 
 def examine_repository(root: Path, package: str) -> list[Finding]:
-    """Return what every check of the repository finds, and of the problem that ``package`` states."""
+    """Return the findings of every check of the repository, and of the problem in ``package``."""
     return [
         python(root, sys.version_info[:2]),
         lock(root),
@@ -61,35 +61,33 @@ def python(root: Path, version: tuple[int, ...]) -> Finding:
 
 
 def lock(root: Path) -> Finding:
-    """Check that ``uv.lock`` is there and fits ``pyproject.toml``."""
+    """Check that ``uv.lock`` exists and fits ``pyproject.toml``."""
     uv = shutil.which("uv") or shutil.which(root / ".uv/bin/uv")
     if not (root / "uv.lock").exists():
-        return Finding(check="uv.lock", state=FindingState.TODO, says="is missing; 'uv lock' makes it, then commit it")
+        return Finding(check="uv.lock", state=FindingState.TODO, says="is missing; run 'uv lock', then commit it")
     if not uv:
-        return Finding(
-            check="uv.lock", state=FindingState.NOTE, says="is there; whether it is current only uv can tell"
-        )
+        return Finding(check="uv.lock", state=FindingState.NOTE, says="exists; install uv to check that it is current")
     done = subprocess.run([uv, "lock", "--check", "--offline"], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding(check="uv.lock", state=FindingState.TODO, says="does not fit pyproject.toml; 'uv lock' mends it")
+        return Finding(check="uv.lock", state=FindingState.TODO, says="does not fit pyproject.toml; run 'uv lock'")
     return Finding(check="uv.lock", state=FindingState.OK, says="is current")
 
 
 def git(root: Path) -> Finding:
-    """Check that there is a commit, which every model is traced back to."""
+    """Check that there is a commit, to which every model can be traced."""
     try:
         command = ["git", "rev-parse", "--short", "HEAD"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return Finding(check="git", state=FindingState.TODO, says="is not installed; models are traced to commits")
     if done.returncode:
-        says = "no commit to trace models to; 'git init && git add --all && git commit' makes one"
+        says = "there is no commit to trace models to; run 'git init && git add --all && git commit'"
         return Finding(check="git", state=FindingState.TODO, says=says)
     return Finding(check="git", state=FindingState.OK, says=f"at {done.stdout.strip()}")
 
 
 def problem(package: str) -> Iterator[Finding]:
-    """Check the problem's statement; each of its errors is a finding."""
+    """Check ``problem.toml``; each of its errors is a finding."""
     try:
         found = Problem.load(package)
     except UserError as error:
@@ -104,12 +102,12 @@ def releases(root: Path) -> Finding:
     if (root / "releases").is_dir():
         return Finding(check="releases", state=FindingState.OK, says="the folder is there")
     return Finding(
-        check="releases", state=FindingState.TODO, says="releases/ is missing; 'mlops propose' writes into it"
+        check="releases", state=FindingState.TODO, says="is missing; create it, 'mlops propose' writes into it"
     )
 
 
 def placeholders(root: Path) -> Iterator[Finding]:
-    """Find what stands for a name or an address and was not replaced."""
+    """Find placeholders for names and addresses that were not replaced."""
     for place in PLACES:
         text = (root / place).read_text(encoding="utf-8") if (root / place).exists() else ""
         for found in dict.fromkeys(PLACEHOLDER.findall(text)):
@@ -118,7 +116,7 @@ def placeholders(root: Path) -> Iterator[Finding]:
 
 
 def engine(root: Path) -> Iterator[Finding]:
-    """List the files of the engine that are not as they came from the template."""
+    """List the engine's files that differ from the template."""
     if not (root / "template.json").exists():
         says = "no template.json: this is the template itself, or was not made from it"
         yield Finding(check="engine", state=FindingState.NOTE, says=says)
@@ -132,7 +130,7 @@ def engine(root: Path) -> Iterator[Finding]:
     config = "model/problem.toml"
     if config in came.files and came.files[config] == _digest(root / config):
         yield Finding(
-            check="problem", state=FindingState.NOTE, says="model/ is the reference problem still; put your own there"
+            check="problem", state=FindingState.NOTE, says="model/ is still the reference problem; put your own there"
         )
     whose = load_toml(root / "ownership.toml", Ownership)
     compared = [name for name in came.files if whose.is_compared(name)]

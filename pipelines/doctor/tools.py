@@ -1,4 +1,4 @@
-"""The programs that work on AWS is done with."""
+"""Checks of the programs that work on AWS needs."""
 
 import re
 import shutil
@@ -13,10 +13,10 @@ class Tool(NamedTuple):
     """A program.
 
     Attributes:
-        name: what it is called by.
-        ask: what makes it tell its version.
-        least: the first version that will do.
-        since: why.
+        name: of the command.
+        ask: arguments that print its version.
+        least: the oldest version that works.
+        since: why no older one does.
         fix: where to get it.
     """
 
@@ -47,7 +47,7 @@ TOOLS = (
 
 
 def tools(wanted: tuple[Tool, ...] = TOOLS) -> Iterator[Finding]:
-    """Check that each program is there, and new enough."""
+    """Check that each program is installed and new enough."""
     for tool in wanted:
         found = version(tool)
         least = ".".join(map(str, tool.least))
@@ -61,7 +61,7 @@ def tools(wanted: tuple[Tool, ...] = TOOLS) -> Iterator[Finding]:
 
 
 def version(tool: Tool) -> tuple[int, ...] | None:
-    """Return the version that a program tells, or None where it tells none."""
+    """Return the version that a program prints, or None without one."""
     if not (path := shutil.which(tool.name)):
         return None
     try:

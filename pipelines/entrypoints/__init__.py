@@ -1,1 +1,1 @@
-"""How a process starts: the command line, the container, functions on Lambda, the watch in a cluster."""
+"""Entry points of processes: the command line, the container, functions on Lambda, the watch in a cluster."""

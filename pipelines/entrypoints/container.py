@@ -1,8 +1,8 @@
-"""The image as it is started: ``train`` and ``serve`` by SageMaker, and where it looks; ``job`` by Kubernetes.
+"""The commands of the image: SageMaker starts ``train`` and ``serve``, Kubernetes starts ``job``.
 
-https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html: hyperparameters, which are texts,
-in ``input/config``; the model in ``model``; what went wrong in ``output/failure``, of which 1024 characters are shown;
-any exit code but 0 is a failure. A processing job's is in ``output/message``.
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html: hyperparameters, as texts, are in
+``input/config``, the model in ``model``, the reason of a failure in ``output/failure``, of which 1024 characters are
+shown; any exit code but 0 is a failure. A processing job writes its reason into ``output/message``.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.entrypoints.cli.__main__ import ROOT, main, report_failure
-from pipelines.entrypoints.cli.app import REFUSED
+from pipelines.entrypoints.cli.app import ExitCode
 from pipelines.settings import Node, node
 from pipelines.training.torchrun import environ, processes_here, torchrun
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def train() -> None:
-    """Run the step that the hyperparameters name, and leave its output files as the job's model."""
+    """Run the step that the hyperparameters name, and store its output files as the job's model."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         run_step(ROOT)
@@ -38,27 +38,27 @@ def train() -> None:
 
 
 def serve() -> None:
-    """Serve on the port that SageMaker asks, by one process for each core."""
+    """Serve on SageMaker's port, with a process for each core."""
     port, workers = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"), str(os.cpu_count() or 1)
     sys.argv = ["mlops", "serve", "--host", "0.0.0.0", "--port", port, "--workers", workers]  # noqa: S104
     main()
 
 
 def job() -> None:
-    """Run the command line as a Job does, where any exit code but 0 is a failure, and an answer of no is none.
+    """Run the command line in a Job, for which any exit code but 0 is a failure, and turn a refusal into 0.
 
-    The first process of a container ignores SIGTERM unless it says what to do: here to stop, as a run resumes.
+    The first process of a container ignores SIGTERM unless it has a handler; this one stops, because a run resumes.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main()
     except SystemExit as ended:
-        if ended.code != REFUSED:
+        if ended.code != ExitCode.NO:
             raise
 
 
 def run_step(root: Path) -> None:
-    """Run a training job's step, in all processes of all its machines, or one trial of a search.
+    """Run a training job's step, in all processes of all its nodes, or one trial of a search.
 
     Raises:
         UserError: for hyperparameters that name no run or step, and whatever the step raises.
@@ -92,7 +92,7 @@ def run_step(root: Path) -> None:
 
 
 def _together(platform: "Platform", here: Node, chosen: "Pipeline", step: str, run_id: str) -> "StepRecord":
-    """Run a step in all processes of this machine, as part of all machines, and return what the first one recorded."""
+    """Run a step in all processes of this node, as one of all nodes, and return the record of the first process."""
     command = torchrun(here, processes_here(), ["step", f"{chosen.name}/{step}", "--run-id", run_id])
     status = subprocess.run(command, env=environ(here, platform.settings), check=False).returncode
     record = platform.runner.record(run_id, step)
@@ -104,7 +104,7 @@ def _together(platform: "Platform", here: Node, chosen: "Pipeline", step: str, r
 
 
 def _try(platform: "Platform", given: dict[str, str]) -> None:
-    """Make the trial that a tuning job asks for, and keep what it reached."""
+    """Run a trial of a tuning job, and store its score."""
     from pipelines.bootstrap import pipeline
     from pipelines.training.trial import keep_trial, make_trial
 

@@ -1,6 +1,6 @@
-"""What a clock does about the triggers that wait: goes on with a training that is under way, or decides on a new one.
+"""The scheduled work on waiting triggers: follows a training that is under way, or decides on a new one.
 
-Nothing waits here for a training on SageMaker or on a cluster: it is started, and the next call finds out how it ended.
+It does not wait for a training on SageMaker or on a cluster: it starts one, and the next call finds its end.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from pipelines.training import TrainingParams
 
 
 class Drained(StrictModel):
-    """What one look at the queue came to; ``version`` is the candidate's, and ``refused`` why its gates said no."""
+    """The result of one look at the queue: the candidate's ``version``, and why its gates ``refused`` it."""
 
     says: str
     run_id: str = ""
@@ -26,8 +26,8 @@ class Drained(StrictModel):
 def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     """Decide on the waiting triggers and start the training; any number of calls at once make one candidate.
 
-    On the embedded profile the training runs here, to its end. A run that was killed is gone on with, and one that
-    failed leaves its triggers to be decided on anew.
+    On the embedded profile the training runs here, to its end. A killed run is resumed; a failed one leaves its
+    triggers in the queue for another decision.
     """
     chosen = pipeline("continuous_training")
     under_way, status = _under_way(platform)
@@ -38,7 +38,7 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
     run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
     if not platform.runner.exists(chosen, run_id):
         platform.runner.start(chosen, ContinuousTrainingParams(as_of=as_of, manual=manual), run_id)
-    if platform.settings.profile != "embedded":
+    if platform.profile.executions:
         platform.runner.run(chosen, run_id, before="retrain")
         decision: Decision = platform.runner.output(chosen, "decide", run_id)
         if decision.train and status != "succeeded":
@@ -63,10 +63,11 @@ def _failed_step(platform: Platform, run_id: str) -> bool:
 
 def _status(platform: Platform, run_id: str) -> str | None:
     """Return where a training elsewhere stands, or None for one that runs here or was not started yet."""
-    if platform.settings.profile == "embedded":
+    executions = platform.profile.executions
+    if executions is None:
         return None
     try:
-        return platform.executions.outcome(platform.runner, pipeline("training"), run_id).status
+        return executions.outcome(platform.runner, pipeline("training"), run_id).status
     except UserError:
         return None
 
@@ -76,7 +77,7 @@ def _count(platform: Platform) -> int:
 
 
 def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:
-    """Start the training that was decided on, under the run id by which ``retrain`` finds it done later."""
+    """Start the training of a decision, under the run id by which ``retrain`` finds it later."""
     training, own = pipeline("training"), f"{run_id}-training"
     platform.runner.start(training, TrainingParams(as_of=decision.at, reason=decision.reason), own)
     name = start_elsewhere(platform, training, own)

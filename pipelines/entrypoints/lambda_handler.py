@@ -17,7 +17,7 @@ TUNED = "SageMaker HyperParameter Tuning Job State Change"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Do what an event asks for, and return what came of it."""
+    """Handle an event, and return the result."""
     if "run" in event:
         chosen = pipeline(event["run"])
         params = parameters(chosen.params, event.get("set", []), datetime.now(UTC))
@@ -33,7 +33,7 @@ def _tick(platform: Platform) -> dict[str, Any]:
     from pipelines.deployment.transitions import Actor
 
     actor = Actor("canary analysis", datetime.now(UTC))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    judged = tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
     if judged is None:
         return {"outcome": "no release is live"}
     verdict, entry = judged
@@ -42,5 +42,5 @@ def _tick(platform: Platform) -> dict[str, Any]:
 
 @cache
 def _platform() -> Platform:
-    """Return the platform, kept between the calls that one environment of Lambda answers."""
+    """Return the platform, cached between the calls of one Lambda environment."""
     return Platform(Settings.read())

@@ -1,4 +1,4 @@
-"""How a run gets its parameters: from texts, from the clock, or from the place that starts it."""
+"""Starts runs, with parameters from texts, from the clock, or from the platform that starts them."""
 
 import getpass
 import json
@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.bootstrap import Platform, pipeline
-from pipelines.config import StrictModel, UserError, nearest
+from pipelines.config import StrictModel, UserError, WrongUsage, nearest
 from pipelines.config.strict import explain
+from pipelines.orchestration.executions import Compute
 from pipelines.orchestration.pipeline import Pipeline
 
 SCHEDULED = "scheduled"
-"""The run id that stands for one of its own: that of the execution, which the clock started."""
+"""Stands for a run id of its own, that of a scheduled execution."""
 
 
 def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> StrictModel:
@@ -22,7 +23,7 @@ def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> S
     for setting in settings:
         name, separator, value = setting.partition("=")
         if not separator:
-            raise UserError(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
+            raise WrongUsage(f"--set {setting}: write NAME=VALUE; {nearest(name, kind.model_fields)}")
         values[name] = _value(value)
     if "as_of" in kind.model_fields and "as_of" not in values:
         values["as_of"] = now.isoformat()
@@ -31,13 +32,13 @@ def parameters(kind: type[StrictModel], settings: list[str], now: datetime) -> S
     try:
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        raise UserError("\n".join(f"--set {line}" for line in explain(error, kind))) from error
+        raise WrongUsage("\n".join(f"--set {line}" for line in explain(error, kind))) from error
 
 
 def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str | None) -> str:
-    """Return the run that a step belongs to; where the clock started the execution, one of its own, made if need be.
+    """Return the run that a step belongs to; a scheduled execution has a run of its own, created on first use.
 
-    Such a run is of this moment, and of yesterday where its pipeline takes days.
+    Such a run is for this moment, or for yesterday where its pipeline takes days.
     """
     if run_id != SCHEDULED or not execution:
         return run_id
@@ -51,38 +52,34 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
     return own
 
 
-def start_elsewhere(platform: Platform, chosen: Pipeline, run_id: str) -> str:
-    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there."""
-    if platform.settings.profile == "aws":
-        return start_on_aws(platform, chosen, run_id)
-    return platform.executions.start(chosen, run_id)
+def start_elsewhere(
+    platform: Platform, chosen: Pipeline, run_id: str, machines: int | None = None, gpu: bool | None = None
+) -> str:
+    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there.
 
-
-def start_on_aws(platform: Platform, chosen: Pipeline, run_id: str) -> str:
-    """Start a recorded run on SageMaker and return its execution's ARN; a network gets the instances meant for it."""
-    from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, TRAINING_JOBS
-    from pipelines.adapters.aws.jobs import machines
+    ``machines`` and ``gpu`` are what a network trains on, where the place does not state that itself.
+    """
     from pipelines.training import TrainingParams
 
-    params, given = platform.runner.params(chosen, run_id), {}
-    if any(pipeline == chosen.name for pipeline, _ in TRAINING_JOBS) and isinstance(params, TrainingParams):
+    params, network = platform.runner.params(chosen, run_id), False
+    if isinstance(params, TrainingParams):
         training = platform.problem.config.training
-        networks = bool({*(params.estimators or training.estimators)} & {*training.networks})
-        instance, count = machines(platform.aws.stack, networks)
-        given = {INSTANCE: instance, INSTANCES: str(count)}
-    return platform.aws.executions.start(chosen, run_id, given)
+        network = bool({*(params.estimators or training.estimators)} & {*training.networks})
+    return platform.executions.start(chosen, run_id, Compute(network, machines, gpu))
 
 
 def train_the_best(platform: Platform, job: str) -> str:
-    """Start the training pipeline with the best settings that a tuning job found; again, it is the same run.
+    """Start the training pipeline with the best settings of a tuning job; another call finds the same run.
 
     Raises:
-        UserError: for a job that no run started, and when none of its trials was finished.
+        UserError: for a job that no run started, when none of its trials was finished, and where there are no jobs.
     """
     from pipelines.training import TrainingParams
     from pipelines.training.trial import best_trial
 
-    training, searched = pipeline("training"), platform.aws.tuner.run_of(job)
+    if platform.tuner is None:
+        raise UserError("nothing makes trials here: a tuning job needs RATCHET_PROFILE=aws")
+    training, searched = pipeline("training"), platform.tuner.run_of(job)
     given = platform.runner.params(pipeline("search"), searched)
     assert isinstance(given, TrainingParams)
     params = TrainingParams(

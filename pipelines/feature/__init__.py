@@ -28,7 +28,7 @@ class FeatureParams(StrictModel):
 
 
 class Checked(StrictModel):
-    """How many rows of each table kept the data contract: all of them, or there would be none of these."""
+    """How many rows of each table were validated; a row that breaks the contract fails the step."""
 
     rows: dict[str, int]
 

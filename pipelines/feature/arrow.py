@@ -1,4 +1,4 @@
-"""Arrow IPC streams from strangers, read so that no byte of them is trusted before it is checked."""
+"""Reads Arrow IPC streams from untrusted clients: everything is checked before it is used."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ def arrow_rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of a stream.
 
-    Columns are plain strings, numbers, booleans or timestamps, not compressed: what is dictionary-encoded or
-    compressed can be small as a body and large in memory, so it is refused before it is read.
+    Columns are plain strings, numbers, booleans or timestamps, not compressed: a small body that is dictionary-encoded
+    or compressed can be large in memory, so it is refused before it is read.
 
     Raises:
         UserError: for a stream that is not valid, or of a kind that is refused.
@@ -99,7 +99,7 @@ def _refuse_compression(body: bytes) -> None:
 
 
 def _header(message: Any) -> Table:
-    """Return the flatbuffer table of a message's header; one that is malformed raises some error of ``_MALFORMED``."""
+    """Return the flatbuffer table of a message's header; a malformed one raises an error of ``_MALFORMED``."""
     data = message.metadata.to_pybytes()
     root = Table(data, Get(UOffsetTFlags.packer_type, data, 0))
     return Table(data, root.Indirect(root.Pos + root.Offset(_MESSAGE_HEADER)))

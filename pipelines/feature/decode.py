@@ -1,4 +1,4 @@
-"""Request bodies of any format as columns: one set of generated types checks JSON, CSV and Arrow alike."""
+"""Decodes request bodies to columns: one set of generated types checks JSON, CSV and Arrow."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ class TooManyRows(UserError):
 
 
 class UnsupportedFormat(UserError):
-    """The body is of a content type that is not understood."""
+    """The body's content type is not supported."""
 
 
 _SHOWN_VALUES = 10
@@ -131,7 +131,7 @@ class RequestDecoder:
             }
 
     def _arrow(self, body: bytes) -> Rows:
-        from pipelines.feature.arrow import arrow_rows  # only who is sent Arrow pays for it
+        from pipelines.feature.arrow import arrow_rows  # only requests with Arrow pay for the import
 
         return arrow_rows(body, self.check_names, self._check)
 

@@ -1,43 +1,83 @@
 """Step 11: compute the feature views from raw rows, by the SQL or Python that ``model/features.py`` declares."""
 
-from datetime import datetime, timedelta
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import CATEGORICAL, FeatureView, Problem, UserError
+from pipelines.config import CATEGORICAL, FeatureView, Problem, ProblemConfig, UserError
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.point_in_time import last_effective
+from pipelines.registry.definitions import TODAY, in_use
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import OnlineStore
 from pipelines.storage.sql import session
-from pipelines.storage.tables import TIMESTAMP, Tables
+from pipelines.storage.tables import ARROW_TYPES, TIMESTAMP, Tables
+
+log = logging.getLogger(__name__)
+
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
-def engineer(params: FeatureParams, problem: Problem, tables: Tables, ingested: Snapshots) -> dict[str, pa.Table]:
-    """Compute each view for these days, and for the days after them that look back on them."""
-    return {
-        view.versioned_name: view_rows(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"])
-        for view in problem.views
-        if f"raw.{view.table}" in ingested.snapshots  # else the source has not delivered a row of it yet
-    }
+def engineer(
+    params: FeatureParams,
+    problem: Problem,
+    tables: Tables,
+    online: OnlineStore,
+    models: ModelStore,
+    releases: ReleaseLog,
+    ingested: Snapshots,
+) -> dict[str, pa.Table]:
+    """Compute each view that is in use for these days, and for the days after them that look back on them.
+
+    A view that is behind the others, as a new version is, is computed from where it stopped, or from the first raw
+    row. One that cannot be computed for a model that is not of today's definitions is told, and left out.
+    """
+    used = in_use(problem, models, releases, params.online_as_of or params.end)
+    complete = {name: online.as_of(name) if tables.snapshot(f"features.{name}") else None for name in used}
+    latest = max(filter(None, complete.values()), default=None)
+    found = {}
+    for name, (view, by) in used.items():
+        snapshot = ingested.snapshots.get(f"raw.{view.table}")
+        if snapshot is None:  # the source has not delivered a row of it yet
+            continue
+        until = complete[name]
+        start = params.start if until == latest else min(params.start, until or _BEGINNING)
+        try:
+            found[name] = view_rows(params, problem, tables, view, snapshot, start)
+        except Exception as error:  # whatever the code of another day does
+            if TODAY in by:
+                raise
+            log.error("not computed view=%s for=%s reason=%s: %s", name, ", ".join(by), type(error).__name__, error)
+    return found
 
 
-def view_rows(params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, snapshot: int) -> pa.Table:
-    """Return a view's rows for these days and for those that look back on them, from one snapshot of its raw table."""
+def view_rows(
+    params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, snapshot: int, start: datetime
+) -> pa.Table:
+    """Return a view's rows from ``start`` to the last day that looks back on these, from one snapshot of its raw table.
+
+    Raises:
+        UserError: as :func:`compute`.
+    """
     raw = tables.read(
         f"raw.{view.table}",
         time=problem.config.tables[view.table].event_time,
-        start=params.start - view.lookback,
+        start=None if start == _BEGINNING else start - view.lookback,
         end=params.end + view.lookback,
         snapshot=snapshot,
     )
-    return compute(view, raw, params.start, params.end + view.lookback)
+    return compute(view, raw, start, params.end + view.lookback)
 
 
 def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:
     """Return a view's rows with event times in ``[start, end)``: entity, event time, features, effective time.
 
-    Only rows that are ever served: of an entity's rows that become effective together, the last.
+    Of an entity's rows with the same effective time only the last, because no other is ever served.
 
     Raises:
         UserError: when the view yields two rows for one entity and time, or not the columns it declares.
@@ -51,10 +91,16 @@ def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) ->
     return last_effective(view, rows.append_column("effective_time", effective_time(view, rows["event_time"])))
 
 
-def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return when rows with these event times can be served: at the first materialisation after they reached us.
+def no_rows(config: ProblemConfig, table: str) -> pa.Table:
+    """Return a raw table as it is declared, without a row."""
+    columns = config.tables[table].columns
+    return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})
 
-    Strictly after: the materialisation at noon takes what came before noon, as an ingest of days excludes its end.
+
+def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the effective times of rows with these event times: the first materialisation after they arrived.
+
+    Strictly after: the materialisation at noon takes rows from before noon, as an ingest of days excludes its end.
     """
     every, delay = (span // timedelta(microseconds=1) for span in (view.every, view.delay))
     arrived = pc.add(event_time.cast(pa.int64()), delay)
@@ -64,7 +110,7 @@ def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.Chunked
 def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
     wanted = [*view.entity, "event_time", *view.features]
     if view.python is not None:
-        frame = view.python(raw.to_pandas())
+        frame = _called(view, raw)
         missing = [column for column in wanted if column not in frame]
         if missing:
             raise UserError(f"feature view {view.name!r} does not return {', '.join(missing)}")
@@ -75,6 +121,16 @@ def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
             return connection.sql(f"SELECT {columns} FROM ({view.sql})").to_arrow_table()
         except duckdb.Error as error:
             raise UserError(f"the SQL of feature view {view.name!r} fails: {error}") from error
+
+
+def _called(view: FeatureView, raw: pa.Table) -> Any:
+    assert view.python is not None, "a view of Python has a function"
+    try:
+        return view.python(raw.to_pandas())
+    except KeyError as error:
+        raise UserError(
+            f"the function of feature view {view.name!r} wants {error}, which {view.table!r} lacks"
+        ) from error
 
 
 def _schema(view: FeatureView) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Steps 8 and 9: connect to the raw data and extract what arrived."""
+"""Steps 8 and 9: connect to the raw data and extract it."""
 
 import pyarrow as pa
 

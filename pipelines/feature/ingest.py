@@ -1,4 +1,4 @@
-"""Step 12, first half: raw rows into their Iceberg tables, idempotent by day."""
+"""Step 12, first half: write raw rows into their Iceberg tables, idempotent by day."""
 
 import logging
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def ingest(
     params: FeatureParams, problem: Problem, tables: Tables, raw: dict[str, pa.Table], checked: Checked
 ) -> Snapshots:
-    """Make the checked rows the content of these days in each raw table."""
+    """Replace these days of each raw table by the validated rows."""
     snapshots = {}
     for name, count in checked.rows.items():
         contract = problem.config.tables[name]

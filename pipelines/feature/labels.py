@@ -1,4 +1,4 @@
-"""Labels, which come late: what was known at a moment, joined to requests and to predictions."""
+"""Labels, which arrive late: those known at a moment, joined to requests and to predictions."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from pipelines.storage.tables import Tables
 def known_labels(
     problem: Problem, tables: Tables, as_of: datetime, start: datetime | None = None, snapshot: int | None = None
 ) -> pa.Table:
-    """Return key, label and known_at of what became known in ``[start, as_of)``; of several for a key the latest."""
+    """Return key, label and known_at of the labels known in ``[start, as_of)``, the latest for each key."""
     label, key = problem.config.label, problem.config.key
     time = problem.config.tables[label.table].event_time
     rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot)
@@ -28,7 +28,7 @@ def known_labels(
 def labelled_predictions(
     problem: Problem, tables: Tables, predictions: LogReader, start: datetime, as_of: datetime
 ) -> pa.Table | None:
-    """Return the predictions for requests of ``[start, as_of)`` with label and known_at, null while not known.
+    """Return the predictions that were answered in ``[start, as_of)`` with label and known_at, null while not known.
 
     Every prediction of a request gets its label: the log's key joins them, one row for each prediction id.
     """
@@ -37,5 +37,7 @@ def labelled_predictions(
         return None
     labels = known_labels(problem, tables, as_of, start)
     with session(log=log, labels=labels) as connection:
-        query = "SELECT log.*, label, known_at FROM log LEFT JOIN labels USING (key) ORDER BY event_time, prediction_id"
+        query = (
+            "SELECT log.*, label, known_at FROM log LEFT JOIN labels USING (key) ORDER BY answered_at, prediction_id"
+        )
         return connection.sql(query).to_arrow_table()

@@ -1,4 +1,4 @@
-"""Step 12, second half: feature rows into the offline and the online store."""
+"""Step 12, second half: write feature rows into the offline and the online store."""
 
 import logging
 from datetime import datetime
@@ -11,6 +11,9 @@ from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
+from pipelines.registry.definitions import in_use
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import OnlineRow, OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
 
@@ -22,33 +25,39 @@ def materialise(
     problem: Problem,
     tables: Tables,
     online: OnlineStore,
+    models: ModelStore,
+    releases: ReleaseLog,
     ingested: Snapshots,
     features: dict[str, pa.Table],
 ) -> Snapshots:
-    """Write the views' rows offline, and online what of the offline rows is the latest and still valid."""
+    """Write the rows of views offline, and online what of the offline rows is the latest and still valid."""
     snapshots: dict[str, int] = {}
     latest_rows: dict[tuple[str, str], OnlineRow] = {}
     as_of = params.online_as_of or params.end
-    for view in (view for view in problem.views if view.versioned_name in features):
+    used = in_use(problem, models, releases, as_of)
+    computed = [view for name, (view, _) in used.items() if name in features]
+    for view in computed:
         rows, name = features[view.versioned_name], f"features.{view.versioned_name}"
         snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
         if snapshot is not None:
             snapshots[name] = snapshot
             latest_rows |= _valid(tables, view, as_of, snapshot)
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
-    online.write(latest_rows, {view.versioned_name: as_of for view in problem.views})
+    online.write(latest_rows, {view.versioned_name: as_of for view in (*problem.views, *computed)})
     return Snapshots(snapshots=snapshots)
 
 
-def restore(problem: Problem, tables: Tables, online: OnlineStore, as_of: datetime) -> dict[str, int]:
-    """Write an online store that was lost anew, as of a moment, and return how many entities each view has.
+def restore(
+    problem: Problem, tables: Tables, online: OnlineStore, models: ModelStore, releases: ReleaseLog, as_of: datetime
+) -> dict[str, int]:
+    """Write an online store that was lost anew, as of a moment, and return how many entities each view in use has.
 
-    A row that is there and newer stays.
+    Newer rows in the store stay.
     """
     found = {
-        view.versioned_name: _valid(tables, view, as_of, None)
-        for view in problem.views
-        if tables.snapshot(f"features.{view.versioned_name}") is not None
+        name: _valid(tables, view, as_of, None)
+        for name, (view, _) in in_use(problem, models, releases, as_of).items()
+        if tables.snapshot(f"features.{name}") is not None
     }
     online.write({key: row for rows in found.values() for key, row in rows.items()}, dict.fromkeys(found, as_of))
     return {name: len(rows) for name, rows in found.items()}
@@ -57,7 +66,7 @@ def restore(problem: Problem, tables: Tables, online: OnlineStore, as_of: dateti
 def _valid(
     tables: Tables, view: FeatureView, as_of: datetime, snapshot: int | None
 ) -> dict[tuple[str, str], OnlineRow]:
-    """Return what is online of a view at a moment: each entity's latest row that is effective and not too old."""
+    """Return a view's online rows at a moment: each entity's latest effective row within the time to live."""
     name = f"features.{view.versioned_name}"
     rows = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
     return dict(online_rows(view, latest(view, effective_by(rows, as_of))))
@@ -66,17 +75,20 @@ def _valid(
 def _write(
     params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, computed_from: int, rows: pa.Table
 ) -> int | None:
-    """Write a view's rows, computed anew for as long as other runs bring raw rows meanwhile; return the snapshot.
+    """Write a view's rows and return the snapshot; compute them again while other runs add raw rows.
 
-    The days after this run's look back on its own, so its rows of them must not replace those of a later run.
+    From the first of these days, or the first of the rows where that is earlier: of a view that was behind. The days
+    after this run's look back on its own, so its rows of them must not replace those of a later run.
     """
+    first = pc.min(rows["event_time"]).as_py()
+    start = min(params.start, first) if first else params.start
     while True:
         current = tables.snapshot(f"raw.{view.table}")
         assert current is not None, "a view has rows only when its raw table has"
         if current != computed_from:
-            rows, computed_from = view_rows(params, problem, tables, view, current), current
+            rows, computed_from = view_rows(params, problem, tables, view, current, start), current
         name = f"features.{view.versioned_name}"
-        snapshot = tables.overwrite(name, rows, "event_time", params.start, params.end + view.lookback)
+        snapshot = tables.overwrite(name, rows, "event_time", start, params.end + view.lookback)
         if tables.snapshot(f"raw.{view.table}") == computed_from:
             return snapshot
 
@@ -97,5 +109,5 @@ def online_rows(view: FeatureView, rows: pa.Table) -> list[tuple[tuple[str, str]
 
 
 def entity_key(values: tuple[object, ...]) -> str:
-    """Return the online key of an entity; the separator is ASCII's own, which no sane identifier holds."""
+    """Return the online key of an entity: its values, joined by ASCII's unit separator, which identifiers lack."""
     return "\x1f".join(map(str, values))

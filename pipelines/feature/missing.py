@@ -1,4 +1,4 @@
-"""Defaults for missing feature values, the same for a training table and for a request."""
+"""Fills missing feature values with defaults, in training tables and in requests alike."""
 
 from collections.abc import Mapping
 from typing import Any

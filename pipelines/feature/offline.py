@@ -1,4 +1,4 @@
-"""Offline features: what training and batch inference feed the model, joined as of each request's own moment."""
+"""Offline features, for training and batch inference: the point-in-time join over the feature tables."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,16 +11,17 @@ from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.storage.tables import TIMESTAMP, Tables
 
-Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table] | None
-"""Joins the views' features to requests of the request table where the tables are; None joins them here."""
+Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table]
+"""Joins the views' features to requests of the request table, where the tables are."""
 
 
 def with_features(
-    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup = None
+    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup | None = None
 ) -> pa.Table:
     """Return requests as a frame: their key, event time, label if they have one, and their offline features.
 
     ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
+    Without a ``lookup`` DuckDB joins on this machine.
     """
     config = problem.config
     asked = requests[config.event_time].cast(TIMESTAMP)
@@ -39,7 +40,7 @@ def with_features(
 
 
 def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray) -> pa.Table:
-    """Return the view's rows that some request of these times can see: effective by then, and not past their time."""
+    """Return the view's rows that a request in this span can see: effective by then, and within the time to live."""
     name = f"features.{view.versioned_name}"
     first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
     span = {"start": first - view.ttl, "end": last - view.delay} if first else {}

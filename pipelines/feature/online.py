@@ -1,4 +1,4 @@
-"""Online features: what the serving app feeds the model, in one round trip to the online store."""
+"""Online features, for the serving app: one round trip to the online store for all requests together."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -14,7 +14,7 @@ from pipelines.storage.ports import OnlineRow, OnlineStore
 
 
 class Absent(NamedTuple):
-    """A request's row for which a view has no value, with its entity: one it does not know, or only stale values."""
+    """A request's row for whose entity a view has no value, or only expired ones."""
 
     view: str
     row: int
@@ -59,7 +59,7 @@ class OnlineFeatures:
         return self._inputs(values, absent)
 
     def _inputs(self, values: Mapping[str, Any], absent: list[Absent]) -> FoundFeatures:
-        """Return values as model inputs: the numbers in one array, because a call of numpy costs more than a row."""
+        """Return values as model inputs: all numbers in one array, because a numpy call costs more than a row."""
         numbers = np.array([values[name] for name in self._numeric], dtype=np.float32)
         texts = [as_input(values[name], FeatureType.CATEGORICAL) for name in self._categorical]
         missing = dict(zip(self._numeric, np.isnan(numbers).sum(axis=1).tolist(), strict=True)) if self._numeric else {}

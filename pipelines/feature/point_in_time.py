@@ -11,8 +11,8 @@ from pipelines.storage.sql import session
 def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView, pa.Table]]) -> pa.Table:
     """Return the views' features for each request, in the requests' order and number.
 
-    For each view and entity, of the rows effective at or before the request's ``event_time`` the one with the latest
-    event time counts, unless it is older than the view's time to live; a request that no row fits gets nulls.
+    Of each view's rows for the entity that are effective at or before the request's ``event_time``, the one with the
+    latest event time counts, unless it is older than the view's time to live. A request without such a row gets nulls.
     ``views`` pairs each view with its rows as :func:`pipelines.feature.engineer.compute` returns them.
     """
     with session(given=requests) as connection:
@@ -42,7 +42,7 @@ def latest(view: FeatureView, rows: pa.Table) -> pa.Table:
 
 
 def last_effective(view: FeatureView, rows: pa.Table) -> pa.Table:
-    """Return a view's rows that are ever served: of an entity's that become effective together, the last."""
+    """Return the last of each entity's rows with the same effective time; no other is ever served."""
     with session(rows=rows) as connection:
         return connection.sql(_last_effective(view, "rows")).to_arrow_table()
 

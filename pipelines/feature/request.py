@@ -1,4 +1,4 @@
-"""Requests as columns: the form in which request-time features are computed, for a table and for one request alike."""
+"""Requests as columns, the form that request features are computed on, for a training table and for one request."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
 
 
 def computed(definition: RequestFeatures, fields: Columns) -> Columns:
-    """Compute the request-time features, in the types that the computation gives.
+    """Compute the request-time features, in the types that the computation returns.
 
     Raises:
         UserError: when they are computed from a field that requests do not have, or that is personal.
@@ -77,7 +77,7 @@ def _from_arrow(values: pa.ChunkedArray, column: Column) -> np.ndarray[Any, np.d
 
 
 def _micros(time: datetime | None, row: int) -> int:
-    """Return a time as microseconds since 1970 in UTC, which numpy takes far sooner than a datetime."""
+    """Return a time as microseconds since 1970 in UTC, which numpy converts far faster than a datetime."""
     if time is None:
         return _NOT_A_TIME
     if not _FIRST_YEAR < time.year < _LAST_YEAR:

@@ -1,4 +1,4 @@
-"""A sample of an environment's raw rows in other tables: whole requests with their labels, the same ones every time."""
+"""Copies a repeatable sample of an environment's raw rows into other tables: whole requests with their labels."""
 
 from datetime import UTC, datetime
 
@@ -16,9 +16,8 @@ def pull_sample(
 ) -> dict[str, int]:
     """Copy the rows of ``[start, end)`` and return how many of each table.
 
-    Of tables that hold the request's key, such as labels, the rows of the same share of keys; of others, from which
-    feature views are made, all rows, because an aggregate of a part is another feature. Personal columns that may be
-    empty are brought empty.
+    Tables that hold the request's key, such as labels, contribute the same share of keys. Others contribute all rows,
+    because a feature view that aggregates a part of them is another feature. Nullable personal columns come as nulls.
     """
     config, counts = problem.config, {}
     start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)

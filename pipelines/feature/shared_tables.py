@@ -1,4 +1,4 @@
-"""Raw rows from another environment's tables in place of the source: what training may read of production."""
+"""Reads raw rows from another environment's tables instead of the source, so that training can use production's."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from pipelines.storage.tables import Tables
 
 
 def shared_source(problem: Problem, shared_tables: Tables) -> Source:
-    """Return a source that reads what the lender ingested; personal values that may be empty come empty."""
+    """Return a source that reads the other environment's raw tables; nullable personal columns come as nulls."""
 
     def read(table: str, start: datetime, end: datetime) -> pa.Table:
         contract = problem.config.tables[table]
@@ -20,7 +20,7 @@ def shared_source(problem: Problem, shared_tables: Tables) -> Source:
 
 
 def without_personal(rows: pa.Table, contract: RawTable) -> pa.Table:
-    """Return a raw table's rows without the personal values that may be empty."""
+    """Return a raw table's rows with nulls in the nullable personal columns."""
     for column, declared in contract.columns.items():
         if declared.personal and declared.nullable:
             place = rows.column_names.index(column)

@@ -1,43 +1,64 @@
-"""The upkeep of tables, as a pipeline of one step that the clock starts: small files made one, and old ones deleted."""
+"""The upkeep of tables, started by the clock: unused ones are dropped, small files made one, old files deleted."""
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from pipelines.config import Problem, StrictModel, UserError
+from pipelines.config import Problem, StrictModel
 from pipelines.orchestration.pipeline import Pipeline
+from pipelines.registry.definitions import names_in_use
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.storage.ports import OnlineStore
 from pipelines.storage.tables import Tables
 
 log = logging.getLogger(__name__)
 
-TableMaintenance = Callable[[str], None] | None
-"""Compacts a table and deletes what no kept snapshot needs; None where tables are left as they are."""
+TableMaintenance = Callable[[str], None]
+"""Compacts a table and deletes what no kept snapshot needs."""
 
 
 class MaintenanceParams(StrictModel):
-    """Nothing differs between two runs."""
+    """The pipeline takes no parameters."""
+
+
+class Retired(StrictModel):
+    """The versions of feature views that were deleted, by the names under which they were stored."""
+
+    views: tuple[str, ...]
 
 
 class Maintained(StrictModel):
-    """The tables that were looked after."""
+    """The tables that were maintained."""
 
     tables: tuple[str, ...]
 
 
-def maintain(problem: Problem, tables: Tables, table_maintenance: TableMaintenance) -> Maintained:
-    """Look after every table of the problem that is there.
+def retire(problem: Problem, tables: Tables, online: OnlineStore, models: ModelStore, releases: ReleaseLog) -> Retired:
+    """Delete each version of a feature view that neither ``model/`` nor a model that may serve uses any more."""
+    used = names_in_use(problem, models, releases, datetime.now(UTC))
+    unused = [name for table in tables.names("features") if (name := table.removeprefix("features.")) not in used]
+    for name in unused:
+        online.forget(name)
+        tables.drop(f"features.{name}")
+        log.info("retired view=%s", name)
+    return Retired(views=tuple(unused))
 
-    Raises:
-        UserError: where nothing can.
-    """
+
+def maintain(
+    problem: Problem, tables: Tables, table_maintenance: TableMaintenance | None, retired: Retired
+) -> Maintained:
+    """Look after every table that is there, where something can."""
     if table_maintenance is None:
-        raise UserError("tables in files are left as they are; on AWS this pipeline has Athena look after them")
+        log.info("tables in files are left as they are")
+        return Maintained(tables=())
     raw = [f"raw.{name}" for name in problem.config.tables]
-    names = [*raw, *(f"features.{view.versioned_name}" for view in problem.views)]
-    there = tuple(name for name in names if tables.snapshot(name) is not None)
+    there = tuple(name for name in (*raw, *tables.names("features")) if tables.snapshot(name) is not None)
+    assert not {f"features.{view}" for view in retired.views} & set(there), "what was retired is gone"
     for name in there:
         table_maintenance(name)
         log.info("maintained table=%s", name)
     return Maintained(tables=there)
 
 
-PIPELINE = Pipeline("maintenance", MaintenanceParams, maintained=maintain)
+PIPELINE = Pipeline("maintenance", MaintenanceParams, retired=retire, maintained=maintain)

@@ -1,4 +1,4 @@
-"""Step 10: hold raw rows, in their declared types, to the data contract; days that break it are refused."""
+"""Step 10: check raw rows, in their declared types, against the data contract; refuse days that break it."""
 
 import logging
 
@@ -50,5 +50,5 @@ def typed(name: str, rows: pa.Table, contract: RawTable) -> pa.Table:
 def _refusal(params: FeatureParams, found: list[tuple[str, Violation]]) -> str:
     lines = [f"  {name}.{violation}" for name, violation in found]
     days = f"{params.start:%Y-%m-%d} to {params.end:%Y-%m-%d}"
-    advice = "Nothing was written. Mend the source, or the contract in problem.toml if the change is meant."
+    advice = "Nothing was written. Fix the source, or the contract in problem.toml if the change is intended."
     return "\n".join([f"The rows of {days} break the data contract:", *lines, advice])

@@ -1,8 +1,8 @@
 """The point-in-time join as portable SQL, for an engine that reads the tables where they are, such as Athena.
 
-The same join as :mod:`pipelines.feature.point_in_time`, which asks DuckDB in its own words. Where there is no ASOF
-join, requests and view rows are put in one order, and the running maximum of the effective times says which row a
-request sees; so the work grows with the rows and not with their pairs.
+The same join as :mod:`pipelines.feature.point_in_time`, without DuckDB's ASOF join: requests and view rows are sorted
+together, and the running maximum of the effective times says which row a request sees. The work so grows with the
+rows, not with their pairs.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def window_join(requests: str, key: str, event_time: str, views: Sequence[tuple[
 
 
 def _last_effective(view: FeatureView, table: str) -> str:
-    """Return a view's rows that are ever served: of an entity's that become effective together, the last."""
+    """Return the last of each entity's rows with the same effective time; no other is ever served."""
     columns = ", ".join([*_entity(view), "event_time", "effective_time", *(f'"{name}"' for name in view.features)])
     order = f"PARTITION BY {', '.join(_entity(view))}, effective_time ORDER BY event_time DESC"
     ranked = f"SELECT {columns}, row_number() OVER ({order}) AS place FROM {table}"

@@ -1,5 +1,5 @@
-"""GitHub: what the loop tells people there, and what it may believe of what they did there.
+"""GitHub: pull requests, issues and comments for people, and proof of their approvals.
 
-``propose`` brings a candidate before people as a pull request, or says in an issue why there is none; ``approval``
-reads the review of a merged one; ``follow`` tells what became of a release. ``client`` talks to the API.
+``propose`` opens a pull request for a candidate, or an issue that says why there is none; ``approval`` verifies the
+review of a merged one; ``follow`` reports the end of a release. ``client`` calls the API.
 """

@@ -1,7 +1,7 @@
-"""What a merge on GitHub proves: a review of exactly this release file, by somebody who may, and did not write it.
+"""Approvals: proves that an owner who wrote none of a release file reviewed exactly the merged version.
 
-GitHub enforces as much only where a plan protects branches (docs/github.md); so the review is looked up here again,
-and what was pushed past it is refused.
+GitHub enforces this only on plans that protect branches (docs/github.md), so this module looks the review up, and
+refuses a file that was pushed past it.
 """
 
 import fnmatch
@@ -59,7 +59,7 @@ def approval(github: GitHubClient, path: str, text: str) -> Approval:
 
 
 def owners(codeowners: str, path: str) -> tuple[str, ...]:
-    """Return who owns a path: the last line of the file counts whose pattern is the path or a folder it is in."""
+    """Return who owns a path, by the last line of the file whose pattern is the path or a folder above it."""
     found: tuple[str, ...] = ()
     for line in codeowners.splitlines():
         pattern, *names = line.partition("#")[0].split() or [""]
@@ -76,7 +76,7 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _approved(pull: "PullRequest") -> Iterable[str]:
-    """Yield who approved the last commit, by their latest word; a workflow's approval is nobody's."""
+    """Yield who approved the last commit, by each person's latest review; workflows do not count."""
     words = {}
     for review in pull.get_reviews():
         if review.state != "COMMENTED" and review.user and review.user.type == "User":
@@ -85,9 +85,9 @@ def _approved(pull: "PullRequest") -> Iterable[str]:
 
 
 def _may(github: GitHubClient, login: str, allowed: Iterable[str]) -> bool:
-    """Say whether somebody is an owner, by name; a team's members a workflow's token cannot see.
+    """Return whether a person is an owner, by name; a workflow's token cannot see the members of a team.
 
-    For those GitHub must vouch, by protecting the branch, and the person must be one who may write.
+    For a team GitHub must protect the branch, and the person must have write permission.
     """
     names = [name.removeprefix("@") for name in allowed]
     if login in names:

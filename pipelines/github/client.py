@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CHECKS = "ci.yml"
 """The workflow that checks a branch; GitHub starts none for what a workflow's own token pushes."""
+REQUIRED_CHECK = "required checks"
+"""The name of the check, or of the commit status, that the protected branch waits for."""
 
 
 class Told(NamedTuple):
@@ -90,6 +92,19 @@ class GitHubClient:
         if committed:
             self.repository.get_workflow(CHECKS).create_dispatch(branch, throw=True)
         return Told(pull.number, pull.html_url, changed)
+
+    def put_status(self, commit: str, passed: bool) -> None:
+        """Set the commit status by which a branch protection counts a run of the checks that was dispatched.
+
+        The check runs of such a run do not count, although they are on the commit under the required name: observed at
+        https://github.com/ThemeParks/ThemeParks_JavaScript/pull/37. A commit status counts whoever may write sets it:
+        https://docs.github.com/en/pull-requests/reference/status-checks.
+        """
+        where = f"{self.repository.html_url}/actions/workflows/{CHECKS}"
+        told = "all checks that this change concerns passed" if passed else "a check failed, or was cancelled"
+        self.repository.get_commit(commit).create_status(
+            "success" if passed else "failure", target_url=where, description=told, context=REQUIRED_CHECK
+        )
 
     def put_issue(self, subject: str, title: str, body: str, label: str) -> Told:
         """Open the issue of a subject, or bring it up to date; a closed one of the same subject stays closed."""

@@ -6,7 +6,7 @@ from pipelines.bootstrap import Platform
 from pipelines.config import Phase, Refused, ReleaseEntry, ReleaseFile, parse_toml
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
-from pipelines.deployment.roll_out import is_deployed
+from pipelines.deployment.rules import is_deployed
 from pipelines.deployment.transitions import Actor, Moved, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval
@@ -58,10 +58,10 @@ def _recorded(platform: Platform, github: GitHubClient, text: str, release: Rele
     at = platform.settings.now()
     if state.proposal != release or state.phase is not Phase.PROPOSED:
         number = latest.number if latest else 0
-        latest = propose(platform.releases, platform.models, Actor(found.author, at), release, after=number)
+        latest = propose(platform.release_target, Actor(found.author, at), release, after=number)
     assert latest, "what is proposed is in the log"
     how = f"review of #{found.pull}, merged as {found.commit[:12]}"
-    approve(platform.releases, Actor(found.approver, at), release, how, after=latest.number)
+    approve(platform.release_target, Actor(found.approver, at), release, how, found.pull, after=latest.number)
     return Recorded(approved=True, reason=f"{name}: {how}, approved by {found.approver}", image=release.image or "")
 
 
@@ -75,14 +75,14 @@ def follow(platform: Platform, github: GitHubClient) -> list[Told]:
     if not entries:
         return []
     environment, last, told = platform.settings.environment, entries[-1], []
-    if pull := _pull(entries):
+    if pull := entries[0].pull:
         told.append(github.put_comment(pull, f"verdict {environment}", pages.verdict(entries)))
     state = platform.releases.state()
     if last.action != "roll back" or state.phase is not Phase.ROLLED_BACK:
         return told
     subject = f"incident {environment} {last.number}"
     if not github.has_issue(subject, "incident"):
-        title = f"{environment}: rolled back {last.reason}"
+        title = f"{environment}: rolled back {last.summary}"
         told.append(github.put_issue(subject, title[:200], pages.incident(environment, entries), "incident"))
     path, branch = f"releases/{environment}.toml", f"revert/{environment}"
     text = github.text(path, github.main)
@@ -101,10 +101,3 @@ def latest_ended(entries: list[ReleaseEntry]) -> list[ReleaseEntry]:
         return []
     approvals = [place for place in range(ends[-1]) if entries[place].action == "approve"]
     return entries[approvals[-1] : ends[-1] + 1] if approvals else entries[ends[-1] :]
-
-
-def _pull(entries: list[ReleaseEntry]) -> int | None:
-    """Return the pull request that an approval names."""
-    _, found, rest = entries[0].reason.partition("review of #")
-    number = rest.partition(",")[0]
-    return int(number) if found and number.isdecimal() else None

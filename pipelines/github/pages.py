@@ -3,7 +3,7 @@
 Figures and lineage are Mermaid, which GitHub draws: no picture has to lie anywhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from jinja2 import Environment, StrictUndefined
@@ -98,12 +98,12 @@ proposed.
 """
 
 _INCIDENT = """\
-A release was taken out of `{{ environment }}`: {{ entry.reason }}.
+A release was taken out of `{{ environment }}`: {{ entry.summary }}.
 
 | when (UTC) | what | by | |
 |---|---|---|---|
 {% for one in entries -%}
-| {{ "{:%Y-%m-%d %H:%M}".format(one.at) }} | {{ one.action }} | {{ one.who }} | {{ one.reason }} |
+| {{ "{:%Y-%m-%d %H:%M}".format(one.at) }} | {{ one.action }} | {{ one.who }} | {{ one.summary }} |
 {% endfor %}
 v{{ entry.state.champion.version }} serves. What was taken out is quarantined in `{{ environment }}` until somebody \
 proposes it anew; a pull request from `revert/{{ environment }}` makes the release file say what serves.
@@ -117,7 +117,7 @@ def promotion(
     config: ProblemConfig,
     environment: str,
     release: ReleaseFile,
-    changes: Iterator[str],
+    changes: Iterable[tuple[str, str]],
     versions: dict[int, Manifest],
     seconds: float,
     card: str,
@@ -128,7 +128,7 @@ def promotion(
         config: the problem as problem.toml states it.
         environment: that the model is to come into.
         release: the file that is proposed.
-        changes: the lines of :func:`pipelines.deployment.proposal.changes`.
+        changes: the rows of :func:`pipelines.deployment.proposal.changes`.
         versions: the manifests of the latest versions, the proposed one and the champion's among them.
         seconds: that the training's steps took.
         card: the model card.
@@ -145,7 +145,7 @@ def promotion(
         _PROMOTION,
         version=version,
         environment=environment,
-        changes=[(line[:18].strip(), line[18:].strip()) for line in changes],
+        changes=list(changes),
         champion=champion,
         compared=gate,
         same_rows=same_rows,
@@ -175,7 +175,7 @@ def incident(environment: str, entries: Sequence[ReleaseEntry]) -> str:
 def verdict(entries: Sequence[ReleaseEntry]) -> str:
     """Return what became of a release, for a comment on its pull request."""
     last, took = entries[-1], _took(entries[0].at, entries[-1].at)
-    return f"**{last.action}** on {last.at:%Y-%m-%d %H:%M} UTC, {took} after the approval: {last.reason}."
+    return f"**{last.action}** on {last.at:%Y-%m-%d %H:%M} UTC, {took} after the approval: {last.summary}."
 
 
 def _took(start: datetime, end: datetime) -> str:

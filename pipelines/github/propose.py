@@ -7,11 +7,11 @@ serves in the environment before it.
 from typing import NamedTuple
 
 from pipelines.bootstrap import Platform
-from pipelines.config import Manifest, Refused, ReleaseFile, Variant, load_toml, parse_toml
+from pipelines.config import Manifest, ReleaseFile, Variant, load_toml, parse_toml
 from pipelines.contracts import Cloud
 from pipelines.deployment.proposal import changes, propose_model, strategy
 from pipelines.deployment.release_file import changed
-from pipelines.deployment.transitions import champions, check_proposal
+from pipelines.deployment.target import champions
 from pipelines.github import pages
 from pipelines.github.client import GitHubClient, Told
 from pipelines.registry.model_store import CARD
@@ -45,12 +45,11 @@ def propose(platform: Platform, github: GitHubClient) -> Proposed:
     release = propose_model(platform.models, platform.releases.state(), following, how)
     if merged is not None:  # an image is another change
         release = release.model_copy(update={"image": parse_toml(merged, ReleaseFile, path).image})
-    try:
-        check_proposal(platform.releases, platform.models, release)
-    except Refused as refusal:
-        body = pages.refusal(environment, following.version, manifest, str(refusal))
+    if reasons := platform.release_target.refusals("propose", release, platform.settings.now()):
+        refusal = "\n".join(reasons)
+        body = pages.refusal(environment, following.version, manifest, refusal)
         told = github.put_issue(subject, f"No candidate for {environment} may be proposed", body, "refused")
-        return Proposed(told, str(refusal), refused=True)
+        return Proposed(told, refusal, refused=True)
     text = _kept(github, path, branch, release) or changed(merged, release)
     title = f"Promote {name} to {environment}"
     told = github.put_pull(branch, path, text, title, _body(platform, release, manifest), "promotion")

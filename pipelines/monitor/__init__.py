@@ -1,4 +1,4 @@
-"""The monitor pipeline: what the champion predicted, joined with labels as they come, measured, and held to bounds.
+"""The monitor pipeline: joins the champion's predictions with labels, measures them, and checks the bounds.
 
 join_labels → measure → alarm. An alarm that a new model could help with becomes an event for continuous training.
 """
@@ -14,20 +14,20 @@ from pipelines.config import StrictModel, Variant
 
 
 class MonitorParams(StrictModel):
-    """The moment to look back from."""
+    """The moment at which the window ends."""
 
     as_of: AwareDatetime
 
 
 class Labelled(NamedTuple):
-    """The champion, and its predictions in the window with their labels, null while not known."""
+    """The champion, and its predictions in the window with their labels, null while unknown."""
 
     champion: Variant
     predictions: pa.Table
 
 
 class MonitorReport(StrictModel):
-    """What one look at the champion measured, and the alarms it raised."""
+    """The measurements of one run of the monitor, and the alarms that it raised."""
 
     measured: Measurements
     alarms: tuple[Alarm, ...]

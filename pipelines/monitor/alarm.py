@@ -1,4 +1,4 @@
-"""Step 27: hold the measurements to their bounds, and feed what is out of bounds back as events."""
+"""Step 27: check the measurements against their bounds, and feed alarms back as events."""
 
 import logging
 
@@ -21,7 +21,7 @@ def alarm(
     releases: ReleaseLog,
     measured: Measurements,
 ) -> MonitorReport:
-    """Raise alarms, send an event for each that a new model could help with, keep the report, and show its measures."""
+    """Raise alarms, send an event for each that a new model could help with, keep the report, and publish metrics."""
     raised = alarms(problem.config, measured)
     report = MonitorReport(measured=measured, alarms=tuple(raised))
     for one in raised:

@@ -1,4 +1,4 @@
-"""Step 26: measure the champion in service, on labels as they come."""
+"""Step 26: measure the champion in service, on the labels that have arrived."""
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pipelines.storage.tables import TIMESTAMP, Tables
 def join_labels(
     params: MonitorParams, problem: Problem, tables: Tables, predictions: LogReader, releases: ReleaseLog
 ) -> Labelled:
-    """Return the present champion, what it answered in the window, and the labels known by now.
+    """Return the current champion, its predictions in the window, and the labels known by now.
 
     Raises:
         UserError: when nothing is released yet.
@@ -51,13 +51,14 @@ def measure(params: MonitorParams, problem: Problem, models: ModelStore, answere
         for name, values in features.items()
     }
     return Measurements(
-        start=pc.min(labelled["event_time"]).as_py(),
+        start=pc.min(labelled["answered_at"]).as_py(),
         as_of=params.as_of,
         model=champion.model,
         version=champion.version,
         predictions=labelled.num_rows,
         labels=known.num_rows,
         coverage=_coverage(params, problem, labelled),
+        clock_skew=_clock_skew(labelled),
         quality=quality(problem.config, known["label"].to_numpy(), known["prediction"].to_numpy())
         if known.num_rows
         else {},
@@ -68,5 +69,11 @@ def measure(params: MonitorParams, problem: Problem, models: ModelStore, answere
 
 def _coverage(params: MonitorParams, problem: Problem, labelled: pa.Table) -> float | None:
     due = pa.scalar(params.as_of - problem.config.label.delay, TIMESTAMP)
-    old = labelled.filter(pc.less(labelled["event_time"], due))
+    old = labelled.filter(pc.less(labelled["answered_at"], due))
     return pc.mean(pc.is_valid(old["label"])).as_py() if old.num_rows else None
+
+
+def _clock_skew(labelled: pa.Table) -> float:
+    """Return by how many seconds the clients' clocks are ahead of the server's: the median over requests."""
+    ahead = pc.subtract(labelled["event_time"].cast(pa.int64()), labelled["answered_at"].cast(pa.int64()))
+    return float(np.median(ahead.to_numpy())) / 1e6

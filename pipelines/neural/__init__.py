@@ -1,6 +1,6 @@
-"""Neural networks for tabular problems: estimators that ``model/`` may choose by name, below it in the layers.
+"""Neural networks for tabular problems: estimators that ``model/`` may choose by name, in a layer below it.
 
-Torch is the optional extra ``torch``; it is imported when a network is made, by nothing else in the project.
+Torch is the optional extra ``torch``; this package alone imports it, when a network is created.
 """
 
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ def temperature(logits: Array, labels: Array) -> float:
     """Return the divisor of logits [rows] with the least log loss for labels 0 or 1, between 0.25 and 4.
 
     Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks. The order of the rows, and so the
-    area under the curve, stays as it is; the base rate of the held-out weeks, which pass, is not learnt.
+    area under the curve, does not change; the base rate of the held-out weeks, which is temporary, is not learnt.
     """
     from scipy.optimize import minimize_scalar
 

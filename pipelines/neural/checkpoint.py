@@ -1,7 +1,7 @@
-"""Checkpoints: the whole state of a training, written beside it and in one piece, so that a kill loses an interval.
+"""Checkpoints: the whole state of a training, written by a thread, so that a kill loses at most an interval.
 
-The file is replaced atomically: whoever reads it finds the last complete one. It is read with ``weights_only``, which
-runs no code.
+The file is replaced atomically, so a reader finds the last complete one. It is read with ``weights_only``, which runs
+no code.
 """
 
 import logging
@@ -26,7 +26,7 @@ class Checkpoints:
         self._failure: Exception | None = None
 
     def load(self) -> State | None:
-        """Return the last state that was written for this training, or None; that of another one does not count."""
+        """Return the last state of this training, or None; the state of another training does not count."""
         if not self.path.exists():
             return None
         state: State = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -43,7 +43,7 @@ class Checkpoints:
         self._writer.start()
 
     def wait(self) -> None:
-        """Return when the last state is on disk; raise what kept it from there."""
+        """Wait until the last state is on disk, and raise the error of its write, if any."""
         if self._writer:
             self._writer.join()
         if self._failure:
@@ -63,7 +63,7 @@ class Checkpoints:
 
 
 def _on_host(value: Any) -> Any:
-    """Return a copy that training cannot change any more."""
+    """Return a copy that training does not change."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

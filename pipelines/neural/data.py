@@ -1,4 +1,4 @@
-"""Where batches come from: rows that lie on the device whole. ``stream.py`` has rows that do not fit."""
+"""Batches from rows that fit on the device; ``stream.py`` has batches from rows that do not."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -35,14 +35,14 @@ class Batches(Protocol):
         """Return how many full batches a pass has."""
 
     def batches(self, epoch: int, size: int, skip: int, rank: int, world: int) -> Iterator[Batch]:
-        """Yield the full batches of a pass, less the first ``skip``, in the order of that pass.
+        """Yield the full batches of a pass, without the first ``skip``, in the order of that pass.
 
-        Each batch has ``size`` rows over all processes, of which this one, ``rank`` of ``world``, gets its part.
+        Each batch has ``size`` rows over all processes; this one, ``rank`` of ``world``, gets its part.
         """
 
 
 class Resident:
-    """Rows that lie on the device: a batch is one gather there, and no Python runs for a row."""
+    """Rows on the device: a batch is one gather there, and no Python runs for a row."""
 
     stalled = 0.0
 
@@ -56,7 +56,7 @@ class Resident:
         return self.rows // size
 
     def batches(self, epoch: int, size: int, skip: int, rank: int, world: int) -> Iterator[Batch]:
-        """Yield batches of a shuffle that the seed and the epoch fix, so that a resumed pass goes on as it began."""
+        """Yield batches of a shuffle that depends on seed and epoch alone, so that a resumed pass continues it."""
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
         order = torch.randperm(self.rows, generator=generator).to(self.all.labels.device)
         part = size // world

@@ -1,4 +1,4 @@
-"""What a network knows of the columns before it learns: vocabularies, the spread of numbers, quantiles."""
+"""The encoding of columns for a network: vocabularies, the centre and scale of numbers, quantiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How columns become arrays; code 0 stands for categories that training did not know.
+    """How columns become arrays; code 0 stands for categories that did not occur in training.
 
     ``center`` and ``scale`` have shape [numbers]: median and half the distance of the outer deciles. ``left`` and
     ``per_width`` have shape [numbers, bins]: where each interval between quantiles starts, and one by its width, 0
@@ -43,7 +43,7 @@ class Encoding:
 
     @classmethod
     def fit(cls, X: pd.DataFrame, features: Mapping[str, FeatureType], bins: int, seed: int) -> Self:
-        """Learn the encoding from rows of training."""
+        """Learn the encoding from training rows."""
         numeric = tuple(name for name, kind in features.items() if kind is FeatureType.NUMERIC)
         texts = tuple(name for name, kind in features.items() if kind is FeatureType.CATEGORICAL)
         vocabularies = tuple(_vocabulary(X[name]) for name in texts)

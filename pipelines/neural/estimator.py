@@ -1,4 +1,4 @@
-"""A network as an estimator: scikit-learn's interface, checkpoints while it learns, ONNX when it has."""
+"""A network as an estimator: scikit-learn's interface, checkpoints during training, export to ONNX."""
 
 import hashlib
 import logging
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 class NetworkEstimator:
-    """A network for one task. ``on_epoch`` hears the number and the held-out loss of each epoch, and may raise."""
+    """A network for one task; ``on_epoch`` gets the number and the held-out loss of each epoch, and may raise."""
 
     def __init__(self, features: Mapping[str, FeatureType], seed: int, task: Task, settings: NetworkSettings) -> None:
         self.features, self.seed, self.task, self.settings = dict(features), seed, task, settings
@@ -39,11 +39,11 @@ class NetworkEstimator:
         self.profile: Path | None = None
 
     def work_in(self, checkpoints: Path, profile: Path | None) -> None:
-        """Keep checkpoints in one folder, and resume from there; write a profile into the other."""
+        """Keep checkpoints in one folder and resume from there; write a profile into the other."""
         self.checkpoints, self.profile = checkpoints, profile
 
     def fit(self, X: pd.DataFrame, y: Array) -> Self:
-        """Learn from rows, oldest first: the latest are held out for early stopping and calibration.
+        """Fit on rows, oldest first; the latest are held out for early stopping and calibration.
 
         Raises:
             UserError: when the rows are too few to hold some out.
@@ -60,7 +60,7 @@ class NetworkEstimator:
         return self
 
     def fit_files(self, files: Sequence[str], label: str, X: pd.DataFrame, y: Array) -> Self:
-        """Learn from Parquet files that need not fit into memory; ``X`` and ``y`` are rows to hold out.
+        """Fit on Parquet files that need not fit into memory; ``X`` and ``y`` are the rows to hold out.
 
         Each file has the features and the column ``label``. The encoding is learnt from a sample of the files.
         """

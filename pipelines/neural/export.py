@@ -1,7 +1,7 @@
 """A trained network as one ONNX graph, operation by operation as ``network.py`` computes it.
 
-Written out rather than traced: text enters the graph, which torch cannot, and equal weights give equal bytes. The
-parity test and the gate hold the two to the same predictions.
+Written out rather than traced, because text enters the graph, which torch cannot export, and so that equal weights
+give equal bytes. The parity test and the gate check that both predict the same.
 """
 
 import math
@@ -46,7 +46,7 @@ def network_to_onnx(network: TabularNetwork, encoding: Encoding, task: Task, sca
 
 
 def _inputs(graph: "_Graph", encoding: Encoding, weights: Weights) -> str:
-    """Add every embedded column, as ``TabularNetwork.inputs`` has them."""
+    """Add every embedded column, as ``TabularNetwork.inputs`` does."""
     parts = []
     if encoding.numeric:
         numbers = graph.add("Concat", *encoding.numeric, axis=1)
@@ -101,7 +101,7 @@ class _Graph:
         return output
 
     def lookup(self, name: str, vocabulary: tuple[str, ...]) -> str:
-        """Add the code of a text: its place in the vocabulary counted from 1, or 0."""
+        """Add the code of a text: its position in the vocabulary, from 1, or 0."""
         output = f"value_{len(self.nodes)}"
         keys = vocabulary or ("",)  # the operator wants a key; one that maps to "unknown" changes nothing
         values = [number + 1 for number in range(len(vocabulary))] or [0]

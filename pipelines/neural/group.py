@@ -1,4 +1,4 @@
-"""The processes that train together: one, or those that torchrun started."""
+"""The group of processes that train together: one, or those that torchrun started."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
-"""The training loop, from the first step to the weights that are kept; it reads top to bottom.
+"""The training loop, from the first step to the final weights; it reads top to bottom.
 
-Optimiser: AdamW (Loshchilov & Hutter 2019), fused into one kernel, warmed up and then annealed by a cosine. What is
-kept is an exponential moving average of the weights, of the epoch with the least loss on the held-out rows.
+Optimiser: AdamW (Loshchilov & Hutter 2019), fused into one kernel, warmed up and then annealed by a cosine. The result
+is an exponential moving average of the weights, from the epoch with the least loss on the held-out rows.
 """
 
 import logging
@@ -34,7 +34,7 @@ SLICE = 65_536  # rows of one forward pass without gradients
 
 @dataclass
 class History:
-    """What a training did: the loss of each step and, of each epoch, on the held-out rows; the time it took."""
+    """The history of a training: the loss of each step, the held-out loss of each epoch, and the time."""
 
     losses: list[float] = field(default_factory=list)
     holdout: list[float] = field(default_factory=list)
@@ -45,7 +45,7 @@ class History:
 
 @dataclass(frozen=True)
 class LoopWatch:
-    """Who follows a training: ``epoch`` hears number and held-out loss, ``step`` that a step was made."""
+    """Callbacks of a training: ``epoch`` gets the number and the held-out loss, ``step`` is called after each step."""
 
     epoch: Callable[[int, float], None] = lambda _epoch, _loss: None
     step: Callable[[], None] = lambda: None
@@ -153,7 +153,7 @@ def train(
 
 
 def loss_of(logits_RK: Tensor, labels_R: Tensor, task: Task) -> Tensor:
-    """Return the mean over rows and members, each member learning by itself: log loss, or squared error."""
+    """Return the mean loss over rows and members, of which each learns alone: log loss, or squared error."""
     labels_RK = labels_R.unsqueeze(1).expand_as(logits_RK)
     if task is Task.BINARY:
         return functional.binary_cross_entropy_with_logits(logits_RK.float(), labels_RK)
@@ -161,7 +161,7 @@ def loss_of(logits_RK: Tensor, labels_R: Tensor, task: Task) -> Tensor:
 
 
 def learning_rate(step: int, total: int, settings: NetworkSettings) -> float:
-    """Return the rate of a step: up in a line over the warm-up, then down as a cosine to a hundredth."""
+    """Return the learning rate of a step: a linear warm-up, then a cosine down to a hundredth."""
     warm = max(1, round(settings.warmup * total))
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
@@ -178,14 +178,14 @@ def logits(network: nn.Module, rows: Batch) -> Tensor:
 
 
 def evaluate(network: nn.Module, task: Task, rows: Batch, group: ProcessGroup) -> float:
-    """Return the loss over rows of which each process computes a part."""
+    """Return the loss over rows; each process computes it for a part of them."""
     part = Batch(*(tensor[group.rank :: group.world] for tensor in rows))
     loss = loss_of(logits(network, part).unsqueeze(1), part.labels, task) * len(part.labels)
     return float(group.mean(loss)) * group.world / len(rows.labels)
 
 
 def _batch_rows(rows: int, settings: NetworkSettings, world: int) -> int:
-    """Return the rows of a step: what was set, or fewer so that an epoch has four steps, divisible among processes."""
+    """Return the rows of a step: as set, or fewer so that an epoch has four steps, divisible among processes."""
     parts = settings.accumulate * world
     size = min(settings.batch_rows, max(rows // 4, 1)) // parts * parts
     if not size:
@@ -201,14 +201,14 @@ def _decayed(network: nn.Module, settings: NetworkSettings) -> list[dict[str, ob
 
 
 def _no_sync(model: nn.Module, more: bool) -> AbstractContextManager[None]:
-    """Return a context in which processes keep their gradients to themselves, while more parts of a batch follow."""
+    """Return a context without gradient exchange between processes, for all but the last part of a batch."""
     inner = getattr(model, "_orig_mod", model)
     return inner.no_sync() if more and isinstance(inner, DistributedDataParallel) else nullcontext()  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
-    """Let torch choose algorithms that give the same bits again, or refuse where there is none."""
+    """Let torch use deterministic algorithms, or refuse where there is none."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses, says torch's note on it
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted)
@@ -220,9 +220,9 @@ def _deterministic(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _interrupted(alone: bool) -> Iterator[list[int]]:
-    """Collect SIGTERM, which a spot instance gets two minutes before its end, instead of dying of it.
+    """Catch SIGTERM, which a spot instance gets two minutes before its end, instead of dying.
 
-    One of several processes does die of it: they would have to agree at each step on when to stop.
+    One of several processes dies all the same, because they would have to agree at each step on when to stop.
     """
     received: list[int] = []
     if not alone:

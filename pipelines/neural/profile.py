@@ -1,4 +1,4 @@
-"""What a training does with its time: a trace for TensorBoard or Perfetto, and one page that sums it up."""
+"""Profiles a training: a trace for TensorBoard or Perfetto, and one page of summary."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +16,9 @@ _TOP = 15
 
 @contextmanager
 def profiled(folder: Path | None, device: torch.device, data: Batches) -> Iterator[Callable[[], None]]:
-    """Yield what is to be called after each step; write ``summary.md`` and the trace when a folder is given.
+    """Yield a function to call after each step; write ``summary.md`` and the trace when a folder is given.
 
-    The trace is of :data:`ACTIVE` steps; a training of fewer than all of them is summed up as far as it went.
+    The trace covers :data:`ACTIVE` steps; a shorter training is summarised as far as it went.
     """
     if folder is None:
         yield lambda: None

@@ -1,4 +1,4 @@
-"""What can be set about a network and its training, with defaults for tables of some 100,000 rows."""
+"""The settings of a network and its training, with defaults for tables of some 100,000 rows."""
 
 from typing import Annotated, Literal, Self
 
@@ -28,10 +28,10 @@ class NetworkSettings(StrictModel):
         holdout: the share of the rows, the latest, that early stopping and calibration use.
         learning_rate: its peak, after a warm-up over the first ``warmup`` of all steps; then it falls as a cosine.
         weight_decay: of matrices; biases, scales and embeddings have none.
-        average: decay, by step, of the moving average of the weights, which is what is kept.
+        average: decay, by step, of the moving average of the weights, which is the result of the training.
         precision: "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         compile: "auto" compiles the step on a GPU, where a second of training repays it.
-        deterministic: ask torch for algorithms that give the same bits again.
+        deterministic: let torch use deterministic algorithms.
         device: "auto" is a GPU when there is one.
         checkpoint_steps: steps between two checkpoints: what an interruption may lose.
     """

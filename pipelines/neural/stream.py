@@ -1,7 +1,7 @@
-"""Rows that do not fit into memory: Parquet files, read, shuffled and encoded ahead of training by a thread.
+"""Batches from rows that do not fit into memory: a thread reads, shuffles and encodes Parquet files ahead of training.
 
-The order of row groups is shuffled in each pass, and rows within a pool of :data:`POOL` rows; files in which rows of
-one kind follow each other want small row groups.
+Each pass shuffles the order of row groups, and rows within a pool of :data:`POOL` rows; files in which similar rows
+follow each other need small row groups.
 """
 
 import queue
@@ -61,7 +61,7 @@ class Stream:
     def batches(  # noqa: C901  (the reader is part of it)
         self, epoch: int, size: int, skip: int, rank: int, world: int
     ) -> Iterator[Batch]:
-        """Yield the batches of a pass, as :class:`pipelines.neural.data.Batches` says."""
+        """Yield the batches of a pass; see :class:`pipelines.neural.data.Batches`."""
         stop, failure = threading.Event(), list[Exception]()
         ahead: queue.Queue[Batch | None] = queue.Queue(AHEAD)
 
@@ -144,7 +144,7 @@ def read_group(group: RowGroup, columns: Sequence[str]) -> pa.Table:
 
 
 def row_sample(files: Sequence[str], columns: Sequence[str], seed: int) -> pa.Table:
-    """Return the rows of row groups chosen by chance, about :data:`SAMPLE` of them."""
+    """Return the rows of random row groups, about :data:`SAMPLE` of them."""
     groups = row_groups(files)
     tables, rows = [], 0
     for chosen in np.random.default_rng(seed).permutation(len(groups)):

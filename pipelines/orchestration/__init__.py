@@ -1,1 +1,1 @@
-"""Pipelines as typed functions, what runs them here, and what is known of runs that were started elsewhere."""
+"""Pipelines as typed functions, the runner that executes them here, and the state of runs on other platforms."""

@@ -1,4 +1,4 @@
-"""Runs that are started elsewhere and left to themselves: on SageMaker, or as Jobs of a Kubernetes cluster."""
+"""Runs that a platform executes: SageMaker, or a Kubernetes cluster with Jobs."""
 
 from typing import Literal, NamedTuple, Protocol
 
@@ -17,11 +17,33 @@ class RunOutcome(NamedTuple):
     log: tuple[str, ...] = ()
 
 
-class Executions(Protocol):
-    """Runs that are started elsewhere and left to themselves, and believed by what they made."""
+class Compute(NamedTuple):
+    """What a run asks of the machines that train; None leaves it to what the place states.
 
-    def start(self, pipeline: Pipeline, run_id: str) -> str:
+    Attributes:
+        network: whether it trains a network, which alone uses a GPU, or several machines together.
+        machines: how many train the network together.
+        gpu: whether each of them has a GPU.
+    """
+
+    network: bool = False
+    machines: int | None = None
+    gpu: bool | None = None
+
+
+class Executions(Protocol):
+    """Runs that are started elsewhere and left to themselves, and believed by what they made.
+
+    ``place`` is what people call it: SageMaker, or Kubernetes.
+    """
+
+    place: str
+
+    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
+
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run was started there."""
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands; a run that was not started there is a UserError."""
@@ -31,7 +53,7 @@ class Executions(Protocol):
 
 
 TAIL = 20
-"""Lines of a log that are told."""
+"""How many lines of a log are shown."""
 
 
 def checked(runner: Runner, pipeline: Pipeline, run_id: str, said: str) -> RunOutcome:

@@ -1,17 +1,17 @@
-"""Pipelines: plain typed functions in an order that their parameter names give."""
+"""Pipelines: plain typed functions, wired by the names of their parameters."""
 
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Field
 
-from pipelines.config.errors import UserError, nearest
+from pipelines.config.errors import UserError, WrongUsage, nearest
 from pipelines.config.strict import StrictModel
 
 
@@ -24,7 +24,7 @@ class RunInfo(StrictModel):
 
 
 class StepRecord(StrictModel):
-    """What one execution of a step did: its inputs' and output files' SHA-256, its times, and what it logged."""
+    """One execution of a step: the SHA-256 of its inputs and output files, its times, and its log."""
 
     step: str
     status: Literal["succeeded", "failed"]
@@ -46,45 +46,111 @@ class Step:
 
     Attributes:
         needs: the earlier steps whose outputs the function takes, by parameter name.
-        resources: its other parameters.
+        resources: its other parameters, and the types that they are annotated with.
+        output_type: what the function is annotated to return.
     """
 
     function: Callable[..., Any]
     output: str
     needs: Mapping[str, str]
-    resources: tuple[str, ...]
+    resources: Mapping[str, Any]
+    output_type: Any
 
     @property
     def name(self) -> str:
         """The function's name."""
         return self.function.__name__
 
-    @cached_property
-    def output_type(self) -> Any:
-        """What the function is annotated to return."""
-        return inspect.signature(self.function).return_annotation
-
 
 class Pipeline:
     """Steps in order, each given as ``output_name=function`` and wired by name, as pytest wires fixtures.
 
     A parameter named like an earlier step's output takes that output; ``params`` takes the run's parameters and
-    ``run`` a :class:`RunInfo`; any other parameter names a resource of the platform (``problem``, ``tables``, …).
+    ``run`` a :class:`RunInfo`; any other parameter names a resource of the platform (``problem``, ``tables``, …),
+    which :meth:`check_resources` looks up.
+
+    Raises:
+        UserError: listing every name that is not unique, and every parameter whose type its value does not have.
     """
 
     def __init__(self, name: str, params: type[StrictModel], /, **functions: Callable[..., Any]) -> None:
         self.name, self.params = name, params
         self.steps: dict[str, Step] = {}
+        self._given: dict[str, Any] = {"params": params, "run": RunInfo}
         made_by: dict[str, str] = {}
+        faults: list[str] = []
         for output, function in functions.items():
-            parameters = tuple(inspect.signature(function).parameters)
-            needs = {parameter: made_by[parameter] for parameter in parameters if parameter in made_by}
-            resources = tuple(parameter for parameter in parameters if parameter not in made_by)
-            self.steps[function.__name__] = Step(function, output, needs, resources)
-            made_by[output] = function.__name__
+            hints = {**dict.fromkeys(inspect.signature(function).parameters), **get_type_hints(function)}
+            made = hints.pop("return", None)
+            needs = {parameter: made_by[parameter] for parameter in hints if parameter in made_by}
+            resources = {parameter: hint for parameter, hint in hints.items() if parameter not in made_by}
+            step = Step(function, output, needs, resources, made)
+            if step.name in self.steps:
+                faults.append(f"two steps are called {step.name}; rename one of the functions")
+            if output in self._given:
+                faults.append(f"{output!r}, the output of {step.name}, is another's name already")
+            later = [taken for taken in hints if taken in functions.keys() - made_by.keys()]
+            faults += [f"{step.name} takes {taken!r}, which no step before it makes" for taken in later]
+            faults += self._misfits(step, self._given, hints)
+            self.steps[step.name], self._given[output], made_by[output] = step, made, step.name
+        self._refuse(faults)
+
+    def check_resources(self, resources: Mapping[str, Any]) -> None:
+        """Check what the steps take besides the outputs of other steps against the resources that there are, by type.
+
+        Raises:
+            UserError: listing each parameter that is no resource or has another type than it, and each output with the
+                name of a resource.
+        """
+        faults = [f"{name!r} is an output and a resource" for name in self._given if name in resources]
+        for step in self.steps.values():
+            asked = {name: hint for name, hint in step.resources.items() if name not in ("params", "run")}
+            faults += [
+                f"{step.name} takes {name!r}, which is no resource; {nearest(name, resources)}"
+                for name in asked
+                if name not in resources
+            ]
+            faults += self._misfits(step, resources, asked)
+        self._refuse(faults)
 
     def __getitem__(self, step: str) -> Step:
         try:
             return self.steps[step]
         except KeyError:
-            raise UserError(f"pipeline {self.name!r} has no step {step!r}; {nearest(step, self.steps)}") from None
+            raise WrongUsage(f"pipeline {self.name!r} has no step {step!r}; {nearest(step, self.steps)}") from None
+
+    @staticmethod
+    def _misfits(step: Step, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+        for name, hint in wanted.items():
+            if name in given and not fits(given[name], hint):
+                yield f"{step.name} takes {name!r} as {_said(hint)}, but it is {_said(given[name])}"
+
+    def _refuse(self, faults: list[str]) -> None:
+        if faults:
+            raise UserError(f"pipeline {self.name!r} is wired wrongly: " + "; ".join(faults))
+
+
+def fits(given: Any, wanted: Any) -> bool:
+    """Say whether a value of one annotated type may be passed as another; what has no annotation fits nothing.
+
+    Generic types are taken as covariant, because steps change nothing in what they are given.
+    """
+    if given is None or wanted is None:
+        return False
+    if wanted is Any or given == wanted:
+        return True
+    if get_origin(given) in (Union, UnionType):
+        return all(fits(one, wanted) for one in get_args(given))
+    if get_origin(wanted) in (Union, UnionType):
+        return any(fits(given, one) for one in get_args(wanted))
+    given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
+    if not (isinstance(given_class, type) and isinstance(wanted_class, type) and issubclass(given_class, wanted_class)):
+        return False
+    parts, wanted_parts = get_args(given), get_args(wanted)
+    return not wanted_parts or (len(parts) == len(wanted_parts) and all(map(fits, parts, wanted_parts)))
+
+
+def _said(hint: Any) -> str:
+    if hint is None:
+        return "something without a type"
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipelines.config.errors import UserError
+from pipelines.config.errors import UserError, WrongUsage
 from pipelines.config.strict import StrictModel
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, StepRecord
 from pipelines.orchestration.serialisation import decode, encode
@@ -34,7 +34,7 @@ def _ignore(_step: str, _event: Event) -> None:
 
 def _valid(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id):
-        raise UserError(f"{run_id!r} is no run id; use letters, digits, '.', '_' and '-'")
+        raise WrongUsage(f"{run_id!r} is no run id; use letters, digits, '.', '_' and '-'")
     return run_id
 
 
@@ -104,7 +104,7 @@ class Runner:
     ) -> tuple[StepRecord, Any]:
         """Execute a step; ``outputs`` are those that this process has just written, and need not read back."""
         step = pipeline[name]
-        self._run_document(pipeline, run_id)  # an unknown run is told as such, not by what its steps lack
+        self._run_document(pipeline, run_id)  # report an unknown run as such, not by what its steps lack
         inputs = self._inputs(pipeline, name, run_id)
         arguments = {
             parameter: outputs[needed] if needed in outputs else self.output(pipeline, needed, run_id)

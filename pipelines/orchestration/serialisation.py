@@ -1,4 +1,4 @@
-"""How a step's output becomes files and comes back: documents as JSON, tables as Arrow, bytes as they are."""
+"""Serialises a step's output: documents as JSON, tables as Arrow, bytes as they are."""
 
 import io
 from collections.abc import Mapping

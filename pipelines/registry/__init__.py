@@ -1,1 +1,1 @@
-"""Models by digest, the releases that serve them, how they score, and MLflow's record of both."""
+"""The model store, the release log, scoring with ONNX Runtime, and the record in MLflow."""

@@ -1,8 +1,8 @@
-"""The model store: candidates by the digest of their manifest, as a container image is named by its manifest's.
+"""The model store: candidates under the digest of their manifest, as a registry stores container images.
 
 ``models/<digest>/`` holds ``manifest.json`` and the files whose SHA-256 it lists; ``versions/<number>.json`` names
-the digest of each version, numbered in the order of registration. A manifest and the files that it lists are checked
-whenever they are read; version numbers and cards are for people, and vouch for nothing.
+the digest of each version, numbered in the order of registration. Every read verifies the manifest and its files;
+version numbers and cards are for people and are not verified.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ ONNX, CARD, REFERENCE, INDEXED = "model.onnx", "card.md", "reference.json", "ind
 
 
 class ModelStore:
-    """Registers candidates and hands them out verified."""
+    """Registers candidates, and verifies them on every read."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -32,11 +32,11 @@ class ModelStore:
         return digest, self._number(digest)
 
     def attach(self, digest: str, name: str, data: bytes) -> None:
-        """Put a file that is derived from the manifest, such as the card, beside it."""
+        """Store a file that is derived from the manifest, such as the card, beside it."""
         self._objects.write(f"models/{digest}/{name}", data)
 
     def attached(self, digest: str, name: str) -> str:
-        """Return the text of an attached file, empty when there is none."""
+        """Return the text of an attached file, or an empty text without one."""
         return (self._objects.read(f"models/{digest}/{name}") or b"").decode()
 
     def manifest(self, digest: str) -> Manifest:
@@ -64,7 +64,7 @@ class ModelStore:
         return self.file(digest, ONNX)
 
     def adopt(self, source: "ModelStore", digest: str, version: int) -> None:
-        """Copy a candidate from another environment's store under its version there, and verify what lies here then.
+        """Copy a candidate from another environment's store under its version there, and verify the copy.
 
         Raises:
             UserError: when the version is another model's here, or a file is not what its manifest says.

@@ -1,4 +1,4 @@
-"""Provenance: which code a candidate was made by."""
+"""Provenance: the code that made a candidate."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 def code(problem: Problem, root: Path, made_from: str | None = None) -> Code:
     """Return the commit of the work tree at ``root``, whether files differ from it, and the locks' hashes.
 
-    In an image it is the commit that this was ``made_from``; outside a git checkout it is ``"unversioned"``.
+    In a container the commit is the image's, ``made_from``; outside a git checkout it is ``"unversioned"``.
     """
     commit = made_from or _git(root, "rev-parse", "HEAD")
     lock = root / "uv.lock"

@@ -1,11 +1,12 @@
-"""The release log: what an environment serves and how it came to, one immutable object for each transition.
+"""The release log: what an environment serves and how it got there, one immutable object for each transition.
 
-``releases/<environment>/<number>.json`` in the object store. A transition is created under the next number, which
-only one of several writers can do, so the log is the lock too. Each entry carries the SHA-256 of the one before and is
-signed with the audit key, whose private half is not in the store: a change, a removal or a forgery shows.
+``releases/<environment>/<number>.json`` in the object store. Only one of several writers can create the next number,
+so the log is also the lock. Each entry carries the SHA-256 of the one before and a signature by the audit key, whose
+private half is not in the store, so readers detect a changed, removed or forged entry.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -13,9 +14,12 @@ import msgspec
 from pipelines.config import ReleaseEntry, ReleaseState, UserError
 from pipelines.storage.ports import ObjectStore, Signer
 
+_ENTRY = re.compile(r"[0-9]{6,}\.json")
+"""The name of an entry; another engine or a person may leave other files beside them."""
+
 
 class Conflict(Exception):
-    """Another process appended a transition first; read the state again and decide anew."""
+    """Another process appended a transition first; read the state and decide again."""
 
 
 class _Signed(msgspec.Struct):
@@ -66,10 +70,22 @@ class ReleaseLog:
     def entries(self) -> Iterator[ReleaseEntry]:
         """Yield every transition, oldest first; errors as :meth:`latest`."""
         previous = None
-        for number, key in enumerate(self._objects.keys(f"releases/{self.environment}/"), start=1):
+        keys = filter(self._is_entry, self._objects.keys(self._folder))
+        for number, key in enumerate(keys, start=1):
             data = self._objects.read(key) or b""
             yield self._checked(data, number, previous)
             previous = hashlib.sha256(data).hexdigest()
+
+    def strays(self) -> list[str]:
+        """Return the keys in the log's folder that are no transition's, such as ``.DS_Store``: they mean nothing."""
+        return [key for key in self._objects.keys(self._folder) if not self._is_entry(key)]
+
+    @property
+    def _folder(self) -> str:
+        return f"releases/{self.environment}/"
+
+    def _is_entry(self, key: str) -> bool:
+        return _ENTRY.fullmatch(key.removeprefix(self._folder)) is not None
 
     def _checked(self, data: bytes, number: int, previous: str | None) -> ReleaseEntry:
         try:
@@ -87,4 +103,4 @@ class ReleaseLog:
         return UserError(f"the release log was tampered with: {self._key(number)} {how}")
 
     def _key(self, number: int) -> str:
-        return f"releases/{self.environment}/{number:06d}.json"
+        return f"{self._folder}{number:06d}.json"

@@ -1,4 +1,4 @@
-"""Scoring: an ONNX file applied to columns of features; the only way a model predicts, in gates and in service."""
+"""Scoring: applies an ONNX file to columns of features; gates and the serving app predict in no other way."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,14 +23,14 @@ class Scorer:
     def __init__(self, onnx: bytes, features: Mapping[str, FeatureType], threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # an input the graph cannot score is our error to report, not its
+        options.log_severity_level = 4  # we report an input that the graph cannot score
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise UserError(f"this is not a model that ONNX Runtime can load: {error}") from error
         inputs = {given.name for given in self._session.get_inputs()}
         if not inputs <= set(features):
-            raise UserError(f"the model wants features nobody computes: {', '.join(sorted(inputs - set(features)))}")
+            raise UserError(f"the model needs unknown features: {', '.join(sorted(inputs - set(features)))}")
         self.inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
 
     def __call__(self, features: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:

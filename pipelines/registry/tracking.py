@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 _RUN_TAG = "run_id"
 
 
-class NoTracking:
-    """Where there is no MLflow: the model store knows everything."""
-
-    def prepare(self) -> None:
-        """Do nothing."""
-
-    def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
-        """Do nothing."""
-
-    def record_search(
-        self, problem: str, name: str, trials: "Sequence[FrozenTrial]", metric: str, figures: Sequence[Path]
-    ) -> None:
-        """Do nothing."""
-
-
 class Tracking:
     """Records candidates in an MLflow tracking server or database."""
 
@@ -40,7 +25,7 @@ class Tracking:
         self._uri, self._artifacts = uri, artifacts
 
     def prepare(self) -> None:
-        """Make the connection, and the tables of a new database: seconds that are best spent beside other work."""
+        """Connect, and create the tables of a new database; takes seconds, so call it beside other work."""
         self._client.search_experiments(max_results=1)
 
     def record(self, manifest: Manifest, digest: str, version: int, files: Mapping[str, bytes]) -> None:
@@ -101,7 +86,8 @@ class Tracking:
         self._client.log_batch(run, metrics=metrics, params=params, tags=tags)
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
-                (Path(folder) / name).write_bytes(data)
+                (path := Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
             self._client.log_artifacts(run, folder)
 
     def _register(self, run: str, manifest: Manifest, digest: str, version: int) -> None:
@@ -133,6 +119,6 @@ class Tracking:
 
         if self._uri.startswith("arn:"):  # sagemaker-mlflow signs for the server that is set, not for the client's
             set_tracking_uri(self._uri)
-        for chatty in ("alembic", "mlflow.store.db.utils"):  # making a new database is no news
+        for chatty in ("alembic", "mlflow.store.db.utils"):  # silence the messages of a new database
             logging.getLogger(chatty).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)

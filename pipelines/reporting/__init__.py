@@ -1,1 +1,1 @@
-"""What happened and why, gathered from the stores for people: history, lineage, comparison, the report."""
+"""Gathers from the stores, for people, what happened and why: history, lineage, comparison, the report."""

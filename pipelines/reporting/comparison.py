@@ -1,4 +1,4 @@
-"""Two models side by side, by their manifests."""
+"""Compares two models by their manifests."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from pipelines.config import Manifest
 
 
 def metrics(*manifests: Manifest) -> dict[str, list[float | None]]:
-    """Return each test metric, a value for each model, None where it has none."""
+    """Return each test metric with a value for each model, None where a model has none."""
     names = dict.fromkeys(name for manifest in manifests for name in manifest.metrics.get("test", {}))
     return {name: [manifest.metrics.get("test", {}).get(name) for manifest in manifests] for name in names}
 
 
 def differences(*manifests: Manifest) -> dict[str, list[str]]:
-    """Return what the models differ in, a text for each."""
+    """Return the differences of the models, a text for each model."""
     told = [_facts(manifest) for manifest in manifests]
     names = dict.fromkeys(name for facts in told for name in facts)
     rows = {name: [str(facts.get(name, "")) for facts in told] for name in names}

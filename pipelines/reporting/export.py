@@ -1,4 +1,4 @@
-"""A model to take elsewhere: a folder that ONNX Runtime alone can score with, and that says how.
+"""Exports a model to a folder that ONNX Runtime alone can score with, and that documents itself.
 
 ``model.onnx``; ``schema.json`` with its inputs, its output, an example and where it comes from; ``card.md`` for people.
 """
@@ -24,7 +24,7 @@ _MEANING = {Task.BINARY: "the probability of the event", Task.REGRESSION: "the q
 
 
 def export(models: ModelStore, variant: Variant, folder: Path) -> dict[str, Any]:
-    """Write a model into a folder, whole or not at all, and return what ``schema.json`` says.
+    """Write a model into a folder atomically, and return the content of ``schema.json``.
 
     Raises:
         UserError: when the folder holds something, or the stored model is not what its digest and its example say.

@@ -1,4 +1,4 @@
-"""What happened: pipeline runs as they stand, and each release of an environment as it ended."""
+"""History: the state of pipeline runs, and the end of each release of an environment."""
 
 import json
 from collections.abc import Mapping
@@ -90,10 +90,9 @@ def releases(log: ReleaseLog) -> list[ReleaseSummary]:
         if entry.action == "propose":
             _mark(found, (Phase.PROPOSED, Phase.APPROVED), _SUPERSEDED)
             found.append(_proposed(entry))
-            models.append(_model(entry))
+            models.append(entry.variant.model)
         elif entry.action == "roll back":
-            (out,) = entry.state.quarantined.keys() - quarantined.keys()
-            _move(found, _latest(models, out), entry)
+            _move(found, _latest(models, entry.variant.model), entry)
             assert entry.state.champion, "a rollback leaves a champion"
             back = _latest(models, entry.state.champion.model)
             found[back] = found[back].model_copy(update={"phase": Phase.PROMOTED.value})
@@ -115,7 +114,7 @@ def _proposed(entry: ReleaseEntry) -> ReleaseSummary:
     assert entry.state.proposal, "a proposal is in its own state"
     return ReleaseSummary(
         number=entry.number,
-        version=entry.state.proposal.released.version,
+        version=entry.variant.version,
         strategy=entry.state.proposal.strategy.kind,
         phase=entry.state.phase.value,
         proposed=entry.at,
@@ -125,17 +124,12 @@ def _proposed(entry: ReleaseEntry) -> ReleaseSummary:
     )
 
 
-def _model(entry: ReleaseEntry) -> str:
-    assert entry.state.proposal, "a proposal is in its own state"
-    return entry.state.proposal.released.model
-
-
 def _latest(models: list[str], model: str) -> int:
     return len(models) - 1 - models[::-1].index(model)
 
 
 def _move(found: list[ReleaseSummary], place: int, entry: ReleaseEntry) -> None:
-    over = entry.action in ("promote", "conclude", "roll back")
+    over = entry.action in ("promote", "conclude", "roll back", "withdraw")
     change = {"phase": entry.state.phase.value, "reason": entry.reason, "ended": entry.at if over else None}
     found[place] = found[place].model_copy(update=change)
 

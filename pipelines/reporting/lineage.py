@@ -11,7 +11,7 @@ from pipelines.storage.prediction_log import LogReader
 
 
 class PredictionRecord(StrictModel):
-    """A prediction as the log has it."""
+    """A prediction in the log."""
 
     prediction_id: str
     key: str
@@ -22,7 +22,7 @@ class PredictionRecord(StrictModel):
 
 
 class Lineage(StrictModel):
-    """Where a model came from, and the prediction that was asked about, if one was."""
+    """Where a model came from, and the prediction in question, if any."""
 
     prediction: PredictionRecord | None
     model: str
@@ -72,7 +72,7 @@ def of_prediction(models: ModelStore, predictions: LogReader, prediction_id: str
 
 
 def tree(found: Lineage) -> Tree:
-    """Return a lineage as a tree for the terminal, the asked-about thing at its root."""
+    """Return a lineage as a tree for the terminal, the prediction or the model at its root."""
     model = f"[bold]v{found.version}[/] {found.estimator} [dim]{found.model[:12]}[/]"
     root = branch = Tree(model)
     if found.prediction:

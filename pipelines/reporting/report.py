@@ -1,7 +1,6 @@
 """Gathers from the stores what the report shows."""
 
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,7 +85,7 @@ def _served(platform: Platform, predictions: pa.Table, first: int) -> Served:
     features = platform.models.manifest(digest).features
     logged = predictions.rename_columns([name.removeprefix("feature_") for name in predictions.column_names])
     return Served(
-        event_time=predictions["event_time"].cast(pa.timestamp("us")).to_numpy(),
+        answered_at=predictions["answered_at"].cast(pa.timestamp("us")).to_numpy(),
         label=predictions["label"].to_numpy(),
         prediction=predictions["prediction"].to_numpy(),
         first=Scorer(platform.models.onnx(digest), features, threads=0)(columns(logged, features)),
@@ -123,8 +122,8 @@ def _reigns(entries: list[ReleaseEntry], end: datetime) -> list[Tenure]:
 
 def _marks(entries: list[ReleaseEntry], monitored: list[MonitorReport], manifests: dict[int, Manifest]) -> list[Mark]:
     marks = [Mark(one.measured.as_of, "alarm", alarm.reason) for one in monitored for alarm in one.alarms]
-    marks += [Mark(entry.at, "rollback", entry.reason) for entry in entries if entry.action == "roll back"]
-    marks += [Mark(entry.at, "promotion", entry.reason) for entry in entries[1:] if entry.action == "promote"]
+    marks += [Mark(entry.at, "rollback", entry.summary) for entry in entries if entry.action == "roll back"]
+    marks += [Mark(entry.at, "promotion", entry.summary) for entry in entries[1:] if entry.action == "promote"]
     refused = [manifest for manifest in manifests.values() if manifest.gates and not manifest.accepted]
     return marks + [Mark(manifest.periods["test"].end, "refusal", manifest.reason) for manifest in refused]
 
@@ -134,7 +133,7 @@ def _version(
 ) -> Version:
     metric = platform.problem.config.gates.champion_comparison.metric
     fates = [f"until {tenure.end:%d %b}" for tenure in tenures[:-1] if tenure.version == number]
-    if any(entry.action == "roll back" and entry.reason.startswith(f"v{number} ") for entry in entries):
+    if any(entry.action == "roll back" and entry.variant.version == number for entry in entries):
         fates = ["rolled back"]
     if tenures[-1].version == number:
         fates = ["champion"]
@@ -153,11 +152,17 @@ def _version(
 
 
 def _last_canary(entries: list[ReleaseEntry]) -> tuple[datetime, datetime, str] | None:
-    for start, end in reversed(list(pairwise(entries))):
-        if start.action == "start":
-            told = {"promote": "Promoted", "roll back": "Rolled back"}.get(end.action, end.action)
-            return start.at, end.at, f"{told}: {end.reason}."
-    return None
+    start = None
+    found = None
+    for entry in entries:
+        if entry.action == "start":
+            start = entry
+        elif start and entry.action in _ENDS:
+            found, start = (start.at, entry.at, f"{_ENDS[entry.action]}: {entry.summary}."), None
+    return found
+
+
+_ENDS = {"promote": "Promoted", "conclude": "Concluded", "roll back": "Rolled back"}
 
 
 def _columns(found: Lineage) -> list[list[Node]]:

@@ -1,4 +1,4 @@
-"""The answers: what only people know of a problem, as flags or questions gave it, held against the sample."""
+"""The answers: what only people know about a problem, from flags or questions, checked against the sample."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from pipelines.storage.tables import TIMESTAMP
 
 
 class InterviewAnswers(NamedTuple):
-    """What is asked of a person; columns by their valid names.
+    """The answers of a person, with columns by their valid names.
 
     ``key``: one column, or several that name a request together. ``label``: an expression over columns.
     ``label_time``: the column that says when the label was known, or None, and then it is ``label_delay`` after the
@@ -42,7 +42,7 @@ class InterviewAnswers(NamedTuple):
 
 
 def resolve(sample: Sample, name: str, what: str) -> str:
-    """Return the valid name of a column that may be given as the file has it.
+    """Return the valid name of a column, which may be given by its name in the file.
 
     Raises:
         UserError: when there is no such column.
@@ -69,7 +69,7 @@ def labels(sample: Sample, label: str) -> pa.ChunkedArray:
         try:
             found = connection.sql(f"SELECT CAST(({label}) AS DOUBLE) AS label FROM sample").to_arrow_table()["label"]
         except duckdb.Error as error:
-            raise UserError(f"the label {label!r} is no number for each row: {_hint(sample, label, error)}") from error
+            raise UserError(f"the label {label!r} is not always a number: {_hint(sample, label, error)}") from error
     distinct = pc.unique(found.drop_null())
     if len(distinct) < 2:
         told = f"is {distinct[0].as_py():g} for every row" if len(distinct) else "is missing in every row"
@@ -86,12 +86,12 @@ def _hint(sample: Sample, label: str, error: Exception) -> str:
 
 
 def suggested_task(found: pa.ChunkedArray) -> Task:
-    """Return the task that labels are of: with 0 and 1 alone it is a classification."""
+    """Return the task of the labels: classification if they are 0 and 1 alone."""
     return Task.BINARY if set(pc.unique(found.drop_null()).to_pylist()) <= {0.0, 1.0} else Task.REGRESSION
 
 
 def suggested_key(profiles: Mapping[str, ColumnProfile]) -> str | None:
-    """Return the column that names the rows: unique text or whole numbers, or else one that is called an id."""
+    """Return the column that names the rows: a unique one of text or whole numbers, else one whose name says id."""
     fit = [p for p in profiles.values() if p.type in {"string", "integer"} and not p.personal]
     called = [p.name for p in fit if re.search(r"(^|_)(id|key|uuid)$", p.name)]
     unique = [p.name for p in fit if p.unique]
@@ -99,12 +99,12 @@ def suggested_key(profiles: Mapping[str, ColumnProfile]) -> str | None:
 
 
 def suggested_times(profiles: Mapping[str, ColumnProfile]) -> list[str]:
-    """Return the columns that can be when the prediction is asked for."""
+    """Return the columns that can be the event time of a request."""
     return [p.name for p in profiles.values() if p.type == "timestamp" and not p.missing]
 
 
 def suggested_entities(profiles: Mapping[str, ColumnProfile], but: Sequence[str]) -> list[str]:
-    """Return text columns that say of which thing a row is: few enough for each to be there often."""
+    """Return text columns that may be entities: with so few values that each occurs often."""
     return [
         p.name
         for p in profiles.values()
@@ -113,10 +113,10 @@ def suggested_entities(profiles: Mapping[str, ColumnProfile], but: Sequence[str]
 
 
 def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> None:
-    """Hold the answers against the sample.
+    """Check the answers against the sample.
 
     Raises:
-        UserError: listing all that does not fit.
+        UserError: listing everything that does not fit.
     """
     wrong = [*_wrong_event_time(sample, profiles, answers), *_wrong_key(sample, profiles, answers)]
     found = labels(sample, answers.label)

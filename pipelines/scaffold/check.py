@@ -1,4 +1,4 @@
-"""All that is wrong with a problem package, at once: statement, features, estimators, SQL, and the rows of a day."""
+"""Checks a problem package and lists all faults: ``problem.toml``, features, estimators, SQL, the rows of a day."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -6,20 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from pipelines.config import Problem, ProblemConfig, UserError, nearest
+from pipelines.config import Problem, UserError, nearest
 from pipelines.feature import FeatureParams
-from pipelines.feature.engineer import compute
+from pipelines.feature.engineer import compute, no_rows
 from pipelines.feature.extract import extract
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import typed, validate
 from pipelines.storage.sql import session
-from pipelines.storage.tables import ARROW_TYPES
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
-    """Return what is wrong with a problem, each thing once; ``day``: a UTC day whose rows to try it on."""
+    """Return the faults of a problem; ``day`` is a UTC day whose rows to try it on."""
     try:
         problem = Problem.load(package)
     except UserError as error:
@@ -31,7 +29,7 @@ def errors(package: str, day: datetime | None) -> list[str]:
 
 
 def summary(problem: Problem) -> list[str]:
-    """Return what a sound problem consists of, in lines."""
+    """Return a summary of a valid problem, in lines."""
     config = problem.config
     return [
         f"{config.name}: {config.task.value}, {', '.join(f'table {name}' for name in config.tables)}",
@@ -43,13 +41,13 @@ def summary(problem: Problem) -> list[str]:
 
 
 def _told(check: Callable[[Problem], Iterator[str]], problem: Problem) -> list[str]:
-    """Return the lines of a check; what a package raises itself is told with its type."""
+    """Return the faults that a check finds; an error of the package's own code comes with its type."""
     lines: list[str] = []
     try:
         lines.extend(check(problem))
     except UserError as error:
         lines.extend(str(error).splitlines())
-    except Exception as error:  # the package is not ours: whatever it raises is what is wrong with it
+    except Exception as error:  # the package is not ours: whatever it raises is a fault of it
         lines.append(f"{problem.package}: {type(error).__name__}: {error}")
     return lines
 
@@ -87,7 +85,7 @@ def _estimators(problem: Problem) -> Iterator[str]:
 
 def _label(problem: Problem) -> Iterator[str]:
     label = problem.config.label
-    with session(**{label.table: _no_rows(problem.config, label.table)}) as connection:
+    with session(**{label.table: no_rows(problem.config, label.table)}) as connection:
         try:
             connection.sql(f'SELECT CAST(({label.sql}) AS DOUBLE) FROM "{label.table}"')
         except duckdb.Error as error:
@@ -95,7 +93,7 @@ def _label(problem: Problem) -> Iterator[str]:
 
 
 def _views(problem: Problem) -> Iterator[str]:
-    """Try the SQL of each view on a table without rows; what Python does with one is known only with rows."""
+    """Try the SQL of each view on a table without rows; views in Python need rows to be tried."""
     for view in problem.views:
         if view.sql is not None:
             yield from _told(lambda one, view=view: _view(one, view), problem)  # type: ignore[misc]
@@ -103,12 +101,12 @@ def _views(problem: Problem) -> Iterator[str]:
 
 def _view(problem: Problem, view: Any) -> Iterator[str]:
     moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
-    compute(view, _no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
+    compute(view, no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
     return iter(())
 
 
 def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
-    """Read a day, hold it to the contract, compute every view and the request features on it."""
+    """Read a day, check its contract, and compute every view and the request features on it."""
     params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
@@ -118,8 +116,3 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     request_features(problem.request_features, from_table(rows[config.request.table], config.request_columns))
     if not rows[config.request.table].num_rows:
         yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"
-
-
-def _no_rows(config: ProblemConfig, table: str) -> pa.Table:
-    columns = config.tables[table].columns
-    return pa.table({name: pa.array([], ARROW_TYPES[column.type]) for name, column in columns.items()})

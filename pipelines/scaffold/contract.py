@@ -1,4 +1,4 @@
-"""The data contract of a column, derived from its profile: wide enough for what comes next, with what was seen."""
+"""Derives the data contract of a column from its profile: bounds with a margin, and a comment with what was seen."""
 
 import json
 import math
@@ -11,7 +11,7 @@ _OFTEN = 20  # how often each must have been seen on average, to believe so
 
 
 def declared(column: ColumnProfile, *, unique: bool = False, personal: bool = False, given: str = "") -> str:
-    """Return a column as a line of TOML, and in a comment what the sample has."""
+    """Return a column as a line of TOML, with the sample's values in a comment."""
     parts = [f'type = "{column.type}"']
     seen = ""
     if unique:
@@ -34,12 +34,12 @@ def declared(column: ColumnProfile, *, unique: bool = False, personal: bool = Fa
 
 
 def is_category(column: ColumnProfile) -> bool:
-    """Say whether the values seen are likely all that there are."""
+    """Return whether the sample probably has all values that exist."""
     return column.type == "string" and 1 <= len(column.values) <= _FEW and column.rows >= _OFTEN * len(column.values)
 
 
 def bounds(low: float, high: float) -> tuple[float, float]:
-    """Return bounds around the range that was seen, wider by half of it on each side; where it ends at 0, 0 stays."""
+    """Return bounds around the range that was seen, wider by half of it on each side; an end at 0 stays at 0."""
     margin = (high - low) / 2 or max(abs(high), 1.0)
     step = 10.0 ** math.floor(math.log10(margin))
     wide_low, wide_high = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step

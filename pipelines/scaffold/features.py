@@ -1,4 +1,4 @@
-"""Which columns of a request become features, and which do not and why."""
+"""Chooses the columns of a request that become features, and says why others do not."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ _MANY = 100  # categories; of more, each is seen too seldom
 
 
 class Chosen(NamedTuple):
-    """Columns taken as they are, the feature that each time becomes, names for the time of asking, what is not used."""
+    """Columns used as they are, the feature of each time column, features of the event time, and unused columns."""
 
     categories: list[str]
     numbers: list[str]
@@ -22,7 +22,7 @@ class Chosen(NamedTuple):
 
 
 def chosen(answers: InterviewAnswers, tables: RawTables) -> Chosen:
-    """Choose: numbers, few categories, and how long it is to each time; nothing personal, no free text."""
+    """Choose numbers, small sets of categories, and the time until each time column; nothing personal, no free text."""
     categories, numbers, times, not_used = [], [], {}, []
     names = set(tables.request_profiles)
     for name, column in tables.request_profiles.items():

@@ -1,4 +1,4 @@
-"""The interview: answers from flags, from questions where there is somebody to ask, and from the sample."""
+"""The interview: takes answers from flags, from questions at a terminal, and from the sample."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Prompt
 
-from pipelines.config import Task, UserError, nearest
+from pipelines.config import Task, UserError, WrongUsage, nearest
 from pipelines.config.strict import parse_duration
 from pipelines.scaffold import answers as known
 from pipelines.scaffold.answers import InterviewAnswers, resolve
@@ -31,7 +31,7 @@ class Asker:
         self.missing: list[str] = []
 
     def given(self, flag: str) -> str | None:
-        """Return what a flag says, if it was given."""
+        """Return the value of a flag, if it was given."""
         return self._flags.get(flag)
 
     def __call__(
@@ -39,7 +39,7 @@ class Asker:
     ) -> str:
         """Return the answer; empty when there is none, which is noted in ``missing``.
 
-        Where somebody is asked, what ``check`` raises is told and the question asked again.
+        At a terminal an error of ``check`` is printed and the question asked again.
         """
         given = self._flags.get(flag)
         if given is not None:
@@ -63,10 +63,10 @@ def interview(
     flags: Mapping[str, str | None],
     console: Console | None,
 ) -> InterviewAnswers:
-    """Return the answers; ``console`` is where to ask, None when nobody is there.
+    """Return the answers; ``console`` is where to ask, None without a terminal.
 
     Raises:
-        UserError: listing all flags that are missing, or what does not fit the sample.
+        UserError: listing all missing flags, or what does not fit the sample.
     """
     times = known.suggested_times(profiles)
     if not times:
@@ -116,7 +116,7 @@ def interview(
     )
     if ask.missing:
         needed = ", ".join(ask.missing).replace("--label-delay", "--label-delay or --label-time")
-        raise UserError(f"without questions these flags are needed: {needed}")
+        raise WrongUsage(f"without questions these flags are needed: {needed}")
     known.check(sample, profiles, answers)
     return answers
 
@@ -135,7 +135,7 @@ def _no_time(sample: Sample, profiles: Mapping[str, ColumnProfile]) -> str:
 
 
 def _key(profiles: Mapping[str, ColumnProfile], event_time: str) -> str | None:
-    """Return the key to suggest: a unique column, else an entity with the time when that could name a row."""
+    """Return the key to suggest: a unique column, else an entity together with the time, if that is unique."""
     single = known.suggested_key(profiles)
     entities = known.suggested_entities(profiles, [])
     return single or (f"{entities[0]},{event_time}" if entities else None)
@@ -146,17 +146,17 @@ def _task(ask: Asker, sample: Sample, label: str) -> Task:
 
     def task(text: str) -> Task:
         if text not in list(Task):
-            raise UserError(f"task: there is no {text!r}; {nearest(text, list(Task))}")
+            raise WrongUsage(f"task: there is no {text!r}; {nearest(text, list(Task))}")
         return Task(text)
 
     return task(ask("task", f"Task ({' or '.join(Task)})", suggestion.value, task))
 
 
 def _when(ask: Asker, sample: Sample) -> tuple[str | None, timedelta | None]:
-    """Return the column that says when the label is known, or else after which time it is."""
+    """Return the column of the time at which the label is known, or else its delay."""
     time, delay = ask.given("label_time"), ask.given("label_delay")
     if time and delay:
-        raise UserError("give --label-time or --label-delay, not both")
+        raise WrongUsage("give --label-time or --label-delay, not both")
     if not time and not delay:
         question = "When is the label known: after a delay such as 2d or 6h, or the column that says when"
         columns = {*sample.given, *sample.given.values()}
@@ -174,7 +174,7 @@ def _delay(text: str) -> timedelta:
     try:
         parsed = parse_duration(text)
     except ValueError as error:
-        raise UserError(f"label delay: {error}") from error
+        raise WrongUsage(f"label delay: {error}") from error
     assert isinstance(parsed, timedelta), "a text is parsed or refused"
     return parsed
 
@@ -201,7 +201,7 @@ def _number(flag: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise UserError(f"{flag}: {text!r} is no number") from error
+        raise WrongUsage(f"{flag}: {text!r} is no number") from error
     if not 0 < number < float("inf"):
-        raise UserError(f"{flag}: {text} is no cost; a cost is more than 0")
+        raise WrongUsage(f"{flag}: {text} is no cost; a cost is more than 0")
     return number

@@ -1,4 +1,4 @@
-"""Names: of a file's columns as a problem can declare them, and of a problem."""
+"""Turns the names of a file's columns, and of a problem, into valid ones."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _LONGEST = 40  # characters
 
 
 def clean(given: Sequence[str]) -> list[str]:
-    """Return a valid name for each column: lower case, ASCII, no word of SQL and none of the engine's, each once."""
+    """Return a valid, unique name for each column: lower case, ASCII, no keyword of SQL and no name of the engine's."""
     reserved = _OWN | _sql_words()
     names: list[str] = []
     for number, text in enumerate(given, 1):
@@ -27,13 +27,13 @@ def clean(given: Sequence[str]) -> list[str]:
 
 
 def snake(text: str) -> str:
-    """Return a text as words of ASCII letters and digits with underscores between them; empty when it has none."""
+    """Return a text as words of ASCII letters and digits with underscores between; empty when it has none."""
     plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
 
 
 def unlike(name: str, taken: Sequence[str] | set[str]) -> str:
-    """Return the name, or the name with the first number that makes it another one than those taken."""
+    """Return the name, with the first number that makes it unique if it is taken."""
     number, free = 2, name
     while free in taken:
         free, number = f"{name}_{number}", number + 1

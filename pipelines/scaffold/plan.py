@@ -1,4 +1,4 @@
-"""The plan: periods, gates, monitors, canary and replay, derived from how many rows there are and over how long."""
+"""The plan: derives periods, gates, monitors, canary and replay from the number of rows and their time span."""
 
 import math
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ _ENOUGH = 20  # outcomes of an entity that a rolling mean should rest on
 
 
 class ProblemPlan(NamedTuple):
-    """Durations as problem.toml writes them, days, counts and bounds of metrics."""
+    """Durations in the form of problem.toml, days, counts, and bounds of metrics."""
 
     first: date
     end: date
@@ -54,10 +54,10 @@ def check_size(rows: int) -> None:
 
 
 def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -> ProblemPlan:
-    """Derive the plan; ``label``: the labels of all rows.
+    """Derive the plan; ``label`` holds the labels of all rows.
 
     Raises:
-        UserError: when the sample is too short for labels that come so late.
+        UserError: when the sample is too short for the delay of its labels.
     """
     asked = tables.requests[answers.event_time]
     start, last = (bound.as_py() for bound in pc.min_max(asked).values())
@@ -103,7 +103,7 @@ def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -
 
 
 def _delay(answers: InterviewAnswers, tables: RawTables) -> timedelta:
-    """Return after which time 95 % of the labels are there, in whole hours; a delay that was stated as it is."""
+    """Return the time after which 95 % of the labels are known, in whole hours; or the delay that was stated."""
     if answers.label_delay is not None:
         return answers.label_delay
     with session(requests=tables.requests, outcomes=tables.outcomes) as connection:
@@ -114,7 +114,7 @@ def _delay(answers: InterviewAnswers, tables: RawTables) -> timedelta:
 
 
 def _min_rows(asked: pa.ChunkedArray) -> int:
-    """Return half of the rows of the thinnest day; 0 when there are days without any."""
+    """Return half the rows of the day with the fewest; 0 when a day has none."""
     counts = pc.value_counts(asked.cast(pa.date32())).field("counts").to_numpy()
     first, last = (bound.as_py().date() for bound in pc.min_max(asked).values())
     return int(counts.min()) // 2 if len(counts) == (last - first).days + 1 else 0
@@ -135,7 +135,7 @@ def _constant(task: Task, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 
 
 def _rolling(answers: InterviewAnswers, tables: RawTables, span: timedelta) -> int:
-    """Return over how many hours to average an entity's outcomes: the fewest that hold enough of them."""
+    """Return the number of hours to average an entity's outcomes over: the fewest that hold enough of them."""
     entities = max((tables.request_profiles[name].distinct for name in answers.entities), default=1)
     rate = tables.outcomes.num_rows / entities / (span / HOUR)
     fit = [window for window in _WINDOWS if window <= span / 4] or [_WINDOWS[0]]
@@ -143,7 +143,7 @@ def _rolling(answers: InterviewAnswers, tables: RawTables, span: timedelta) -> i
 
 
 def _replay(first: date, end: date, span: timedelta) -> dict[str, date] | None:
-    """Return the days of the demo's replay; none when the sample is too short to show anything."""
+    """Return the days of the demo's replay; none when the sample is too short for one."""
     if span < _REPLAY_DAYS * DAY:
         return None
     start = first + timedelta(days=round(span.days * 0.6))
@@ -157,7 +157,7 @@ def _whole(span: timedelta, unit: timedelta) -> timedelta:
 
 
 def _between(value: float, low: int, high: int) -> int:
-    """Return a whole number of two digits that matter, within bounds."""
+    """Return an integer with two significant digits, within bounds."""
     return int(min(high, max(low, float(f"{value:.1e}"))))
 
 
@@ -166,6 +166,6 @@ def _rounded(value: float, digits: int = 2) -> float:
 
 
 def _up(value: float) -> float:
-    """Return the value with three digits that matter, not below it."""
+    """Return the value rounded up to three significant digits."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2) if value > 0 else 1.0
     return float(f"{math.ceil(value / step) * step:.3g}")

@@ -1,4 +1,4 @@
-"""The profile: what the values of each column are like, and which of them look personal."""
+"""The profile of a sample: the values of each column, and which columns look personal."""
 
 import re
 from datetime import datetime
@@ -41,7 +41,7 @@ class ColumnProfile(NamedTuple):
 
     @property
     def unique(self) -> bool:
-        """Whether no value is missing and none is there twice."""
+        """Whether no value is missing or occurs twice."""
         return self.distinct == self.rows and not self.missing
 
     @property
@@ -81,7 +81,7 @@ def _column(name: str, values: pa.ChunkedArray) -> ColumnProfile:
 
 
 def _personal(name: str, values: list[str]) -> str:
-    """Say why a column looks personal, in a few words; nothing when it does not."""
+    """Return why a column looks personal, in a few words, or None."""
     if _PERSONAL_NAMES.search(name):
         return "by its name"
     for what, pattern in _PERSONAL_VALUES.items():

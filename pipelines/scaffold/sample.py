@@ -1,4 +1,4 @@
-"""The sample file: CSV or Parquet as a table whose columns have names and types that a problem can declare."""
+"""Reads the sample file, CSV or Parquet, into a table with names and types that a problem can declare."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from pipelines.config import UserError
+from pipelines.config import UserError, WrongUsage
 from pipelines.scaffold.names import clean
 from pipelines.storage.tables import TIMESTAMP
 
@@ -19,7 +19,7 @@ _SNIFFED = 64 * 1024  # bytes
 
 
 class Sample(NamedTuple):
-    """Rows in declarable types, the name that each column has in the file, and what a person should know about them."""
+    """Rows in declarable types, the name of each column in the file, and notes for a person."""
 
     rows: pa.Table
     given: dict[str, str]
@@ -27,15 +27,15 @@ class Sample(NamedTuple):
 
 
 def read_sample(path: Path, zone: str = "UTC", time_format: str | None = None) -> Sample:
-    """Read a file; times without a time zone are taken to be of ``zone``, ``time_format`` is one beside ISO 8601.
+    """Read a file; times without a time zone are in ``zone``; ``time_format`` is accepted beside ISO 8601.
 
     Raises:
         UserError: when the file is missing, empty, of another kind, or cannot be read.
     """
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
+        raise WrongUsage(f"{path} is neither {' nor '.join(SUFFIXES)}, by its name")
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise WrongUsage(f"there is no file {path}")
     try:
         raw = pq.read_table(path) if path.suffix == ".parquet" else _csv(path, time_format)
     except pa.ArrowException as error:
@@ -69,7 +69,7 @@ def _csv(path: Path, time_format: str | None) -> pa.Table:
 
 
 def _delimiter(path: Path) -> str:
-    """Return what separates the columns, after checking that the whole file is text in UTF-8."""
+    """Return the separator of the columns, after checking that the whole file is text in UTF-8."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -88,7 +88,7 @@ def _delimiter(path: Path) -> str:
 
 
 def _typed(name: str, values: pa.ChunkedArray, zone: str) -> tuple[pa.ChunkedArray | None, str]:
-    """Return a column in the type that a problem declares it with, or None where there is none, and a note."""
+    """Return a column in a type that a problem can declare, or None without one, and a note."""
     kind = values.type
     if pa.types.is_dictionary(kind):
         values = values.cast(kind.value_type)
@@ -114,7 +114,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _mixed(name: str, values: pa.ChunkedArray) -> str:
-    """Say so when a text column holds times that were not recognised because their zones are mixed."""
+    """Note a text column with times that were not recognised because only some have a time zone."""
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return ""
     times = pc.match_substring_regex(values, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
@@ -130,5 +130,5 @@ def _times(name: str, values: pa.ChunkedArray, zone: str) -> tuple[pa.ChunkedArr
     try:
         aware = pc.assume_timezone(micros, zone, ambiguous="earliest", nonexistent="earliest")
     except (pa.ArrowInvalid, KeyError) as error:
-        raise UserError(f"there is no time zone {zone!r}; write one such as 'UTC' or 'Europe/Berlin'") from error
+        raise WrongUsage(f"there is no time zone {zone!r}; write one such as 'UTC' or 'Europe/Berlin'") from error
     return aware.cast(TIMESTAMP), f"{name} has no time zone: taken as {zone}; --timezone names another"

@@ -1,4 +1,4 @@
-"""One wide file as the two raw tables of a problem: what is known when asked, and what is known with the label."""
+"""Splits one wide file into the raw tables of a problem: what is known at the request, and what with the label."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,7 +18,7 @@ REQUESTS, OUTCOMES, KNOWN_AT = "requests", "outcomes", "known_at"
 class RawTables(NamedTuple):
     """The rows of both tables, the profiles of their columns, and the name of the key.
 
-    Personal columns are declared, but have no values: those stay out of the repository.
+    Personal columns are declared without values, which stay out of the repository.
     """
 
     requests: pa.Table
@@ -29,7 +29,7 @@ class RawTables(NamedTuple):
 
 
 def split(sample: Sample, answers: InterviewAnswers) -> RawTables:
-    """Return the tables; a row without a label, or without the time of one, has no outcome (yet)."""
+    """Return the tables; a row without a label, or without its time, has no outcome (yet)."""
     rows = sample.rows
     key = answers.key[0] if len(answers.key) == 1 else unlike("request_id", rows.column_names)
     texts = {name: rows[name].cast(pa.string()) for name in answers.entities}
@@ -64,7 +64,7 @@ def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _without(columns: Mapping[str, pa.ChunkedArray], answers: InterviewAnswers) -> dict[str, pa.ChunkedArray]:
-    """Return the columns with nothing in the personal ones."""
+    """Return the columns with nulls in the personal ones."""
     return {
         name: pa.chunked_array([pa.nulls(len(values), values.type)]) if name in answers.personal else values
         for name, values in columns.items()

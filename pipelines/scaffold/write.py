@@ -1,4 +1,4 @@
-"""The files of a problem package, rendered from answers and plan, and put into their place whole or not at all."""
+"""Writes the files of a problem package, rendered from answers and plan, atomically."""
 
 import shutil
 import tempfile
@@ -26,14 +26,14 @@ FILES = (
     "tests/__init__.py",
     "tests/test_problem.py",
 )
-_CATEGORIES = 20  # values, that a metric is told for each of
+_CATEGORIES = 20  # values, for each of which a metric is reported
 
 
 def write(sample: Sample, answers: InterviewAnswers, zone: str, folder: Path, replace: str | None) -> ProblemPlan:
     """Write the package into ``folder``, which is new, empty, or holds the problem named by ``replace``.
 
     Raises:
-        UserError: when the folder holds anything else, or no problem can be made of the sample.
+        UserError: when the folder holds anything else, or the sample does not make a problem.
     """
     check_place(folder, replace)
     tables = split(sample, answers)

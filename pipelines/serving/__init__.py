@@ -1,1 +1,1 @@
-"""Serving: the app that answers predictions, follows the release log, routes canary traffic and logs what it said."""
+"""Serving: the app that answers predictions, follows the release log, routes canary traffic and logs its answers."""

@@ -1,4 +1,4 @@
-"""The serving app as its clients see it, over HTTP."""
+"""A client of the serving app, over HTTP."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ _WAIT_SECONDS = 60
 
 
 class ServingClient:
-    """A client of a running serving app, over one connection; it counts what fails, and keeps the last reason."""
+    """A client of a running serving app, over one connection; counts failures and keeps the last reason."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -21,7 +21,7 @@ class ServingClient:
         self._pool = urllib3.PoolManager(maxsize=1, retries=False)
 
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Ask for predictions of several rows in one request; a failed request counts and answers nothing."""
+        """Ask for predictions of several rows in one request; count a failed request and return no answers."""
         self.requests += 1
         try:
             status, answer = self._send(msgspec.json.encode({"instances": rows}))

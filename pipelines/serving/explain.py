@@ -1,8 +1,8 @@
-"""Why a prediction is what it is: how much each feature moved it from the prediction for a typical row.
+"""Explanations: how much each feature moved a prediction from the prediction for a typical row.
 
 Baseline Shapley values (Sundararajan & Najmi 2020, The Many Shapley Values for Model Explanation): a feature's
-contribution is what the prediction changes when the feature goes from its baseline to its value, averaged over the
-orders in which the features may do so. The average is estimated from random orders (Štrumbelj & Kononenko 2014,
+contribution is the change of the prediction when the feature goes from its baseline to its value, averaged over the
+orders in which the features may change. The average is estimated from random orders (Štrumbelj & Kononenko 2014,
 Explaining prediction models and individual predictions with feature contributions), each with its reverse, which
 cancels the error of interactions between two features. In every order the changes add up to the whole change, so the
 base and the contributions add up to the prediction whatever the number of orders.
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Contributions(NamedTuple):
-    """The prediction for the baseline, and for each row what each feature adds to it, float64 [rows]."""
+    """The prediction for the baseline, and each feature's contribution for each row, float64 [rows]."""
 
     base: float
     features: dict[str, Array]
@@ -42,7 +42,7 @@ def baseline(reference: Reference) -> Columns:
 
 
 def explain(score: Callable[[Columns], Array], features: Columns, start: Columns, names: list[str]) -> Contributions:
-    """Return how features, those of ``names``, move the predictions for rows from that for the row ``start``.
+    """Return the contributions of the features ``names`` to the predictions for rows, from the row ``start`` on.
 
     One call of ``score``, on at most ``2 * _ORDERS * (len(names) + 1)`` rows for each row of ``features``.
     """

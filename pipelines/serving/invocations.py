@@ -1,4 +1,4 @@
-"""``/invocations`` in plain ASGI: a framework's routing, request and response cost more than the answer does."""
+"""``/invocations`` in plain ASGI, because a framework's routing, request and response cost more than the answer."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,14 @@ from pipelines.serving.service import PredictionService
 from pipelines.settings import Settings
 
 _INLINE_BYTES = 8192
-"""A body of up to about this many bytes, some 50 rows of JSON, is answered sooner than a thread takes it over."""
+"""A body of up to about this many bytes, some 50 rows of JSON, is answered faster than a thread could take it over."""
 
 _THREADS, _REMOTE_THREADS = 2, 32
 """How many requests are computed beside the event loop; more where each waits for a remote store."""
 
 
 class Invocations:
-    """Answers request bodies with predictions, and whatever fails with a problem.
+    """Answers request bodies with predictions, or with a problem when something fails.
 
     While ``draining``, each answer closes its connection.
     """
@@ -36,7 +36,7 @@ class Invocations:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
-        """Answer a POST, as ASGI has it."""
+        """Answer an ASGI request with method POST."""
         try:
             content, media_type = await self._answer(scope, receive)
         except Exception as error:
@@ -75,13 +75,13 @@ class Invocations:
             return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type
 
     def _at_once(self, body: bytes, explained: bool) -> bool:
-        """Say whether an answer waits for nothing and is computed sooner than a thread takes it over."""
+        """Return whether an answer waits for no store and is computed faster than a thread could take it over."""
         waits = self._service.remote or self._service.log.full
         return len(body) <= _INLINE_BYTES and not explained and not waits
 
 
 def _explained(query: bytes, answer_type: str) -> bool:
-    """Say whether ``?explain`` asks for explanations.
+    """Return whether ``?explain`` asks for explanations.
 
     Raises:
         HTTPProblem: 400 when it is neither true nor false, 406 when the format of the answer has no room for them.

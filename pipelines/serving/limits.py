@@ -1,4 +1,4 @@
-"""What one process of the app takes on: how many requests at once, how large, and for how long."""
+"""The limits of one process of the app: how many requests at once, how large, and for how long."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ _CLOSE = {"Connection": "close"}  # what was not read of a body is not read as t
 
 
 class AdmissionControl:
-    """Counts the requests that are being answered, reads their bodies and says which come too late."""
+    """Counts the requests that are being answered, reads their bodies, and refuses what is too much or too late."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -24,10 +24,10 @@ class AdmissionControl:
 
     @contextmanager
     def admitted(self) -> Iterator[float]:
-        """Let a request in and give its deadline, on the clock of :func:`time.monotonic`.
+        """Admit a request and yield its deadline, on the clock of :func:`time.monotonic`.
 
         Raises:
-            HTTPProblem: 429 when ``max_concurrency`` are inside, so that an overload is told at once, not by waiting.
+            HTTPProblem: 429 when ``max_concurrency`` are admitted, so that clients notice an overload at once.
         """
         limit = self._settings.max_concurrency
         if self._inside >= limit:
@@ -39,7 +39,7 @@ class AdmissionControl:
             self._inside -= 1
 
     async def body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """Return the body, reading no more of it than may be and for no longer.
+        """Return the body, reading at most the allowed bytes for at most the allowed time.
 
         Raises:
             HTTPProblem: 413 when it is too large, 408 when it does not arrive in time, 400 when the connection closes.
@@ -73,7 +73,7 @@ def in_time(deadline: float) -> None:
     """Raise unless a request is computed before its deadline.
 
     Raises:
-        HTTPProblem: 503, because the app, not who asks, is behind; nobody waits for the answer any more.
+        HTTPProblem: 503, because the app, not the client, is behind.
     """
     if time.monotonic() > deadline:
         raise HTTPProblem(503, "Too busy", "The request waited too long for its turn; ask again later.", LATER)

@@ -1,15 +1,16 @@
-"""What the serving app counts, in Prometheus' format; several processes are added up.
+"""The serving app's metrics in Prometheus' format, added up over its processes.
 
-The processes share their counts through files in a folder, where the environment named one before this was imported.
+The processes share their counts through files in a folder, if the environment named one before this module's import.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
 
@@ -48,11 +49,23 @@ class ServingMetrics:
             "refused_releases", "Releases that could not be loaded.", registry=self.registry
         )
         self.seconds = Histogram("invocation_seconds", "Time to answer a request body.", registry=self.registry)
+        self.skew = Histogram(
+            "client_clock_skew_seconds",
+            "How far the event time of a request body lies from the server's clock, at most.",
+            buckets=(1, 10, 60, 600, 3600, 86400),
+            registry=self.registry,
+        )
         self.release = Gauge(
             "release_number",
             "The transition of the release log that is served; of several processes, the oldest.",
             registry=self.registry,
             multiprocess_mode="livemin",
+        )
+        self.release_refused = Gauge(
+            "release_refused",
+            "1 while the latest transition of the release log is not served in full, and 0 else.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.pending = Gauge(
             "prediction_log_pending",
@@ -64,15 +77,17 @@ class ServingMetrics:
             cache(counter.labels) for counter in (self.predictions, self.missing, self.absent)
         )
 
-    def observe(self, predictions: Predictions, seconds: float, bodies: int) -> None:
+    def observe(self, answered: Sequence[Predictions], seconds: float, bodies: int) -> None:
         """Count what was answered, and for each request body how long that took."""
         for _ in range(bodies):
             self.seconds.observe(seconds)
-        for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
-            self._answered(variant, version).inc(rows)
-        failed = sum(error is not None for error in predictions.error)
-        if failed:
-            self.fallbacks.inc(failed)
+        for predictions in answered:
+            self.skew.observe(np.abs(predictions.event_time - predictions.answered_at).max() / np.timedelta64(1, "s"))
+            for (variant, version), rows in Counter(zip(predictions.variant, predictions.version, strict=True)).items():
+                self._answered(variant, version).inc(rows)
+            failed = sum(error is not None for error in predictions.error)
+            if failed:
+                self.fallbacks.inc(failed)
 
     def count_missing(self, missing: Mapping[str, int], absent: list[Absent]) -> None:
         """Count missing values, given by feature, and the rows for which views had none."""
@@ -93,7 +108,7 @@ class ServingMetrics:
 
 
 def _forget_dead(folder: Path) -> None:
-    """Drop the gauges of processes that have ended; what they counted stays."""
+    """Drop the gauges of processes that have ended; their counters stay."""
     for path in folder.glob("gauge_live*.db"):
         process = int(re.findall(r"\d+", path.name)[-1])
         if not _runs(process):

@@ -1,7 +1,7 @@
-"""Answers the requests that have arrived in one pass: decoding apart, one lookup, one run of the model, one log entry.
+"""Answers all requests that have arrived in one pass: each decoded alone, then one lookup, model run and log entry.
 
-A pass begins when as many requests are there as the last one had, or a millisecond after its first. So a request that
-comes alone, as the one before did, waits for nobody, and under load nearly all of a pass is shared.
+A pass begins when as many requests wait as the last one had, or a millisecond after its first. So a request that comes
+alone, after another that did, waits for nobody, and under load nearly all the work of a pass is shared.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pipelines.serving.problems import HTTPProblem
 from pipelines.serving.service import Answer, PredictionService
 
 _AT_ONCE = 32
-"""How many requests a pass takes at most, so that the event loop is not kept for long."""
+"""How many requests a pass takes at most, so that it does not block the event loop for long."""
 
 
 _GATHERING_SECONDS = 0.001
@@ -54,7 +54,7 @@ class MicroBatcher:
 
     def _pass(self) -> None:
         taken, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-        self._expected = max(len(taken), self._expected - 1)  # fewer only bit by bit, or a late one would part the rest
+        self._expected = max(len(taken), self._expected - 1)  # shrink slowly, or one late request would split the rest
         self._start = asyncio.get_running_loop().call_soon(self._pass) if self._waiting else None
         asked = [waiting for waiting in taken if _still_asked(waiting)]
         answers = self._service.predict_together([(waiting.body, waiting.content_type) for waiting in asked])
@@ -66,7 +66,7 @@ class MicroBatcher:
 
 
 def _still_asked(waiting: _Waiting) -> bool:
-    """Say whether somebody waits for the answer; one who waited too long is told."""
+    """Return whether a client still waits for the answer; answer one whose deadline has passed."""
     if waiting.answer.done():  # the connection closed
         return False
     try:

@@ -1,8 +1,9 @@
-"""Mirroring: asks the variant that does not answer, after the answer, and logs what both said."""
+"""Mirroring: after the answer, asks the variant that did not answer, and logs both predictions."""
 
 import queue
 import threading
 
+from pipelines.feature.request import Columns
 from pipelines.serving.model import ServedModel
 from pipelines.serving.routing import Release, apply, rows_of
 from pipelines.storage.prediction_log import LogWriter, Predictions
@@ -11,20 +12,20 @@ _BACKLOG = 1000  # request bodies that wait to be mirrored; beyond it they are l
 
 
 class Mirror:
-    """Passes predictions on to the log, those to be mirrored by way of a thread of its own."""
+    """Passes predictions on to the log; a thread of its own first adds those of the mirrored variant."""
 
     def __init__(self, log: LogWriter) -> None:
         self._log = log
-        self._waiting: queue.Queue[tuple[ServedModel, Predictions] | None] = queue.Queue(_BACKLOG)
+        self._waiting: queue.Queue[tuple[ServedModel, Predictions, Columns | None] | None] = queue.Queue(_BACKLOG)
         self._thread: threading.Thread | None = None
 
     @property
     def pending(self) -> int:
-        """How many request bodies the log has not got yet."""
+        """How many request bodies are not in the log yet."""
         return self._waiting.unfinished_tasks
 
-    def log(self, release: Release, predictions: Predictions) -> None:
-        """Log predictions, and what the mirrored variant of the release says about the same rows."""
+    def log(self, release: Release, predictions: Predictions, fields: Columns) -> None:
+        """Log predictions, and what the mirrored variant of the release says about the same rows of request fields."""
         model = release.mirrored
         if model is None:
             self._log.append(predictions)
@@ -33,12 +34,13 @@ class Mirror:
             self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
             self._thread.start()
         try:
-            self._waiting.put_nowait((model, predictions))
+            own = None if release.shares_features else fields
+            self._waiting.put_nowait((model, predictions, own))
         except queue.Full:
             self._log.append(predictions)
 
     def close(self) -> None:
-        """Finish what waits, and stop."""
+        """Finish the pending bodies, and stop."""
         if self._thread:
             self._waiting.put(None)
             self._thread.join()
@@ -54,21 +56,28 @@ class Mirror:
                 self._waiting.task_done()
 
 
-def mirrored(model: ServedModel, predictions: Predictions) -> Predictions:
-    """Return predictions with what another model says about the same rows: together if that works, else one by one."""
+def mirrored(model: ServedModel, predictions: Predictions, fields: Columns | None) -> Predictions:
+    """Return predictions with what another model says about the same rows: together if that works, else one by one.
+
+    ``fields`` are of the same requests, where the model has features of its own.
+    """
     rows = len(predictions.prediction)
     try:
-        scored, elapsed = apply(model, predictions.features)
+        features = predictions.features if fields is None else model.features(fields, range(rows))
+        scored, elapsed = apply(model, features)
         said: list[float | None] = [float(value) for value in scored]
         return _with(predictions, said, [elapsed] * rows, [None] * rows)
     except Exception:  # a model under trial may fail in any way
-        alone = [_alone(model, predictions, row) for row in range(rows)]
+        alone = [_alone(model, predictions, fields, row) for row in range(rows)]
         return _with(predictions, [one[0] for one in alone], [one[1] for one in alone], [one[2] for one in alone])
 
 
-def _alone(model: ServedModel, predictions: Predictions, row: int) -> tuple[float | None, float, str | None]:
+def _alone(
+    model: ServedModel, predictions: Predictions, fields: Columns | None, row: int
+) -> tuple[float | None, float, str | None]:
     try:
-        scored, elapsed = apply(model, rows_of(predictions.features, [row]))
+        features = rows_of(predictions.features if fields is None else fields, [row])
+        scored, elapsed = apply(model, features if fields is None else model.features(features, [row]))
         return float(scored[0]), elapsed, None
     except Exception as error:
         return None, 0.0, str(error)[:500]

@@ -35,7 +35,9 @@ def document(config: ProblemConfig, settings: Settings) -> Schema:
         "info": {"title": config.title, "description": config.business.goal.strip(), "version": "1"},
         "paths": {
             "/invocations": {"post": _invocations(config, settings)},
-            "/ping": {"get": _get("ping", "Whether the app lives, and which release it serves.", JSON, _PING)},
+            "/ping": {"get": _ready("ping", "As /ready, by SageMaker's name.")},
+            "/ready": {"get": _ready("ready", "Whether requests can be answered, and by which release.")},
+            "/live": {"get": _get("live", "Whether the app lives.", JSON, _LIVE)},
             "/metrics": {"get": _get("metrics", "What the app counts, for Prometheus.", "text/plain", _TEXT)},
             "/openapi.json": {"get": _get("contract", "This document.", JSON, {"type": "object"})},
         },
@@ -183,10 +185,17 @@ def _get(name: str, summary: str, media_type: str, schema: Schema) -> Schema:
     }
 
 
+def _ready(name: str, summary: str) -> Schema:
+    asked = _get(name, summary, JSON, _READY)
+    unready = {"description": "A release cannot be loaded, and none was before.", "content": {JSON: {"schema": _READY}}}
+    return {**asked, "responses": {**asked["responses"], "503": unready}}
+
+
 _TEXT: Schema = {"type": "string"}
-_PING: Schema = {
+_LIVE: Schema = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+_READY: Schema = {
     "type": "object",
-    "properties": {"status": {"const": "ok"}, "release": {"type": ["integer", "null"]}},
+    "properties": {"status": {"type": "string"}, "release": {"type": ["integer", "null"]}},
     "required": ["status", "release"],
 }
 _PROBLEM: Schema = {

@@ -1,4 +1,4 @@
-"""Errors over HTTP, as RFC 9457 describes them: a problem that says what to change."""
+"""Errors over HTTP as RFC 9457 problems, which say what to change."""
 
 import logging
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from pipelines.config import UserError
 from pipelines.feature.decode import TooManyRows, UnsupportedFormat
-from pipelines.serving.service import NoRelease, Rejected
+from pipelines.serving.model import Rejected
+from pipelines.serving.service import NoRelease
 from pipelines.storage.ports import Unavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -38,7 +39,7 @@ class HTTPProblem(Exception):
 
 
 def problem(error: Exception) -> HTTPProblem:
-    """Return how an exception is told to whoever asked."""
+    """Return an exception as the problem that the client gets."""
     if isinstance(error, HTTPProblem):
         return error
     if isinstance(error, HTTPException):
@@ -59,7 +60,7 @@ def response(told: HTTPProblem) -> Response:
 def _of_route(error: HTTPException) -> HTTPProblem:
     detail = error.detail
     if error.status_code == 404:
-        detail = "There are /ping, /invocations, /openapi.json and /metrics."
+        detail = "There are /ping, /live, /ready, /invocations, /openapi.json and /metrics."
     if error.status_code == 405 and error.headers:
         methods = ", ".join(sorted(error.headers["Allow"].split(", ")))  # they come from a set
         detail = f"This path takes {methods}."

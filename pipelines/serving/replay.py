@@ -1,4 +1,4 @@
-"""Replay: recorded requests of the request table, sent to a running app, for environments without traffic."""
+"""Replay: sends recorded requests of the request table to a running app, for environments without traffic."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from pipelines.storage.tables import Tables
 
 
 class Replayed(NamedTuple):
-    """What came of a replay: latencies are of every request, in milliseconds, from sending it to its whole answer."""
+    """The result of a replay; latencies are in milliseconds, from sending a request to its whole answer."""
 
     requests: int
     failed: int
@@ -48,7 +48,7 @@ def replay(
 ) -> Replayed:
     """Send rows with their event times, ``batch`` to a request, one request after another.
 
-    At most ``rate`` requests are sent a second; an app that is slower than that gets fewer, never two at once.
+    Sends at most ``rate`` requests a second, and never two at once, so a slower app gets fewer.
     """
     began, predictions, latencies = time.perf_counter(), 0, []
     for offset in _paced(range(0, rows.num_rows, batch), began, rate):
@@ -62,7 +62,7 @@ def replay(
 
 
 def _paced(offsets: range, began: float, rate: float | None) -> Iterator[int]:
-    """Yield offsets, none before its time at this rate."""
+    """Yield offsets at this rate."""
     for number, offset in enumerate(offsets):
         if rate is not None:
             time.sleep(max(0.0, began + number / rate - time.perf_counter()))

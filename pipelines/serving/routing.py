@@ -1,9 +1,9 @@
-"""Routing: each row of a request body to a variant of the release, and to the champion when that one fails."""
+"""Routing: sends each row to a variant of the release, and to the champion when the challenger fails."""
 
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +11,22 @@ import numpy as np
 from pipelines.config import Routing
 from pipelines.feature.request import Columns
 from pipelines.serving.model import ServedModel
-from pipelines.storage.prediction_log import Predictions
+from pipelines.storage.ports import Unavailable
+from pipelines.storage.prediction_log import Predictions, chosen
 
 
 class Release(NamedTuple):
-    """What is served: replaced whole, so that one request never sees two releases."""
+    """The release that is served; replaced as a whole, so that one request never sees two releases."""
 
     number: int
     champion: ServedModel
     challenger: ServedModel | None
     routing: Routing
+
+    @property
+    def shares_features(self) -> bool:
+        """Whether what is looked up for the champion serves the challenger too."""
+        return self.challenger is None or self.challenger.shares_features(self.champion)
 
     @property
     def mirrored(self) -> ServedModel | None:
@@ -30,42 +36,40 @@ class Release(NamedTuple):
         return self.champion if self.routing.share else self.challenger
 
 
-def answer(release: Release, fields: Columns, keys: Any, event_time: Any, features: Columns) -> Predictions:
-    """Return the answers to the rows of one request body.
+class Part(NamedTuple):
+    """The answers to some rows of a request body whose features are of the same definitions."""
+
+    rows: Sequence[int]
+    predictions: Predictions
+
+
+LookUp = Callable[[ServedModel, Columns, Sequence[int]], Columns]
+"""Returns a model's features of requests, which are these rows of a body; raises Rejected."""
+
+
+def answer(
+    release: Release, fields: Columns, keys: Any, event_time: Any, answered_at: Any, look_up: LookUp
+) -> list[Part]:
+    """Return the answers to the rows of one request body, each of one part.
 
     Raises:
-        Exception: whatever the champion fails with; a challenger that fails is the champion's to answer for.
+        Exception: whatever the champion fails with; where the challenger fails, the champion answers.
     """
     sticky_by = release.routing.sticky_by
     units = keys if sticky_by is None else [str(value) for value in fields[sticky_by]]
-    answers = _Answers(release, units, features)
+    answers = _Answers(release, units, fields, look_up)
     answers.score()
-    none: list[Any] = [None] * len(keys)
-    return Predictions(
-        prediction_id=_random_ids(len(keys)),
-        event_time=event_time,
-        key=keys,
-        unit=units,
-        release=[release.number] * len(keys),
-        routed=answers.routed,
-        variant=["champion" if model is release.champion else "challenger" for model in answers.model],
-        model=[model.variant.model for model in answers.model],
-        version=[model.variant.version for model in answers.model],
-        prediction=answers.prediction,
-        latency_ms=answers.latency_ms,
-        error=answers.error,
-        features=features,
-        mirror_prediction=none,
-        mirror_latency_ms=none,
-        mirror_error=none,
-    )
+    if len(answers.parts) == 1:
+        return [Part(range(len(keys)), answers.predictions(keys, event_time, answered_at, answers.parts[0][1]))]
+    whole = answers.predictions(keys, event_time, answered_at, {})
+    return [Part(rows, chosen(whole, rows)._replace(features=features)) for rows, features in answers.parts]
 
 
 def to_challenger(unit: str, version: int, share: float) -> bool:
-    """Say whether a unit goes to the challenger of this version: ``share`` of them do, a unit always or never.
+    """Return whether a unit goes to the challenger of this version: ``share`` of all units do, each always or never.
 
-    A unit that went there at a smaller share still does at a larger one. A cryptographic hash, because of a checksum's
-    linear ones every challenger would get nearly the same units.
+    A unit that went there at a smaller share still does at a larger one. The hash is cryptographic, because with a
+    linear checksum every challenger would get nearly the same units.
     """
     digest = hashlib.blake2b(f"v{version} {unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
@@ -96,27 +100,52 @@ def _random_ids(count: int) -> list[str | None]:
 
 
 class _Answers:
-    """The scores of the rows of one request body, while they are made."""
+    """The scores of the rows of one request body, while they are made, and the features that they were made from."""
 
-    def __init__(self, release: Release, units: Iterable[str], features: Columns) -> None:
-        self.release, self.features, self.units = release, features, list(units)
+    def __init__(self, release: Release, units: Iterable[str], fields: Columns, look_up: LookUp) -> None:
+        self.release, self.fields, self.units, self._look_up = release, fields, list(units), look_up
+        self._shared: Columns | None = None
         rows = len(self.units)
         self.prediction = np.empty(rows, dtype=np.float32)
         self.latency_ms = [0.0] * rows
         self.error: list[str | None] = [None] * rows
         self.model = [release.champion] * rows
         self.routed: list[str | None] = ["champion"] * rows
+        self.parts: list[tuple[Sequence[int], Columns]] = []
 
     def score(self) -> None:
         """Score each row by the variant it is routed to, or by the champion when that fails."""
-        challenger, chosen = self.release.challenger, self._challenged()
-        if not chosen:
-            self.prediction, elapsed = apply(self.release.champion, self.features)
-            self.latency_ms = [elapsed] * len(self.units)
-            return
+        champion, challenger = self.release.champion, self.release.challenger
+        chosen = self._challenged()
+        if not chosen or self.release.shares_features:
+            self._shared = self._look_up(champion, self.fields, range(len(self.units)))
+            self.parts.append((range(len(self.units)), self._shared))
         failed = self._challenge(challenger, chosen) if challenger else []
         answered = set(chosen) - set(failed)
-        self._apply(self.release.champion, [row for row in range(len(self.units)) if row not in answered])
+        self._apply(champion, [row for row in range(len(self.units)) if row not in answered])
+
+    def predictions(self, keys: Any, event_time: Any, answered_at: Any, features: Columns) -> Predictions:
+        """Return the answers to all rows, with these features."""
+        none: list[Any] = [None] * len(self.units)
+        return Predictions(
+            prediction_id=_random_ids(len(self.units)),
+            event_time=event_time,
+            answered_at=answered_at,
+            key=keys,
+            unit=self.units,
+            release=[self.release.number] * len(self.units),
+            routed=self.routed,
+            variant=["champion" if model is self.release.champion else "challenger" for model in self.model],
+            model=[model.variant.model for model in self.model],
+            version=[model.variant.version for model in self.model],
+            prediction=self.prediction,
+            latency_ms=self.latency_ms,
+            error=self.error,
+            features=features,
+            mirror_prediction=none,
+            mirror_latency_ms=none,
+            mirror_error=none,
+        )
 
     def _challenged(self) -> list[int]:
         challenger, share = self.release.challenger, self.release.routing.share
@@ -126,12 +155,18 @@ class _Answers:
         return [row for row, unit in enumerate(self.units) if to_challenger(unit, version, share)]
 
     def _challenge(self, challenger: ServedModel, rows: list[int]) -> list[int]:
-        """Score rows with the challenger, together if that works and else one by one; return those that failed."""
+        """Score rows with the challenger, together if that works and else one by one; return those that failed.
+
+        Raises:
+            Unavailable: when a store does not answer, which is no fault of the challenger.
+        """
         for row in rows:
             self.routed[row] = "challenger"
         try:
             self._apply(challenger, rows)
             return []
+        except Unavailable:
+            raise
         except Exception:  # a model under trial may fail in any way
             return [row for row in rows if not self._challenge_alone(challenger, row)]
 
@@ -147,7 +182,13 @@ class _Answers:
     def _apply(self, model: ServedModel, rows: list[int]) -> None:
         if not rows:
             return
-        features = self.features if len(rows) == len(self.units) else rows_of(self.features, rows)
+        whole = len(rows) == len(self.units)
+        if self._shared is not None:
+            features = self._shared if whole else rows_of(self._shared, rows)
+        else:
+            features = self._look_up(model, self.fields if whole else rows_of(self.fields, rows), rows)
         self.prediction[rows], elapsed = apply(model, features)
         for row in rows:
             self.model[row], self.latency_ms[row] = model, elapsed
+        if self._shared is None:
+            self.parts.append((rows, features))

@@ -1,8 +1,8 @@
 """Runs the serving app in one process or several, and stops it without failing a request or losing a prediction.
 
-The worker processes accept from one socket. On SIGTERM the parent has the workers drain: for a moment each answer
-closes its connection, so that no request is on its way to a connection that is closing. Then a worker takes no new
-connection, answers what it was asked, writes its prediction log and ends. A worker that dies is replaced.
+The worker processes accept from one socket. On SIGTERM the parent tells the workers to drain: for a moment each answer
+closes its connection, so that no request is on its way to a closing connection. Then a worker accepts no new
+connection, answers the requests it has, writes its prediction log and exits. A worker that dies is replaced.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ HEADER_SECONDS = 10
 """How long a connection may take to send the headers of a request."""
 
 DRAIN_SECONDS = 0.5
-"""How long the workers close their connections with their answers before they stop to accept."""
+"""How long the workers close connections with their answers before they stop accepting."""
 
 STOP_SECONDS = 20
-"""How long a worker may take to stop; one that had just started may not have heard that it should."""
+"""How long a worker may take to stop; one that had just started may have missed the signal."""
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus_client, when it is imported, learns where processes add up their metrics."""
+"""The variable in which prometheus_client, at its import, finds the folder where processes share their metrics."""
 
 
 def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> None:
-    """Serve the ASGI app that each worker makes for itself, until SIGTERM or SIGINT.
+    """Serve the ASGI app, which each worker creates for itself, until SIGTERM or SIGINT.
 
-    The app's method ``drain`` is called when its worker will soon stop.
+    A worker calls the app's method ``drain`` shortly before it stops.
     """
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
@@ -47,7 +47,7 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
             time.sleep(DRAIN_SECONDS)
             super().shutdown(exit_code)
 
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: a worker that is told before it listens goes on
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: a worker that gets the signal before it listens goes on
     with metrics_of(workers):
         Draining(
             "mlops",
@@ -65,7 +65,7 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
 
 @contextlib.contextmanager
 def metrics_of(workers: int) -> Iterator[None]:
-    """Have several processes add up their metrics in a folder of their own."""
+    """Let several processes add up their metrics, in a folder of their own."""
     if workers == 1:
         yield
         return
@@ -86,7 +86,7 @@ def _load(make_app: Callable[[], Any], parent: int) -> Any:
 
 
 def _stop_without(parent: int) -> None:
-    """Stop this worker as SIGTERM does when its parent is gone, which could not tell it to."""
+    """Stop this worker, as SIGTERM does, when its parent is gone and cannot signal it."""
 
     def watch() -> None:
         while os.getppid() == parent:

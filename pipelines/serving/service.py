@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from pipelines.config import Problem, ReleaseEntry, Routing, UserError, Variant
+import numpy as np
+
+from pipelines.config import Problem, ReleaseEntry, Routing, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
-from pipelines.feature.online import Absent, OnlineFeatures
+from pipelines.feature.request import Columns
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import Standing
 from pipelines.serving.metrics import ServingMetrics
 from pipelines.serving.mirror import Mirror
-from pipelines.serving.model import ServedModel
-from pipelines.serving.routing import Release, answer
+from pipelines.serving.model import Rejected, ServedModel
+from pipelines.serving.routing import Part, Release, answer, rows_of
 from pipelines.settings import Settings
 from pipelines.storage.ports import OnlineStore
 from pipelines.storage.prediction_log import LogWriter, Predictions, sampled
@@ -29,15 +32,11 @@ Answer = dict[str, Any]
 
 
 class NoRelease(Exception):
-    """There is nothing to answer with; the text says why."""
-
-
-class Rejected(UserError):
-    """A request that is well formed and yet has no answer: a feature view has no value for it, or the model none."""
+    """There is no model to answer with; the text says why."""
 
 
 class PredictionService:
-    """Predicts with what the release log says."""
+    """Predicts with the models of the release log's latest state."""
 
     def __init__(
         self,
@@ -56,22 +55,23 @@ class PredictionService:
         config = problem.config
         self._key, self._event_time = config.key, config.event_time
         self._decode = RequestDecoder(config.request_columns, settings.max_rows)
-        self._features = OnlineFeatures(problem, online)
+        self._online = online
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
         self._refusal: tuple[int, str] | None = None
 
     def refresh(self) -> None:
-        """Serve the latest release; what cannot be loaded is told, left out, and tried again at the next call.
+        """Serve the latest release; log a model that cannot be loaded, leave it out, and try again at the next call.
 
-        Without its challenger a release serves its champion; without its champion the release before goes on.
+        A release without its challenger serves its champion; without its champion the previous release stays.
         """
         try:
             entry = self.releases.latest()
-            if entry is None or entry.number == self._seen:
-                return
-            self._serve(entry)
-            self._seen, self._refusal = entry.number, None
+            if entry and entry.number != self._seen:
+                self._serve(entry)
+                self._seen = entry.number
+            self._refusal = None
+            self.metrics.release_refused.set(0)
         except Exception as error:  # a poll outlives whatever the store or a model does
             self._refuse(self.releases.known, error)
 
@@ -94,14 +94,38 @@ class PredictionService:
             raise failure
 
     def _refuse(self, number: int, error: Exception) -> None:
-        """Keep and count why a release is not served in full, once for each reason."""
+        """Log and count why a release is not served in full, once for each reason."""
         if self._refusal != (number, str(error)):
             self._refusal = number, str(error)
+            self.metrics.release_refused.set(1)
             self.metrics.refused_releases.inc()
             log.error("refused release=%d reason=%s", number, error)
 
+    @property
+    def standing(self) -> Standing:
+        """What is served, and why not more than that."""
+        release, (number, error) = self.release, self._refusal or (self._seen, "")
+        challenger = release.challenger if release else None
+        return Standing(
+            transition=number,
+            serves=release.number if release else None,
+            champion=release.champion.variant if release else None,
+            challenger=challenger.variant if challenger else None,
+            error=error,
+        )
+
+    @property
+    def unready(self) -> str:
+        """Why no request can be answered; empty when they can, and in an environment to which nothing was released.
+
+        What is wrong with a later release is no reason while an earlier one is served.
+        """
+        if self.release or (self._settings.ready_without_release and not self._refusal):
+            return ""
+        return str(self._no_release())
+
     def predict(self, body: bytes, content_type: str = JSON, explained: bool = False) -> Answer:
-        """Answer a body of one request, or of several in their order, with an explanation of each where one is asked.
+        """Answer a body of one request, or of several in their order, with explanations on request.
 
         Raises:
             NoRelease: before the first release.
@@ -114,17 +138,18 @@ class PredictionService:
         if explained and len(rows) > self._settings.max_explained_rows:
             limit = self._settings.max_explained_rows
             raise TooManyRows(f"{limit} rows may be explained in one request; send more in several, or without explain")
-        predictions = self._predictions(release, rows, bodies=1)
-        answers = _answers(predictions)
+        parts = self._predictions(release, rows, bodies=1)
+        answers = _answers(parts)
         if explained:
-            self._explain(release, predictions, answers)
+            for part in parts:
+                self._explain(release, part, answers)
         return answers[0] if single else {"predictions": answers}
 
     def predict_together(self, bodies: Sequence[tuple[bytes, str]]) -> list[Answer | Exception]:
-        """Answer several bodies, each with its content type, as :meth:`predict` would each, or give what it raises.
+        """Return what :meth:`predict` returns or raises for each of several bodies, each with its content type.
 
-        They are answered in one pass, which costs little more than one of them does. One by one where that fails, so
-        that each gets its own error, and where a challenger takes traffic, so that the latencies of both compare.
+        Answers them in one pass, which costs little more than one body. Answers one by one where the pass fails, so
+        that each gets its own error, and where a challenger takes traffic, so that the latencies are comparable.
         """
         if len(bodies) > 1 and self.release is not None and self.release.challenger is None:
             with contextlib.suppress(Exception):
@@ -147,29 +172,45 @@ class PredictionService:
     def _current(self) -> Release:
         if self.release:
             return self.release
-        if self._refusal:
-            raise NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
-        raise NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
+        raise self._no_release()
 
-    def _predictions(self, release: Release, rows: list[Any], bodies: int) -> Predictions:
+    def _no_release(self) -> NoRelease:
+        if self._refusal:
+            return NoRelease(f"Release {self._refusal[0]} cannot be loaded: {self._refusal[1]}")
+        return NoRelease("This environment has no release yet; deploy one with 'mlops deploy'.")
+
+    def _predictions(self, release: Release, rows: list[Any], bodies: int) -> list[Part]:
         """Look up features, score, log and count; what several bodies meet is counted when one meets it alone."""
         started = time.perf_counter()
         fields = self._decode.columns(rows)
-        features, absent, missing = self._features(fields)
-        rejection = self._rejection(absent)
-        if bodies == 1 or rejection is None:
-            self.metrics.count_missing(missing, absent)
-        if rejection:
-            raise rejection
+
+        def look_up(model: ServedModel, asked: Columns, numbers: Sequence[int]) -> Columns:
+            features, absent, missing = model.find(asked)
+            rejection = model.rejection(absent, numbers)
+            if bodies == 1 or rejection is None:
+                self.metrics.count_missing(missing, absent)
+            if rejection:
+                raise rejection
+            return features
+
         self.log.make_room()
         try:
-            predictions = answer(release, fields, fields[self._key], fields[self._event_time], features)
+            event_time = fields[self._event_time]
+            parts = answer(release, fields, fields[self._key], event_time, self._answered_at(event_time), look_up)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
-        everything = release.challenger is not None  # a judge compares all that the variants answered
-        self._mirror.log(release, predictions if everything else sampled(predictions, self._settings.log_sample))
-        self.metrics.observe(predictions, time.perf_counter() - started, bodies)
-        return predictions
+        everything = release.challenger is not None  # canary analysis compares all answers of the variants
+        for part in parts:
+            logged = part.predictions if everything else sampled(part.predictions, self._settings.log_sample)
+            self._mirror.log(release, logged, fields if len(parts) == 1 else rows_of(fields, part.rows))
+        self.metrics.observe([part.predictions for part in parts], time.perf_counter() - started, bodies)
+        return parts
+
+    def _answered_at(self, event_time: Any) -> Any:
+        """Return the time of this answer for each row; in a replay of the past, that of its request."""
+        if self._settings.clock == "requests":
+            return event_time
+        return np.full(len(event_time), np.datetime64(time.time_ns() // 1000, "us"))
 
     @property
     def pending(self) -> int:
@@ -177,36 +218,35 @@ class PredictionService:
         return self._mirror.pending + self.log.pending
 
     def close(self) -> None:
-        """Write what is pending and stop."""
+        """Write the pending predictions and stop."""
         self._mirror.close()
         self.log.close()
 
-    def _explain(self, release: Release, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
+    def _explain(self, release: Release, part: Part, answers: list[dict[str, Any]]) -> None:
         """Add to each answer why the variant that gave it did so; one batch for each variant."""
         for model in filter(None, (release.champion, release.challenger)):
-            rows = [row for row, digest in enumerate(predictions.model) if digest == model.variant.model]
+            rows = [row for row, digest in enumerate(part.predictions.model) if digest == model.variant.model]
             if not rows:
                 continue
-            found = model.explain({name: values[rows] for name, values in predictions.features.items()})
+            found = model.explain(rows_of(part.predictions.features, rows))
             for number, row in enumerate(rows):
-                answers[row]["explanation"] = found.of(number)
-
-    def _rejection(self, absent: list[Absent]) -> Rejected | None:
-        """Return the error of the first request for which a view has no value whose policy is to refuse such ones."""
-        for view, row, entity, kind in absent:
-            if self.problem.config.serving.rejects(view):
-                named = ", ".join(f"{column} {value!r}" for column, value in entity.items())
-                why = "unknown to it" if kind == "missing" else "known to it, by values older than its ttl"
-                return Rejected(f"row {row}: the feature view {view!r} has no value: {named} is {why}")
-        return None
+                answers[part.rows[row]]["explanation"] = found.of(number)
 
     def _load(self, variant: Variant) -> ServedModel:
         if variant.model not in self._loaded:
-            self._loaded[variant.model] = ServedModel(variant, self.models, self.problem)
+            self._loaded[variant.model] = ServedModel(variant, self.models, self.problem, self._online)
         return self._loaded[variant.model]
 
 
-def _answers(predictions: Predictions) -> list[Answer]:
+def _answers(parts: list[Part]) -> list[Answer]:
+    """Return the answers to a body's rows in their order."""
+    if len(parts) == 1:
+        return _of(parts[0].predictions)
+    numbered = {row: one for part in parts for row, one in zip(part.rows, _of(part.predictions), strict=True)}
+    return [numbered[row] for row in sorted(numbered)]
+
+
+def _of(predictions: Predictions) -> list[Answer]:
     return [
         {"prediction": value, "prediction_id": name, "model_version": version, "variant": variant}
         for value, name, version, variant in zip(

@@ -1,1 +1,1 @@
-"""What is kept and where: the ports, Iceberg tables, SQL over them, the prediction log, and the keys of objects."""
+"""Storage: the ports, Iceberg tables, SQL over them, the prediction log, and the keys of objects."""

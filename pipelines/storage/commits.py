@@ -1,4 +1,4 @@
-"""What becomes of a table when its catalog or its files misbehave: another look at what is there, or a clear error."""
+"""Failures of a table's catalog or files: another look at the table's state, or a clear error."""
 
 import random
 from collections.abc import Callable

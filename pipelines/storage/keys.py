@@ -1,4 +1,4 @@
-"""What is a key of an object store, the same on all of them."""
+"""Valid keys of an object store, the same on all platforms."""
 
 from pathlib import PurePosixPath
 

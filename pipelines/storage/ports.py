@@ -1,8 +1,7 @@
-"""The ports: what the pipelines ask of the place they run in, where places differ.
+"""The ports: what the pipelines need of their platform, where platforms differ.
 
 A port exists only where two implementations do: files and SQLite (``adapters/local``), and S3, DynamoDB, SQS and KMS
-(``adapters/aws``); for runs that are left to themselves SageMaker (``adapters/aws``) and Jobs
-(``adapters/kubernetes``). MLflow, Iceberg and ONNX are the same everywhere and have none.
+(``adapters/aws``). MLflow, Iceberg and ONNX are the same everywhere and have none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from monitoring.measures import Measure
 
 
 class Unavailable(Exception):
-    """A store does not answer, or not us; the text says which and why. Nothing that was asked of it is half done."""
+    """A store does not answer, or refuses us; the text says which and why. No operation is left half done."""
 
 
 class ObjectStore(Protocol):
@@ -69,6 +68,9 @@ class OnlineStore(Protocol):
     def as_of(self, view: str) -> datetime | None:
         """Return the moment up to which the view is complete, or None when it was never materialised."""
 
+    def forget(self, view: str) -> None:
+        """Delete what there is of a view that nobody uses, unless it expires by itself."""
+
 
 class Message(NamedTuple):
     """A queued message; ``receipt`` is what :meth:`Queue.delete` wants."""
@@ -114,7 +116,7 @@ class Signer(Protocol):
 
 
 class MetricsSink(Protocol):
-    """Where what batch work measured is shown and held to bounds."""
+    """Publishes the metrics of batch runs, which alarms watch."""
 
     def send(self, work: str, measures: Iterable[Measure]) -> None:
-        """Replace what this kind of work measured last; raises :class:`Unavailable`, or OSError."""
+        """Replace the last metrics of this kind of work; raises :class:`Unavailable`, or OSError."""

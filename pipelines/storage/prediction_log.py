@@ -1,11 +1,11 @@
-"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the request.
+"""The prediction log: what was asked, seen and answered, as Parquet files in the object store, by day of the answer.
 
-What waits in memory is written every ``flush_seconds``. So a process that is killed loses no prediction that it
-answered longer ago than that and the time of one write, and one that is stopped loses none. With ``log_sample`` below
-1 only that share of the predictions is logged, chosen by their ids, unless a challenger takes traffic.
+A thread writes pending predictions every ``flush_seconds``. A killed process loses at most the predictions of that
+time and of one write; a stopped one loses none. With ``log_sample`` below 1 only that share of the predictions is
+logged, chosen by their ids, unless a challenger takes traffic.
 
-When the store is slow, requests wait for it rather than memory growing without bound; when it fails, predictions are
-kept and written later, and once too many wait, requests are refused rather than going unlogged.
+When the store is slow, requests wait for it, so memory is bounded. When it fails, predictions are kept and written
+later; once too many wait, requests are refused rather than going unlogged.
 """
 
 import io
@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -38,14 +39,16 @@ _TOGETHER = 16  # files that are read at once
 class Predictions(NamedTuple):
     """The answers to one request body of one or more rows; each field has one value for each row.
 
-    ``release`` is the transition of the release log that was served. ``unit`` is what the row was routed by: its key,
-    or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent to, ``variant`` the
-    one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*`` is what the variant
-    said that was asked beside the one that answered; null where none was.
+    ``event_time`` is what the request says, for its features alone; ``answered_at`` is the server's time, by which the
+    log is laid out and read. ``release`` is the transition of the release log that was served. ``unit`` is what the row
+    was routed by: its key, or the value of the strategy's sticky field. ``routed`` is the variant that the row was sent
+    to, ``variant`` the one that answered; they differ when the challenger failed, and ``error`` says how. ``mirror_*``
+    is what the variant said that was asked beside the one that answered; null where none was.
     """
 
     prediction_id: Strings
     event_time: np.ndarray[Any, np.dtype[np.datetime64]]
+    answered_at: np.ndarray[Any, np.dtype[np.datetime64]]
     key: Sequence[str]
     unit: Sequence[str]
     release: list[int]
@@ -67,12 +70,19 @@ def sampled(predictions: Predictions, share: float) -> Predictions:
     if share >= 1:
         return predictions
     limit = share * 2**32
-    chosen = [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit]
+    return chosen(
+        predictions,
+        [row for row, name in enumerate(predictions.prediction_id) if zlib.crc32((name or "").encode()) < limit],
+    )
+
+
+def chosen(predictions: Predictions, rows: Sequence[int]) -> Predictions:
+    """Return some rows of predictions."""
 
     def take(values: Any) -> Any:
         if isinstance(values, Mapping):
             return {name: take(column) for name, column in values.items()}
-        return values[chosen] if isinstance(values, np.ndarray) else [values[row] for row in chosen]
+        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
     return Predictions._make(map(take, predictions))
 
@@ -169,13 +179,13 @@ class LogWriter:
     def _try_to_flush(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # the log outlives whatever the store does
+        except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
         """Return the batch as one file for each day; a file keeps its name however often it is written."""
         table = _table(batch)
-        days = table["event_time"].cast(pa.date32())
+        days = table["answered_at"].cast(pa.date32())
         files = []
         for day in pc.unique(days).to_pylist():
             rows, sink = table.filter(pc.equal(days, pa.scalar(day))), io.BytesIO()
@@ -194,17 +204,17 @@ class LogReader:
         self._objects, self._environment = objects, environment
 
     def read(self, start: datetime, end: datetime, columns: list[str] | None = None) -> pa.Table | None:
-        """Return the predictions for requests of ``[start, end)``, or None when there is none."""
+        """Return the predictions that were answered in ``[start, end)``, or None when there is none."""
         days = (start.date() + timedelta(days=offset) for offset in range((end - start).days + 2))
         keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
         if not keys:
             return None
         with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
             contents = list(pool.map(self._objects.read, keys))
-        table = pa.concat_tables([_parquet(data, columns) for data in contents], promote_options="default")
-        asked = table["event_time"]
+        table = _united([_parquet(data, columns) for data in contents])
+        answered = table["answered_at"]
         inside = pc.and_(
-            pc.greater_equal(asked, pa.scalar(start, TIMESTAMP)), pc.less(asked, pa.scalar(end, TIMESTAMP))
+            pc.greater_equal(answered, pa.scalar(start, TIMESTAMP)), pc.less(answered, pa.scalar(end, TIMESTAMP))
         )
         return table.filter(inside)
 
@@ -239,12 +249,36 @@ def _folder(environment: str, day: date) -> str:
 
 
 def _table(batch: list[Predictions]) -> pa.Table:
+    """Return predictions as a table; models of other features have null where they have no such feature."""
+    groups = defaultdict[tuple[Any, ...], list[Predictions]](list)
+    for predictions in batch:
+        groups[tuple((name, values.dtype.kind) for name, values in predictions.features.items())].append(predictions)
+    return _united([_alike(group) for group in groups.values()])
+
+
+def _united(tables: list[pa.Table]) -> pa.Table:
+    """Return tables as one, as text what is a number in one and text in another: a feature may become another type."""
+    kinds = defaultdict[str, set[pa.DataType]](set)
+    for field in (field for table in tables for field in table.schema):
+        kinds[field.name].add(field.type)
+    mixed = [name for name, types in kinds.items() if len(types - {pa.null()}) > 1]
+    for name in mixed:
+        tables = [_as_text(table, name) if name in table.column_names else table for table in tables]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
+
+
+def _alike(batch: list[Predictions]) -> pa.Table:
     def joined(name: str) -> list[Any]:
         return [value for predictions in batch for value in getattr(predictions, name)]
 
     columns: dict[str, Any] = {
         "prediction_id": pa.array(joined("prediction_id"), pa.string()),
-        "event_time": pa.array(np.concatenate([p.event_time for p in batch])).cast(pa.timestamp("us")).cast(TIMESTAMP),
+        "event_time": _times([p.event_time for p in batch]),
+        "answered_at": _times([p.answered_at for p in batch]),
         "key": pa.array(joined("key"), pa.string()),
         "unit": pa.array(joined("unit"), pa.string()),
         "release": pa.array(joined("release"), pa.int32()),
@@ -262,3 +296,7 @@ def _table(batch: list[Predictions]) -> pa.Table:
     for name in batch[0].features:
         columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))
     return pa.table(columns)
+
+
+def _times(given: list[np.ndarray[Any, np.dtype[np.datetime64]]]) -> pa.Array:
+    return pa.array(np.concatenate(given)).cast(pa.timestamp("us")).cast(TIMESTAMP)

@@ -118,6 +118,22 @@ class Tables:
         table = self._table(name)
         return _current(table) if table else None
 
+    def names(self, namespace: str) -> list[str]:
+        """Return the names of a namespace's tables, such as ``features.queue_0123abcd``, sorted."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        try:
+            return sorted(f"{namespace}.{name}" for *_, name in self._catalog.list_tables(self._prefix + namespace))
+        except NoSuchNamespaceError:
+            return []
+
+    def drop(self, name: str) -> None:
+        """Delete a table and its files; that it is gone already is no error."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        with suppress(NoSuchTableError):
+            self._catalog.purge_table(self.address(name))
+
     def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
         """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
         for name, snapshot in snapshots.items():

@@ -1,7 +1,7 @@
-"""The training pipeline: labelled requests in, a judged candidate in the model store out.
+"""The training pipeline: from labelled requests to a judged candidate in the model store.
 
 pin → extract → prepare → train → evaluate → run_gates → register. A fitted estimator never leaves the ``train`` step:
-it goes on as ONNX, because a pickle runs code when it is loaded.
+it is passed on as ONNX, because loading a pickle runs code.
 """
 
 from datetime import datetime
@@ -14,11 +14,11 @@ from pipelines.config import GateResult, Scalar, StrictModel
 
 
 class TrainingParams(StrictModel):
-    """What a training may know and why it runs.
+    """The cut-off of a training, why it runs, and what it changes.
 
     ``as_of`` is the cut-off: only requests made and labels known before it are used. ``estimators`` overrides the
-    choice in ``problem.toml``, ``settings`` single settings there, by estimator. ``profile``: write where the time of
-    estimators that can tell goes.
+    choice in ``problem.toml``, ``settings`` single settings there, by estimator. ``profile`` writes a profile of
+    estimators that support it.
     """
 
     as_of: AwareDatetime
@@ -29,14 +29,14 @@ class TrainingParams(StrictModel):
 
 
 class Pinned(StrictModel):
-    """The state of the world a run is made from: the tables' snapshots, and the champion to beat."""
+    """What a run starts from: the tables' snapshots, and the champion to beat."""
 
     snapshots: dict[str, int]
     champion: str | None
 
 
 class Split(StrictModel):
-    """Where training rows end and validation and test rows begin; each period excludes its end.
+    """The periods of training, validation and test; each excludes its end.
 
     A row belongs to a period only when its label was known by the period's end, so that no label leaks forward.
     """
@@ -65,11 +65,15 @@ class Trained(NamedTuple):
 
 
 class QualityMetrics(StrictModel):
-    """Metrics on the test period: of the candidate, of the champion on the same rows, and of slices."""
+    """Metrics on the test period: of the candidate, of the champion on the same requests, and of slices.
+
+    ``incomparable`` says why the champion could not be asked, where there is one and it could not.
+    """
 
     candidate: dict[str, float]
     champion: dict[str, float] = Field(default_factory=dict)
     slices: dict[str, float] = Field(default_factory=dict)
+    incomparable: str = ""
 
 
 class Evaluated(NamedTuple):
@@ -80,7 +84,7 @@ class Evaluated(NamedTuple):
 
 
 class GateResults(StrictModel):
-    """What each gate said."""
+    """The results of the gates."""
 
     gates: tuple[GateResult, ...]
 

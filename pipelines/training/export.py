@@ -1,4 +1,4 @@
-"""Step 22: a fitted estimator as one ONNX file that takes the raw feature row and names its inputs."""
+"""Step 22: export a fitted estimator as one ONNX file that takes the raw feature row and names its inputs."""
 
 import copy
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ def to_onnx(estimator: Estimator, features: Mapping[str, FeatureType], task: Tas
 def _with_float32_thresholds(estimator: Estimator) -> Estimator:
     """Return a copy whose histogram trees split at the largest float32 that is not above their own threshold.
 
-    The graph compares float32. The converter rounds these thresholds, which are float64, to the nearest, and a value
-    just above one that was rounded up would take the other branch; rounded down, every float32 takes the same.
+    The graph compares float32. The converter rounds the float64 thresholds to the nearest, so a value just above one
+    that was rounded up would take the other branch. Rounded down, every float32 takes the same branch.
     """
     copied = copy.deepcopy(estimator)
     trees: Any = copied

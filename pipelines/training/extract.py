@@ -1,5 +1,6 @@
-"""Step 18: the versioned training set: labelled requests with the features that were known when they were made."""
+"""Step 18: extract the versioned training set, labelled requests with the features known when they were made."""
 
+from contextlib import suppress
 from datetime import datetime
 
 import pyarrow as pa
@@ -8,30 +9,39 @@ from pipelines.config import Problem, UserError, nearest
 from pipelines.feature.labels import known_labels
 from pipelines.feature.offline import Lookup, with_features
 from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry.carried import trained
+from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 from pipelines.training import Pinned, TrainingParams
 
 
-def pin(params: TrainingParams, problem: Problem, tables: Tables, releases: ReleaseLog, run: RunInfo) -> Pinned:
+def pin(
+    params: TrainingParams, problem: Problem, tables: Tables, models: ModelStore, releases: ReleaseLog, run: RunInfo
+) -> Pinned:
     """Fix the data version and the champion, so that a resumed run sees the same world as an uninterrupted one.
 
     Raises:
-        UserError: when an estimator that is to be trained does not exist.
+        UserError: when an estimator to be trained does not exist.
     """
     for name in params.estimators or problem.config.training.estimators:
         if name not in problem.estimators:
             raise UserError(
                 f"{problem.package}/estimators.py has no estimator {name!r}; {nearest(name, problem.estimators)}"
             )
-    snapshots = _newest(problem, tables)
-    tables.pin(snapshots, run.run_id)
     champion = releases.state().champion
+    snapshots = _newest(problem, tables)
+    if champion:
+        with suppress(UserError):  # told where it is compared
+            snapshots |= _newest(trained(problem, models, models.manifest(champion.model)), tables)
+    tables.pin(snapshots, run.run_id)
     return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
 
 
-def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup, pinned: Pinned) -> pa.Table:
+def extract(
+    params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup | None, pinned: Pinned
+) -> pa.Table:
     """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature."""
     config = problem.config
     start = params.as_of - config.training.history if config.training.history else None
@@ -48,7 +58,7 @@ def extract(params: TrainingParams, problem: Problem, tables: Tables, lookup: Lo
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
 
 
-def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: datetime) -> pa.Table:
+def training_frame(problem: Problem, tables: Tables, lookup: Lookup | None, as_of: datetime) -> pa.Table:
     """Return what a training of this moment would learn from, as :func:`extract` does, for people to look at.
 
     Raises:
@@ -57,7 +67,7 @@ def training_frame(problem: Problem, tables: Tables, lookup: Lookup, as_of: date
     pinned = Pinned(snapshots=_newest(problem, tables), champion=None)
     frame = extract(TrainingParams(as_of=as_of, reason="to look at"), problem, tables, lookup, pinned)
     if not frame.num_rows:
-        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}: 'mlops run feature' brings some")
+        raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}; run 'mlops run feature' for later days")
     return frame
 
 

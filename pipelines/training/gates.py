@@ -1,4 +1,4 @@
-"""The gates: what a candidate must pass before anyone can propose it. Each says its verdict in numbers."""
+"""The gates that a candidate must pass before anyone can propose it; each gives its verdict with numbers."""
 
 from datetime import datetime
 from typing import Any
@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
-from pipelines.config import FeatureType, GateResult, Problem, ProblemConfig
+from pipelines.config import FeatureType, GateResult, Problem, ProblemConfig, UserError
 from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
 from pipelines.feature.request import Columns
+from pipelines.registry import carried
 from pipelines.registry.scoring import Scorer, columns
 from pipelines.storage.ports import OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
@@ -31,13 +32,13 @@ def run_gates(
     trained: Trained,
     evaluated: Evaluated,
 ) -> GateResults:
-    """Put the candidate before every gate; a failed gate does not spare it the others."""
+    """Run every gate on the candidate, also after one has failed."""
     sample = part(frame, split, "test").slice(0, trained.native.num_rows)
     requests = recent_requests(params, problem, tables, pinned)
     return GateResults(
         gates=(
             absolute_quality(problem.config, evaluated.metrics.candidate),
-            champion_comparison(problem.config, pinned.champion, evaluated.predictions),
+            champion_comparison(problem.config, pinned.champion, evaluated.predictions, evaluated.metrics.incomparable),
             onnx_parity(problem, trained, sample),
             training_serving_skew(problem, tables, online, requests),
         )
@@ -45,7 +46,7 @@ def run_gates(
 
 
 def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateResult:
-    """Every bounded metric lies within its bounds; a metric that could not be computed does not."""
+    """Require every bounded metric to lie within its bounds; one that could not be computed does not."""
     failed = [
         f"{name} {metrics[name]:.4f} is {side} {limit:g}"
         for name, bound in config.gates.absolute_quality.items()
@@ -60,18 +61,21 @@ def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateRe
     return _result("absolute_quality", "; ".join(failed), f"{told}: within bounds", values)
 
 
-def champion_comparison(config: ProblemConfig, champion: str | None, predictions: pa.Table) -> GateResult:
+def champion_comparison(
+    config: ProblemConfig, champion: str | None, predictions: pa.Table, incomparable: str = ""
+) -> GateResult:
     """The candidate's mean row loss is lower than the champion's, with the stated confidence.
 
     ``champion`` is its digest, if there is one; ``predictions`` has event_time, label, candidate and champion, the
-    last unless the champion was trained on other definitions of the features.
+    last unless the champion could not be asked; ``incomparable`` says why then.
     """
     gate, name = config.gates.champion_comparison, "champion_comparison"
     if champion is None:
         return GateResult(gate=name, passed=True, reason="there is no champion yet")
     if "champion" not in predictions.column_names:
-        other = f"the champion {champion[:12]} was trained on other definitions of the features: nothing to compare on"
-        return GateResult(gate=name, passed=False, reason=other)
+        return GateResult(
+            gate=name, passed=False, reason=f"the champion {champion[:12]} cannot be asked: {incomparable}"
+        )
     if predictions.num_rows < gate.min_rows:
         few = f"{predictions.num_rows:,} test rows are too few to compare on; {gate.min_rows:,} are needed"
         return GateResult(gate=name, passed=False, reason=few)
@@ -98,7 +102,7 @@ def champion_comparison(config: ProblemConfig, champion: str | None, predictions
 
 
 def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
-    """The ONNX file predicts what the estimator it was made from predicted for the same rows."""
+    """Require the ONNX file to predict what its estimator predicted for the same rows."""
     tolerance = problem.config.gates.onnx_parity.tolerance
     predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
     difference = np.abs(predicted - trained.native["prediction"].to_numpy())
@@ -119,19 +123,24 @@ def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pi
 
 
 def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore, requests: pa.Table) -> GateResult:
-    """Requests see the same features online, one JSON request at a time, as offline, by the training code.
+    """Require the same features online, one JSON request at a time, as offline, from the training code.
 
+    Online they are computed by the definitions as they will travel with the model.
     The requests are moved to the moment up to which the online store is complete, since it holds no history; both
     stores are read as they are now, and again when a feature pipeline moved them meanwhile.
     """
     gate, name = problem.config.gates.training_serving_skew, "training_serving_skew"
+    try:
+        travelled = carried.load(problem, carried.sources(problem), carried.versions(problem))
+    except UserError as error:
+        return GateResult(gate=name, passed=False, reason=f"served by a model, {error}")
     while True:
         moments = _complete(problem, online)
         if None in moments or not requests.num_rows:
             return GateResult(gate=name, passed=False, reason="a feature view was never materialised online")
         moved = _at(requests, problem.config.event_time, min(filter(None, moments))) if moments else requests
         offline = columns(with_features(problem, tables, {}, moved), problem.features)
-        served = _served(problem, online, moved)
+        served = _served(travelled, online, moved)
         if moments == _complete(problem, online):
             break
     shares = {

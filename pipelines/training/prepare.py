@@ -1,4 +1,4 @@
-"""Step 19: split the frame by time, and check that each part can do its job."""
+"""Step 19: split the frame by time, and check that each part is large enough."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Steps 22 and 23: the candidate with its manifest and card into the model store, and into MLflow for people."""
+"""Steps 22 and 23: register the candidate with its manifest and card in the model store, and in MLflow for people."""
 
 import hashlib
 import logging
@@ -7,12 +7,13 @@ from datetime import datetime
 import pyarrow as pa
 
 from monitoring.drift import Reference, describe
-from pipelines.config import Code, Example, FeatureType, FeatureVersions, Manifest, Period, Problem
+from pipelines.config import Code, Example, FeatureType, Manifest, Period, Problem
 from pipelines.feature.request import without_nan
 from pipelines.orchestration.pipeline import RunInfo
+from pipelines.registry import carried
 from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer, columns
-from pipelines.registry.tracking import NoTracking, Tracking
+from pipelines.registry.tracking import Tracking
 from pipelines.training import Candidate, Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
 from pipelines.training.card import card
 from pipelines.training.index import index
@@ -27,7 +28,7 @@ def register(
     problem: Problem,
     code: Code,
     models: ModelStore,
-    tracking: Tracking | NoTracking,
+    tracking: Tracking | None,
     pinned: Pinned,
     frame: pa.Table,
     split: Split,
@@ -35,10 +36,10 @@ def register(
     evaluated: Evaluated,
     gate_results: GateResults,
 ) -> Candidate:
-    """Store the candidate, refused ones too, so that every verdict stays on record with its numbers."""
+    """Store the candidate, even a refused one, so that every verdict stays on record with its numbers."""
     config, metrics = problem.config, evaluated.metrics
     reference = _reference(problem, frame, split, evaluated).to_json()
-    files = {ONNX: trained.onnx, REFERENCE: reference}
+    files = {ONNX: trained.onnx, REFERENCE: reference, **carried.sources(problem)}
     manifest = Manifest(
         problem=config.name,
         task=config.task,
@@ -49,11 +50,7 @@ def register(
         settings=trained.choice.settings,
         code=code,
         data=pinned.snapshots,
-        feature_versions=FeatureVersions(
-            views={view.name: view.version for view in problem.views},
-            request=problem.request_features.version,
-            defaults=dict(config.serving.defaults),
-        ),
+        feature_versions=carried.versions(problem),
         features=dict(problem.features),
         request_schema=dict(config.request_columns),
         periods=_periods(split),
@@ -71,7 +68,8 @@ def register(
     text = card(manifest, config).encode()
     digest, version = models.put(manifest, files)
     models.attach(digest, CARD, text)
-    index(models, tracking)
+    if tracking:
+        index(models, tracking)
     log.info("registered version=%d model=%s accepted=%s", version, digest[:12], manifest.accepted)
     return Candidate(model=digest, version=version, accepted=manifest.accepted)
 

@@ -1,8 +1,8 @@
 """A search for an estimator's settings: trials on the training period, scored on the validation period, by Optuna.
 
-Workers share a study in a database and so can be killed and started again. A trial that falls behind is pruned: a
-network reports each epoch, any other estimator what it reaches on growing shares of the rows (Jamieson & Talwalkar
-2016, successive halving). Sampler: the tree-structured Parzen estimator (Bergstra et al. 2011).
+Workers share a study in a database, so they can be killed and started again. A trial that falls behind is pruned: a
+network reports each epoch, any other estimator its score on growing shares of the rows (Jamieson & Talwalkar 2016,
+successive halving). Sampler: the tree-structured Parzen estimator (Bergstra et al. 2011).
 """
 
 import multiprocessing
@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from monitoring.metrics import quality
-from pipelines.config import Budget, Options, Problem, Scalar, Space, UserError, nearest
+from pipelines.config import Budget, Options, Problem, Scalar, Space, UserError, WrongUsage, nearest
 from pipelines.training import Split
 from pipelines.training.prepare import part
 from pipelines.training.train import inputs, new_estimator, predict
@@ -33,14 +33,14 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def space_of(problem: Problem, estimator: str) -> Space:
-    """Return what may vary of an estimator.
+    """Return the search space of an estimator.
 
     Raises:
         UserError: when the problem states nothing, or the estimator does not know a setting.
     """
     search = problem.config.training.search
     if estimator not in problem.estimators:
-        raise UserError(f"there is no estimator {estimator!r}; {nearest(estimator, problem.estimators)}")
+        raise WrongUsage(f"there is no estimator {estimator!r}; {nearest(estimator, problem.estimators)}")
     if estimator not in search:
         raise UserError(f"problem.toml states no [training.search.{estimator}]; {nearest(estimator, search)}")
     for name, allowed in search[estimator].items():
@@ -50,7 +50,7 @@ def space_of(problem: Problem, estimator: str) -> Space:
 
 
 def open_study(folder: Path, name: str, seed: int = 0) -> Study:
-    """Return the study of a search, a new one or the one that is there."""
+    """Return the study of a search; create it unless it exists."""
     folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat and both options of the sampler
@@ -66,7 +66,7 @@ def open_study(folder: Path, name: str, seed: int = 0) -> Study:
 
 
 def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split: Split) -> None:
-    """Make trials until the budget is used up; several workers may, on one study."""
+    """Run trials until the budget is used up; several workers may share one study."""
     space, budget = space_of(problem, estimator), problem.config.training.budget
     ends = time.monotonic() + budget.minutes * 60
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
@@ -88,7 +88,7 @@ def work(study: Study, problem: Problem, estimator: str, frame: pa.Table, split:
 
 
 def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], float]:
-    """Return what scores a fitted estimator on the validation period, by the metric that candidates are compared by."""
+    """Return a function that scores a fitted estimator on the validation period, by the metric of the comparison."""
     metric = problem.config.gates.champion_comparison.metric
 
     def score(fitted: Any) -> float:
@@ -99,15 +99,15 @@ def scorer(problem: Problem, validation: tuple[Any, Any]) -> Callable[[Any], flo
 
 
 def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> None:
-    """Let workers make trials, one with each tuple of arguments: this process when there is one, else others.
+    """Run workers, one for each tuple of arguments: in this process when there is one, else in processes of their own.
 
     Raises:
-        RuntimeError: when all of several failed; else one went on to the end of the budget.
+        RuntimeError: when all of several workers failed.
     """
     if len(given) == 1:
         work(*given[0])
         return
-    # What fits a model takes every core unless it is told, and workers that share cores so wait for each other.
+    # Fitting takes every core unless it is limited, and workers that share cores then wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(given))))
     started = multiprocessing.get_context("spawn")
     processes = [started.Process(target=work, args=arguments) for arguments in given]
@@ -116,13 +116,13 @@ def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) ->
     for process in processes:
         process.join()
     if all(process.exitcode for process in processes):
-        raise RuntimeError("every worker of the search failed; what they said is above")
+        raise RuntimeError("every worker of the search failed; their errors are above")
 
 
 def fitted_score(
     new: Callable[[], Any], train: tuple[Any, Any], score: Callable[[Any], float], report: Callable[[int, float], None]
 ) -> float:
-    """Fit an estimator and return its score; ``report`` hears the number and the score of each stage on the way."""
+    """Fit an estimator and return its score; ``report`` gets the number and the score of each stage."""
     X, y = train
     fitted = new()
     if hasattr(fitted, "on_epoch"):
@@ -150,7 +150,7 @@ def suggested(trial: Trial, space: Space) -> dict[str, Scalar]:
 
 
 def used_up(study: Study, budget: Budget) -> bool:
-    """Say whether no further trial may begin: all are made or under way, or the money is spent."""
+    """Return whether no further trial may begin: all have begun, or the money is spent."""
     trials = study.get_trials(deepcopy=False)
     made = [trial for trial in trials if trial.state in (*_ENDED, TrialState.RUNNING)]
     limit = budget.worker_seconds
@@ -158,7 +158,7 @@ def used_up(study: Study, budget: Budget) -> bool:
 
 
 def seconds(study: Study) -> float:
-    """Return how long the trials that ended took, together."""
+    """Return the total time of the trials that ended."""
     return sum(trial.duration.total_seconds() for trial in study.get_trials(deepcopy=False) if trial.duration)
 
 

@@ -1,4 +1,4 @@
-"""The figures of a search: how it went on, which settings mattered, and which went together."""
+"""The figures of a search: its history, the importance of settings, and parallel coordinates."""
 
 import warnings
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ENOUGH = 4  # finished trials, below which importances mean nothing
 
 
 def draw(study: Study, metric: str, folder: Path) -> list[Path]:
-    """Draw history, importance and parallel coordinates, as far as there are trials for them; return the files."""
+    """Draw the figures that there are enough trials for, and return the files."""
     finished = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
     figures: dict[str, Plot] = {"history": _history} if finished else {}
     if len(finished) >= ENOUGH:

@@ -1,7 +1,7 @@
-"""Several processes that train together: the command by which torchrun starts ``mlops step`` in each of them.
+"""Distributed training: the command with which torchrun starts ``mlops step`` in several processes.
 
-The same on one machine, in SageMaker training jobs and in Kubernetes Indexed Jobs; ``pipelines.settings.place`` knows
-how each of them tells a machine its number.
+The same on one machine, in SageMaker training jobs and in Kubernetes Indexed Jobs; ``pipelines.settings`` reads the
+rank of a node from each of them.
 """
 
 import os
@@ -15,9 +15,9 @@ PORT = 29_500
 
 
 def meeting(node: Node) -> dict[str, str]:
-    """Return the variables by which processes meet: on the loopback of one machine, or where the job says.
+    """Return the variables of the rendezvous: on the loopback of one machine, or at the job's master address.
 
-    Gloo would look the machine's own name up, which takes minutes where no name server answers.
+    Without them Gloo looks up the machine's own name, which takes minutes where no name server answers.
     """
     if node.num_nodes == 1:
         return {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
@@ -25,7 +25,7 @@ def meeting(node: Node) -> dict[str, str]:
 
 
 def environ(node: Node, settings: Settings) -> dict[str, str]:
-    """Return the variables of the processes: what this one was given goes before how they would meet else."""
+    """Return the variables of the processes; those of this process take precedence over the rendezvous."""
     return {**meeting(node), **os.environ, **settings.variables()}
 
 
@@ -51,7 +51,7 @@ def torchrun(node: Node, processes: int, command: Sequence[str]) -> list[str]:
     if find_spec("torch") is None:
         raise UserError("several processes train by torch: install it with 'uv sync --extra torch'")
     if not 0 <= node.node_rank < node.num_nodes:
-        raise UserError(f"machine {node.node_rank} of {node.num_nodes}: numbers go from 0, and are below the count")
+        raise UserError(f"node {node.node_rank} of {node.num_nodes}: ranks go from 0 to one below the count")
     together = [
         f"--nnodes={node.num_nodes}",
         f"--node-rank={node.node_rank}",

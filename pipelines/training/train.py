@@ -74,7 +74,7 @@ def predict(estimator: Estimator, X: pd.DataFrame, task: Task) -> np.ndarray[Any
 
 
 def new_estimator(problem: Problem, name: str, changed: Mapping[str, Scalar]) -> Estimator:
-    """Return an estimator that has learnt nothing, with the settings of ``problem.toml`` but for the changed ones.
+    """Return an unfitted estimator with the settings of ``problem.toml``, some of them changed.
 
     Raises:
         UserError: for a setting that does not fit the estimator.
@@ -87,5 +87,5 @@ def new_estimator(problem: Problem, name: str, changed: Mapping[str, Scalar]) ->
 
 
 def settings_of(problem: Problem, name: str, changed: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return the settings of an estimator: those of ``problem.toml`` but for the changed ones."""
+    """Return the settings of an estimator: those of ``problem.toml``, some of them changed."""
     return {**problem.config.training.settings.get(name, {}), **changed}

@@ -1,7 +1,7 @@
-"""One trial of a search by itself, as a tuning job has it made: its settings are texts, its score is told in the log.
+"""One trial of a search, as a tuning job runs it: settings come as texts, the score goes into the log.
 
-``runs/<run id>/trials/`` holds what the trials of a search reached; the best of them is the search's outcome, whatever
-the tuning job says.
+``runs/<run id>/trials/`` holds the scores of the trials; the best of them is the outcome of the search, whatever the
+tuning job reports.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Trial(StrictModel):
-    """Settings, and what the estimator reached with them on the validation period; lower is better."""
+    """Settings, and the estimator's score with them on the validation period; lower is better."""
 
     settings: dict[str, Scalar]
     score: float
@@ -35,7 +35,7 @@ class Trial(StrictModel):
 def make_trial(
     problem: Problem, estimator: str, texts: Mapping[str, str], frame: pa.Table, split: Split, checkpoints: Path
 ) -> Trial:
-    """Fit an estimator with the settings of a trial and score it; each score on the way is told in the log."""
+    """Fit an estimator with the settings of a trial and score it; log each intermediate score."""
     settings = settings_of_trial(space_of(problem, estimator), texts)
     metric = problem.config.gates.champion_comparison.metric
     train, validation = (inputs(part(frame, split, name), problem) for name in ("train", "validation"))
@@ -80,12 +80,12 @@ def settings_of_trial(space: Space, texts: Mapping[str, str]) -> dict[str, Scala
 
 
 def keep_trial(objects: ObjectStore, run_id: str, trial: Trial) -> None:
-    """Keep what a trial reached; the same settings again replace it."""
+    """Store a trial's score; the same settings again replace it."""
     objects.write(f"runs/{run_id}/trials/{_digest(trial.settings)}.json", trial.to_json())
 
 
 def best_trial(objects: ObjectStore, run_id: str) -> Trial:
-    """Return the trial of a search that reached the most.
+    """Return the best trial of a search.
 
     Raises:
         UserError: when none was finished.

@@ -1,7 +1,7 @@
-"""The search pipeline, for a cluster that makes the trials: pin → extract → prepare → tune.
+"""The search pipeline, for a platform that runs the trials: pin → extract → prepare → tune.
 
-``tune`` starts a tuning job and waits for nothing. Each of its jobs makes a trial (:mod:`pipelines.training.trial`);
-when it ends, an event has the training pipeline run with the best settings, and its gates judge the candidate.
+``tune`` starts a tuning job and does not wait. Each of its jobs runs a trial (:mod:`pipelines.training.trial`). When
+the tuning job ends, an event starts the training pipeline with the best settings, and the gates judge the candidate.
 """
 
 from typing import Protocol
@@ -16,22 +16,17 @@ from pipelines.training.prepare import prepare
 
 
 class Tuner(Protocol):
-    """What has trials made."""
+    """What has the trials of searches made elsewhere."""
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
-        """Have the trials of a search made, and return the name of what makes them; at most once for each run."""
+        """Start the trials of a search, at most once for each run, and return the job's name."""
 
-
-class NoTuner:
-    """Where trials are made by whoever asks for them."""
-
-    def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:  # noqa: ARG002
-        """Refuse: see :class:`Tuner`."""
-        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
+    def run_of(self, name: str) -> str:
+        """Return the run that had the trials made; a name that no run started is a UserError."""
 
 
 class SearchParams(TrainingParams):
-    """What a search may know, whose settings it searches (the one of ``estimators``), and how many trials at once."""
+    """The cut-off of a search, its estimator (the only one of ``estimators``), and how many trials run at once."""
 
     workers: int = Field(default=1, ge=1)
 
@@ -43,15 +38,18 @@ class Search(StrictModel):
     job: str
 
 
-def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner) -> Search:
+def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner | None) -> Search:
     """Start the tuning job.
 
     Raises:
-        UserError: when there is not one estimator to search for, or the problem states no search for it.
+        UserError: when there is not one estimator to search for, the problem states no search for it, or nothing
+            makes trials elsewhere.
     """
     if len(params.estimators) != 1:
         raise UserError("a search is for one estimator, such as --set estimators='[\"gradient_boosting\"]'")
     (estimator,) = params.estimators
+    if tuner is None:
+        raise UserError(f"here 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
     return Search(estimator=estimator, job=tuner.start(run.run_id, problem.config, estimator, params.workers))
 
 

@@ -44,7 +44,7 @@ def tuning_job(config: ProblemConfig, estimator: str, workers: int = 1) -> dict[
 
 
 def parameter_ranges(space: Space) -> dict[str, list[dict[str, Any]]]:
-    """Return the ranges of a space by the kinds that SageMaker has."""
+    """Return the ranges of a space by SageMaker's kinds of parameter."""
     ranges: dict[str, list[dict[str, Any]]] = {
         "IntegerParameterRanges": [],
         "ContinuousParameterRanges": [],
@@ -60,7 +60,7 @@ def parameter_ranges(space: Space) -> dict[str, list[dict[str, Any]]]:
 
 
 def as_text(value: Scalar) -> str:
-    """Return a value as a hyperparameter has it."""
+    """Return a value as the text of a hyperparameter."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

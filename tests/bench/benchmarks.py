@@ -1,5 +1,6 @@
 """The benchmarks. Each yields rows: what was measured, what it is compared with, and the bar of the design."""
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -213,9 +214,9 @@ def _release_again(platform: Platform, variant: Variant) -> int:
     """Release a model to all traffic, though it was rolled back, and return the transition."""
     actor = Actor("bench", NOW)
     file = propose_model(platform.models, platform.releases.state(), variant, AllAtOnce(), override="bench")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    return start(platform.releases, actor, file).number
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    return start(platform.release_target, actor, file).number
 
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
@@ -247,7 +248,7 @@ def _own_time(name: str) -> Iterator[list[float]]:
         return call
 
     for key, step in steps.items():
-        chosen.steps[key] = type(step)(timed(step.function), step.output, step.needs, step.resources)
+        chosen.steps[key] = dataclasses.replace(step, function=timed(step.function))
     try:
         yield own
     finally:

@@ -166,8 +166,8 @@ def _released(platform: Platform, start: datetime, now: datetime) -> str:
     released = Variant(model=candidate.model, version=candidate.version)
     file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce(), override="a measurement")
     actor = Actor("bench", now)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
     platform.run("deployment", DeploymentParams(release=file, as_of=now, who=actor.who))
     return candidate.model
 

@@ -157,7 +157,7 @@ def test_a_statement_is_waited_for(stubbed, monkeypatch):
     stub.assert_no_pending_responses()
 
 
-def test_a_query_that_failed_is_told_with_its_reason(stubbed, monkeypatch):
+def test_a_query_that_failed_is_reported_with_its_reason(stubbed, monkeypatch):
     engine, stub = stubbed
     monkeypatch.setattr("pipelines.adapters.aws.athena._POLL_SECONDS", 0)
     says(stub, State="FAILED", StateChangeReason="line 1:8: no such column")
@@ -212,7 +212,7 @@ def test_upkeep_that_never_ends_is_left_for_the_next_time(tables_named, monkeypa
     stub.assert_no_pending_responses()
 
 
-def test_upkeep_that_fails_for_another_reason_is_told(tables_named):
+def test_upkeep_that_fails_for_another_reason_is_reported(tables_named):
     engine, stub = tables_named
     says(stub, State="FAILED", StateChangeReason="TABLE_NOT_FOUND")
     with pytest.raises(UserError, match="TABLE_NOT_FOUND"):

@@ -70,7 +70,7 @@ def test_a_store_that_is_busy_is_asked_again(objects, faults, emulator):
     assert len(misbehaved(emulator)) == 4
 
 
-def test_an_object_whose_creation_was_not_answered_is_known_to_be_this_call_s(objects, faults, emulator):
+def test_an_object_created_without_an_answer_counts_as_ours(objects, faults, emulator):
     faults(Fault("loses", "PUT /contract"))
     assert objects.create("a", b"one")
     assert misbehaved(emulator)[0][0] == "loses"
@@ -91,7 +91,7 @@ def test_an_answer_that_breaks_off_is_read_again(objects, faults, emulator):
     assert len(misbehaved(emulator)) == 2
 
 
-def test_an_answer_that_keeps_breaking_off_is_told(objects, faults):
+def test_an_answer_that_keeps_breaking_off_is_reported(objects, faults):
     objects.write("a", b"content" * 100)
     faults(Fault("breaks_off", "GET /contract", times=100))
     with pytest.raises(Unavailable, match="S3 cannot be reached"):
@@ -104,20 +104,20 @@ def test_an_answer_that_takes_too_long_is_asked_for_again(objects, faults):
     assert objects.read("a") == b"one"
 
 
-def test_credentials_that_expired_are_told_at_once_with_what_to_do(objects, faults, emulator):
+def test_credentials_that_expired_are_reported_at_once_with_what_to_do(objects, faults, emulator):
     faults(Fault(matches="/contract", **EXPIRED))
     with pytest.raises(Unavailable, match=r"credentials are not valid or have expired.*aws sso login"):
         objects.read("a")
     assert len(misbehaved(emulator)) == 1, "they are no better the second time"
 
 
-def test_what_a_role_may_not_is_told(objects, faults):
+def test_what_a_role_may_not_is_reported(objects, faults):
     faults(Fault("refuses", "/contract", code="AccessDenied", status=403, times=100))
     with pytest.raises(Unavailable, match="this role may not"):
         objects.write("a", b"")
 
 
-def test_a_bucket_that_is_not_there_is_told(objects):
+def test_a_bucket_that_is_not_there_is_reported(objects):
     objects.bucket = "nothing-of-that-name"
     with pytest.raises(Unavailable, match=r"NoSuchBucket.*pulumi up"):
         objects.read("a")
@@ -129,7 +129,7 @@ def test_an_outage_that_is_shorter_than_the_attempts_is_waited_for(objects, faul
     assert objects.read("a") == b"one"
 
 
-def test_one_that_is_longer_is_told_and_what_was_asked_is_not_half_done(objects, faults):
+def test_a_longer_outage_is_reported_and_nothing_is_half_done(objects, faults):
     objects.write("a", b"one")
     faults(Fault("hangs_up", "/contract", times=1000))
     with pytest.raises(Unavailable, match="S3 cannot be reached"):
@@ -149,7 +149,7 @@ def test_keys_that_were_left_out_are_asked_for_again(online, faults, emulator):
     assert len(misbehaved(emulator)) == 3
 
 
-def test_a_table_that_keeps_leaving_keys_out_is_told_within_two_seconds(online, faults):
+def test_a_table_that_omits_keys_is_reported_within_two_seconds(online, faults):
     online.write({("v", "a"): OnlineRow(NOW, (1.0,))}, {})
     faults(Fault("leaves_out", "BatchGetItem", times=1000))
     started = time.monotonic()
@@ -176,14 +176,14 @@ def test_a_view_is_not_said_to_be_complete_when_a_row_could_not_be_written(onlin
 # ---- events and signatures
 
 
-def test_an_event_that_was_not_taken_is_told(queue, faults):
+def test_an_event_that_was_not_taken_is_reported(queue, faults):
     faults(Fault("takes_no_event", "PutEvents"))
     with pytest.raises(Unavailable, match="EventBridge took no event"):
         queue.send(b"{}")
     assert queue.receive() == []
 
 
-def test_a_message_that_is_no_event_goes_to_the_dead_letters_and_hinders_no_other(made, queue):
+def test_a_message_that_is_no_event_becomes_a_dead_letter(made, queue):
     sqs = made.client("sqs")
     sqs.send_message(QueueUrl=queue._url, MessageBody="no event at all")
     queue.send(b'{"n": 1}')
@@ -245,7 +245,7 @@ def test_a_table_whose_creation_was_not_answered_is_made_once(tables, faults):
     assert values(tables) == [1.0]
 
 
-def test_a_catalog_that_does_not_answer_is_told_and_the_table_is_as_before(tables, faults):
+def test_a_silent_catalog_is_reported_and_the_table_is_unchanged(tables, faults):
     write(tables, 0, 1.0)
     faults(Fault("hangs_up", "UpdateTable", times=1000))
     with pytest.raises(Unavailable, match="table catalog does not answer"):
@@ -263,7 +263,7 @@ def test_a_snapshot_is_pinned_although_the_catalog_is_busy(tables, faults):
     assert "run-1" in tables._table("raw.t").refs()
 
 
-def test_files_of_a_table_that_cannot_be_read_are_told(tables, faults):
+def test_files_of_a_table_that_cannot_be_read_are_reported(tables, faults):
     write(tables, 0, 1.0)
     faults(Fault("refuses", "/contract", code="AccessDenied", status=403, times=1000))
     with pytest.raises(Unavailable, match=r"the tables' files cannot be read or written.*ACCESS_DENIED"):

@@ -106,7 +106,7 @@ def test_a_trigger_rings_at_once(made, new_cloud, github, key, monkeypatch):
         ({"repository": "team/other"}, "repos/team/other/dispatches with 404"),
     ],
 )
-def test_what_github_refuses_is_told(made, github, key, changes, reason):
+def test_what_github_refuses_is_reported(made, github, key, changes, reason):
     app = GitHubApp(made.client("kms"), installed(github, key, **changes))
     with pytest.raises(UserError, match=reason):
         app.dispatch("trigger", {})
@@ -127,6 +127,7 @@ def test_a_github_that_fails_or_is_away_is_asked_again_later(made, github, key):
         GitHubApp(made.client("kms"), installed(github, key, api="http://127.0.0.1:9")).dispatch("trigger", {})
 
 
-def test_an_environment_without_an_app_says_so(new_cloud):
-    with pytest.raises(UserError, match="states no dispatch"):
-        _ = new_cloud().aws.github
+def test_an_environment_without_an_app_says_so(new_cloud, monkeypatch):
+    monkeypatch.setattr(dispatch, "_platform", new_cloud)
+    with pytest.raises(UserError, match="'dev' states no dispatch"):
+        dispatch.handler({}, None)

@@ -25,7 +25,7 @@ def lending(new_cloud, made):
     return prod, new_cloud(stack=own)
 
 
-def test_raw_rows_come_from_production_without_personal_values_and_features_are_made_anew(lending, monkeypatch):
+def test_shared_raw_rows_lack_personal_values_and_features_are_recomputed(lending, monkeypatch):
     prod, dev = lending
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # there is no source to ask
     before = {name: prod.tables.snapshot(f"raw.{name}") for name in prod.problem.config.tables}
@@ -42,7 +42,7 @@ def test_raw_rows_come_from_production_without_personal_values_and_features_are_
     assert {name: prod.tables.snapshot(f"raw.{name}") for name in before} == before
 
 
-def test_a_role_that_does_not_trust_us_is_told(lending, emulator):
+def test_a_role_that_does_not_trust_us_is_reported(lending, emulator):
     _, dev = lending
     misbehave(emulator, Fault("refuses", "POST /", code="AccessDenied", status=403))
     with pytest.raises(Unavailable, match="STS AssumeRole: this role may not"):

@@ -91,11 +91,15 @@ def canary_and_back(platform, candidate):
     released = Variant(model=candidate.model, version=candidate.version)
     override = None if candidate.accepted else "a test of the canary"
     file = propose_model(platform.models, platform.releases.state(), released, CANARY, override)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
     platform.run("deployment", DeploymentParams(release=file, as_of=at, who="tester"))
     judged = tick(
-        platform.problem, platform.tables, platform.predictions, platform.releases, Actor("canary analysis", at + DAY)
+        platform.problem,
+        platform.tables,
+        platform.predictions,
+        platform.release_target,
+        Actor("canary analysis", at + DAY),
     )
     assert judged.verdict.outcome.value == "insufficient"
     assert platform.releases.state().live
@@ -153,14 +157,14 @@ def test_two_models_may_not_have_one_version(new_cloud, manifest, tmp_path):
         prod.models.adopt(source, digest, version)
 
 
-def test_an_environment_that_was_not_provisioned_is_told(new_cloud, made):
+def test_an_environment_that_was_not_provisioned_is_reported(new_cloud, made):
     stack = made.stack()
     platform = new_cloud(stack=stack.model_copy(update={"environment": "staging"}))
     with pytest.raises(UserError, match=r"no environment 'staging' in eu-west-1.*pulumi up"):
         platform.objects.read("a")
 
 
-def test_a_document_of_another_version_is_told(new_cloud, made):
+def test_a_document_of_another_version_is_reported(new_cloud, made):
     stack = made.stack()
     made.client("s3").put_object(Bucket=stack.store.bucket, Key="stack.json", Body=b'{"project": "p", "more": 1}')
     with pytest.raises(UserError, match=r"does not fit this version.*more: unknown key"):

@@ -57,7 +57,7 @@ def store(cloud, manifest, run_id):
     return cloud.models.put(whole, {ONNX: b"graph"})
 
 
-def test_the_arn_is_resolved_by_the_plugin_whose_requests_are_signed_and_addressed(app, cloud, manifest):
+def test_the_plugin_resolves_the_arn_and_signs_its_requests(app, cloud, manifest):
     store(cloud, manifest, "one")
     index(cloud.models, cloud.tracking)
     assert isinstance(cloud.tracking, Tracking)
@@ -75,7 +75,7 @@ def test_the_arn_is_resolved_by_the_plugin_whose_requests_are_signed_and_address
     assert any(item["Key"].endswith(ONNX) for item in files)
 
 
-def test_while_it_is_down_only_logging_waits_and_the_next_training_catches_up(app, cloud, manifest, caplog):
+def test_mlflow_down_delays_only_logging_until_the_next_training(app, cloud, manifest, caplog):
     home, _ = app
     other = manifest.model_copy(update={"problem": "another"})
     (home / "down").touch()

@@ -34,7 +34,7 @@ def answers(platform):
     return [(one["prediction"], one["model_version"]) for one in predictions]
 
 
-def test_a_lost_online_store_and_a_lost_mlflow_are_rebuilt_from_iceberg_and_manifests(new_cloud, emulator, tmp_path):
+def test_online_store_and_mlflow_are_rebuilt_from_iceberg_and_manifests(new_cloud, emulator, tmp_path):
     platform = new_cloud()
     release(platform, learn(platform))
     before = answers(platform)
@@ -48,7 +48,7 @@ def test_a_lost_online_store_and_a_lost_mlflow_are_rebuilt_from_iceberg_and_mani
 
     again = platform.changed({})  # another machine
     until = materialised_until(again.objects)
-    assert all(restore(again.problem, again.tables, again.online, until).values())
+    assert all(restore(again.problem, again.tables, again.online, again.models, again.releases, until).values())
     assert answers(again) == before
 
     lost = Tracking(f"sqlite:///{tmp_path}/new.db", (tmp_path / "artifacts").as_uri())

@@ -21,7 +21,7 @@ from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
-from pipelines.orchestration.executions import RunOutcome
+from pipelines.orchestration.executions import Compute, RunOutcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises
 from tests.unit.contracts.test_rendered import PLACES, RENDERED
@@ -77,14 +77,16 @@ def test_a_run_is_stopped(cloud, stubbed):
     sagemaker.assert_no_pending_responses()
 
 
-def test_a_pipeline_that_was_not_provisioned_is_told(stubbed):
+def test_a_pipeline_that_was_not_provisioned_is_told(cloud, stubbed):
     executions, sagemaker, _ = stubbed
     sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
-    with pytest.raises(UserError, match="SageMaker has no pipeline parcels-dev-feature; 'mlops render'"):
+    with pytest.raises(
+        UserError, match=f"SageMaker has no pipeline {cloud.aws.stack.project}-dev-feature; 'mlops render'"
+    ):
         executions.start(pipeline("feature"), "days")
 
 
-def test_a_run_that_was_not_started_there_is_told(cloud):
+def test_a_run_that_was_not_started_there_is_reported(cloud):
     with pytest.raises(UserError, match="'days' was not started on SageMaker"):
         cloud.aws.executions.outcome(cloud.runner, pipeline("feature"), "days")
 
@@ -99,10 +101,10 @@ def stubbed(cloud):
         stub.activate()
     cloud.runner.start(pipeline("feature"), DAYS, "days")
     cloud.objects.write("runs/days/execution.json", b'{"arn": "arn:of-the-execution"}')
-    return SageMakerExecutions(*clients, cloud.objects, "parcels-dev"), *stubs
+    return SageMakerExecutions(*clients, cloud.objects, cloud.aws.stack), *stubs
 
 
-def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
+def test_a_step_that_failed_is_reported_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
     executions, sagemaker, _ = stubbed
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # a source that has lost its tables
     with pytest.raises(KeyError):
@@ -116,7 +118,7 @@ def test_a_step_that_failed_is_told_by_its_own_record_and_log(cloud, stubbed, mo
     assert "Traceback" in outcome.log[-1]
 
 
-def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(cloud, stubbed):
+def test_a_killed_step_reports_sagemakers_reason_and_the_end_of_its_log(cloud, stubbed):
     executions, sagemaker, logs = stubbed
     sagemaker.add_response("describe_pipeline_execution", FAILED)
     arn = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/job-1"
@@ -135,6 +137,12 @@ def test_a_step_that_was_killed_is_told_by_sagemaker_and_the_end_of_its_log(clou
     logs.add_response("get_log_events", lines, asked)
     outcome = executions.outcome(cloud.runner, pipeline("feature"), "days")
     assert outcome == RunOutcome("failed", "extract: AlgorithmError: out of memory", ("reading", "Killed"))
+
+
+def test_machines_of_a_run_are_refused_where_the_stack_states_them(stubbed):
+    executions, _, _ = stubbed
+    with pytest.raises(UserError, match="the stack states what networks train on"):
+        executions.start(pipeline("training"), "days", Compute(network=True, machines=2))
 
 
 # ---- the function
@@ -236,11 +244,11 @@ def test_a_day_is_predicted_for_by_a_job_and_brought_here(function, cloud, tmp_p
         (["--on", "aws", "--run-id", "none", "--output", "x.txt"], "ends in neither .csv nor .parquet"),
     ],
 )
-def test_what_a_batch_needs_is_told(function, given, reason):
+def test_what_a_batch_needs_is_reported(function, given, reason):
     assert reason in str(CliRunner().invoke(app, ["predict", *given]).exception)
 
 
-def test_what_is_no_place_to_run_is_told(function):
+def test_what_is_no_place_to_run_is_reported(function):
     result = CliRunner().invoke(app, ["run", "feature", "--on", "mars"])
     assert result.exit_code == 2
     assert "'mars' is not one of" in result.output
@@ -282,7 +290,7 @@ def test_status_tells_how_the_endpoint_is_and_what_is_live(function, served):
     assert (shown["instances"], shown["configuration"]) == ([2, 2], f"{name}-1")
 
 
-def test_an_update_that_failed_is_told_with_its_reason_and_the_configuration_that_stayed():
+def test_a_failed_update_reports_its_reason_and_the_live_configuration():
     """The emulator updates no endpoint, so the answer is made to botocore's model."""
     sagemaker = boto3.Session(region_name="eu-west-1").client("sagemaker")
     with Stubber(sagemaker) as stub:
@@ -317,7 +325,7 @@ def test_an_endpoint_is_asked_as_the_app_is(endpoint):
     assert (client.requests, client.failed) == (1, 0)
 
 
-def test_what_an_endpoint_refuses_counts_as_failed_with_the_app_s_own_words(endpoint):
+def test_a_request_that_the_endpoint_refuses_fails_in_the_apps_words(endpoint):
     client, stub = endpoint
     stub.add_client_error(
         "invoke_endpoint",
@@ -329,8 +337,8 @@ def test_what_an_endpoint_refuses_counts_as_failed_with_the_app_s_own_words(endp
     assert (client.failed, client.failure) == (1, "status 503: no release yet")
 
 
-def test_an_environment_without_an_endpoint_says_so(new_cloud, tmp_path):
-    with pytest.raises(UserError, match="has no SageMaker endpoint"):
-        _ = new_cloud().aws.endpoint
+def test_a_replay_to_an_endpoint_that_is_not_there_is_told(function, tmp_path):
+    replayed = CliRunner().invoke(app, ["replay", "--start", "2024-01-01", "--end", "2024-01-02"])
+    assert str(replayed.exception) == "'dev' has no SageMaker endpoint; give the app's --url"
     with pytest.raises(UserError, match="needs RATCHET_PROFILE=aws"):
         _ = make_platform(tmp_path).aws

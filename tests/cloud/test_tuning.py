@@ -52,7 +52,7 @@ def test_without_an_image_there_is_nothing_to_run(made):
         request(made.stack(), LATE, "s", "boosting", 1)
 
 
-def test_a_name_that_is_too_long_for_sagemaker_is_told(made):
+def test_a_name_that_is_too_long_for_sagemaker_is_reported(made):
     with pytest.raises(UserError, match="has 32 characters at most"):
         job_name(made.stack().model_copy(update={"project": "a" * 24}), "s")
 
@@ -66,7 +66,7 @@ def searching(cloud, made):  # noqa: F811
     return fresh
 
 
-def test_a_search_is_started_from_a_laptop_and_its_best_settings_are_trained_and_judged(function, searching, made):  # noqa: F811
+def test_a_search_from_a_laptop_ends_in_a_judged_model(function, searching, made):  # noqa: F811
     """The emulator makes no trials, so their records are written here as the jobs would."""
     invoke = CliRunner().invoke
     given = ["sweep", "boosting", "--on", "aws", "--as-of", f"{NOW:%Y-%m-%d}", "--workers", "2", "--run-id", "s"]
@@ -99,13 +99,13 @@ def test_a_search_is_started_from_a_laptop_and_its_best_settings_are_trained_and
     assert searching.aws.executions.outcome(searching.runner, training, "s-best").status == "succeeded"
 
 
-def test_a_tuning_job_of_somebody_else_is_told(function):  # noqa: F811
+def test_a_tuning_job_of_somebody_else_is_reported(function):  # noqa: F811
     with pytest.raises(UserError, match="no run of this environment started the tuning job 'x'"):
         function({"detail-type": handler.__globals__["TUNED"], "detail": {"HyperParameterTuningJobName": "x"}}, None)
 
 
 def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeypatch):
-    from pipelines.entrypoints.launch import start_on_aws
+    from pipelines.entrypoints.launch import start_elsewhere
     from pipelines.training import TrainingParams
 
     stack = with_image(searching.profile.stack, training=TrainingResources(gpu_instance="ml.g5.xlarge", instances=2))
@@ -114,7 +114,7 @@ def test_a_network_trains_on_the_instances_meant_for_it(searching, made, monkeyp
     arns = {}
     for estimator in ("boosting", "network"):
         platform.runner.start(training, TrainingParams(as_of=NOW, reason="test", estimators=(estimator,)), estimator)
-        arns[estimator] = start_on_aws(platform, training, estimator)
+        arns[estimator] = start_elsewhere(platform, training, estimator)
     asked = {}
     for estimator, arn in arns.items():
         answer = made.client("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)

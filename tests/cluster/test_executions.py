@@ -12,6 +12,7 @@ from pipelines.bootstrap import pipeline
 from pipelines.config import UserError
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.feature import FeatureParams
+from pipelines.orchestration.executions import Compute
 from pipelines.training import TrainingParams
 from tests.cluster.cluster import TORCH, got, kubectl
 from tests.cluster.conftest import template
@@ -43,7 +44,7 @@ def test_jobs_keep_what_every_place_promises(environment):
     keeps_its_promises(environment)
 
 
-def test_a_run_is_submitted_once_killed_resumed_and_believed_by_what_it_made(environment, namespace):
+def test_a_run_is_submitted_once_and_resumes_after_a_kill(environment, namespace):
     platform = environment
     platform.runner.start(FEATURE, DAYS, "history")
     with ThreadPoolExecutor(4) as several:
@@ -83,7 +84,7 @@ def test_a_run_that_failed_says_why_and_resumes_when_it_is_submitted_again(envir
     assert ended(platform, TRAINING, "early").status == "succeeded"
 
 
-def test_what_holds_a_pod_and_what_ended_it_are_told(environment, namespace, steps_image):
+def test_what_holds_a_pod_and_what_ended_it_are_reported(environment, namespace, steps_image):
     platform = environment
 
     def started(name, image, memory="1Gi"):
@@ -128,7 +129,7 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
     meeting_point(namespace)
     platform.run("feature", DAYS, "history")  # so that the first works while the second says what it lacks
     platform.runner.start(TRAINING, FIRST, "together")
-    name = platform.executions.start(TRAINING, "together", machines=2)
+    name = platform.executions.start(TRAINING, "together", Compute(machines=2))
     job = got("job", name, "-n", namespace)["spec"]
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 2, 2)
     until(lambda: len(got("pods", "-n", namespace, "-l", f"run={name}")["items"]) >= 2, 60)
@@ -154,7 +155,7 @@ def test_pods_of_a_job_train_one_network_together(environment, namespace, steps_
     small = {"network": {"epochs": 2, "width": 16, "blocks": 1, "bins": 4, "batch_rows": 256}}
     params = TrainingParams(as_of=NOW, reason="together", estimators=("network",), settings=small)
     platform.runner.start(TRAINING, params, "network")
-    name = platform.executions.start(TRAINING, "network", machines=2)
+    name = platform.executions.start(TRAINING, "network", Compute(machines=2))
     assert ended(platform, TRAINING, "network", 400).status == "succeeded"
     assert got("job", name, "-n", namespace)["status"]["completedIndexes"] in ("0,1", "0-1")
     log = platform.runner.record("network", "train").log
@@ -168,17 +169,17 @@ def meeting_point(namespace):
     kubectl("create", "-f-", given={"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
 
 
-def test_what_the_cluster_lacks_is_told(environment, namespace):
+def test_what_the_cluster_lacks_is_reported(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
     with pytest.raises(UserError, match=r"no gpu.json: it was not told of a GPU"):
-        platform.executions.start(TRAINING, "run", gpu=True)
+        platform.executions.start(TRAINING, "run", Compute(gpu=True))
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):
         platform.executions.start(TRAINING, "run")
 
 
-def test_a_cluster_that_is_not_there_is_told(environment, monkeypatch, tmp_path):
+def test_a_cluster_that_is_not_there_is_reported(environment, monkeypatch, tmp_path):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(UserError, match="no cluster is configured"):
         _ = environment.executions

@@ -112,8 +112,8 @@ def deployed(platform, candidate, strategy, moment, run_id, override=None):
     """Propose, approve and deploy a candidate, the last as a Job."""
     released = Variant(model=candidate.model, version=candidate.version)
     file = propose_model(platform.models, platform.releases.state(), released, strategy, override)
-    propose(platform.releases, platform.models, Actor("tester", moment), file)
-    approve(platform.releases, Actor("reviewer", moment), file)
+    propose(platform.release_target, Actor("tester", moment), file)
+    approve(platform.release_target, Actor("reviewer", moment), file)
     ran(platform, "deployment", DeploymentParams(release=file, as_of=moment, who="tester"), run_id)
 
 
@@ -277,10 +277,10 @@ def test_killed_processes_lose_no_request_of_a_client_that_asks_again(environmen
     assert told["lost_twice"] == []
 
 
-def test_what_the_app_answered_in_a_strike_asks_for_a_new_model_which_is_released_by_canary_and_taken_back(
-    environment, under_load
-):
+def test_a_strike_ends_in_a_canary_of_a_new_model_that_is_rolled_back(environment, under_load):
     platform, namespace, figures, _ = environment
+    kubectl("set", "env", "deployment/serving", "RATCHET_CLOCK=requests", "-n", namespace)  # the strike is long ago
+    ready(namespace)
     with forwarded(namespace, "serving", 8080) as url:
         for day in range((SINCE_STRIKE - parcels.STRIKE) // DAY):
             at = parcels.STRIKE + day * DAY
@@ -298,7 +298,7 @@ def test_what_the_app_answered_in_a_strike_asks_for_a_new_model_which_is_release
     with under_load("canary and rollback", 90) as told:
         deployed(platform, outcome, CANARY, at, "release-2", None if outcome.accepted else "a test of the canary")
         time.sleep(15)
-        roll_back(platform.releases, Actor("tester", at), "a test")
+        roll_back(platform.release_target, Actor("tester", at), "a test")
         time.sleep(10)
     assert told["lost"] == []
     assert told["versions"][str(outcome.version)] > 50

@@ -23,9 +23,11 @@ def keeps_its_promises(platform, compute=None) -> None:
         executions.outcome(runner, FEATURE, "days")
     with pytest.raises(UserError, match="'days'"):
         executions.cancel("days")
+    assert not executions.knows("days")
     runner.start(FEATURE, FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2)), "days")
     for _ in range(2):  # which does no harm; moto alone forgets the token that makes both the same execution
         assert executions.start(FEATURE, "days")
+    assert executions.knows("days")
     assert executions.outcome(runner, FEATURE, "days").status != "succeeded"
     if compute:
         compute(FEATURE, "days")

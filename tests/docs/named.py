@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer.main
 
-from pipelines.entrypoints.cli import cloud, github, problem, releases, report, show, sweep, use, work  # noqa: F401  (each adds its commands)
+from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +40,7 @@ def missing(text, folder=ROOT):
 def _exists(command):
     program, name, *rest = command.split()
     if program == "make":
-        makefiles = [ROOT / "Makefile", *ROOT.glob("tests/*/targets.mk")]
+        makefiles = [ROOT / "Makefile", ROOT / ".github/workflows.mk", *ROOT.glob("tests/*/targets.mk")]
         return name in re.findall(r"^([a-z-]+):", "".join(file.read_text() for file in makefiles), re.MULTILINE)
     found = typer.main.get_command(app).commands.get(name)
     return found is not None and (not rest or not hasattr(found, "commands") or rest[0] in found.commands)

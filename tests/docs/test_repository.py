@@ -1,16 +1,16 @@
 """The repository's own statements about itself hold."""
 
+import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from pipelines import PIPELINES
-from pipelines.bootstrap import Platform, pipeline
-from pipelines.settings import Settings
 from tests.docs.named import FILES, ROOT, missing
 
 PAGES = [name for name in FILES if name.endswith(".md")]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OWNERSHIP = tomllib.loads((ROOT / "ownership.toml").read_text())
 
 
@@ -29,8 +29,7 @@ def test_an_owned_folder_is_spelled_as_a_folder():
 
 
 def test_an_update_leaves_alone_what_is_said_to_be_yours():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["cruft"]["skip"] == [path.rstrip("/") for path in OWNERSHIP["yours"]]
+    assert PYPROJECT["tool"]["cruft"]["skip"] == [path.rstrip("/") for path in OWNERSHIP["yours"]]
 
 
 @pytest.mark.parametrize("point", OWNERSHIP["extension_points"])
@@ -47,25 +46,54 @@ def test_codeowners_names_folders_that_exist():
 
 
 def test_the_repository_speaks_of_itself_alone():
-    shared = re.compile(r"\.\./shared|/shared/")
+    outside = re.compile(r"\.\./shared|/shared/")
     machine = re.compile(r"/(?:root|home|Users|work)/\w")
+    reaching = []
     for name in FILES:
         if name.endswith((".png", ".lock")) or name == "tests/docs/test_repository.py":
             continue
         text = (ROOT / name).read_text()
         assert not machine.search(text), f"{name} has a path of one machine"
-        assert name == ".ci/run" or not shared.search(text), f"{name} reaches outside the repository"
+        reaching += [f"{name}: {line}" for line in text.splitlines() if outside.search(line)]
+    assert [line for line in reaching if "[[ -f $" not in line] == [], "a path outside the repository is not guarded"
+    assert len(reaching) <= 1
+
+
+@pytest.mark.parametrize("parent", ["pipelines", "infra"])
+def test_contributing_has_a_row_for_each_room(parent):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = {name.split("/")[1] for name in FILES if name.startswith(f"{parent}/") and name.count("/") > 1}
+    assert set(re.findall(rf"^\| `{parent}/(\w+)/` \|", text, re.MULTILINE)) == rooms
+
+
+def test_contributing_lists_rooms_in_the_order_of_the_layers():
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one.get("containers") == ["pipelines"])
+    listed = re.findall(r"^\| `pipelines/(\w+)/` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    floor = {name: number for number, layer in enumerate(layers) for name in layer.split(" | ")}
+    assert [floor[name] for name in listed] == sorted(floor[name] for name in listed)
+
+
+def test_the_development_python_is_one_that_ci_tests():
+    version = (ROOT / ".python-version").read_text().strip()
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert f'"{version}"' in (ROOT / ".github/workflows/ci.yml").read_text()
+    assert container["image"].partition(":")[2].startswith(f"{version}-")
+    assert missing(f"`{container['postCreateCommand'].partition(' EXTRAS')[0]}`") == []
+
+
+def test_editors_use_the_line_length_of_the_linter():
+    (length,) = re.findall(r"^max_line_length = (\d+)$", (ROOT / ".editorconfig").read_text(), re.MULTILINE)
+    assert int(length) == PYPROJECT["tool"]["ruff"]["line-length"]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if Path(name).name.startswith("test_")])
+def test_names_of_tests_are_at_most_70_characters(name):
+    defined = re.findall(r"^ *(?:async )?def (test_\w+)", (ROOT / name).read_text(), re.MULTILINE)
+    assert [test for test in defined if len(test) > 70] == []
 
 
 def test_every_lock_entry_comes_from_the_public_index():
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     sources = {package["source"].get("registry") for package in lock["package"] if "registry" in package["source"]}
     assert sources == {"https://pypi.org/simple"}
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_each_resource_that_a_step_asks_for_is_one_of_the_platform(name, tmp_path):
-    platform = Platform(Settings(home=tmp_path, problem="tests.problems.late"))
-    wanted = {resource for step in pipeline(name).steps.values() for resource in step.resources}
-    for resource in wanted - {"params", "run"}:
-        platform.resource(resource)

@@ -40,6 +40,7 @@ class Mlops:
             "RATCHET_HOME": str(home),
             "RATCHET_RELEASES": str(home / "releases"),
             "RATCHET_PROBLEM": problem,
+            "RATCHET_CLOCK": "requests",
             "COLUMNS": "200",
         }
 

@@ -86,7 +86,7 @@ def act(name: str, platform: Platform) -> None:
             platform.problem,
             platform.tables,
             platform.predictions,
-            platform.releases,
+            platform.release_target,
             Actor("canary analysis", NOW + BAKE),
         )
     else:
@@ -99,9 +99,9 @@ def canary(platform: Platform, fails: bool) -> None:
     manifest = models.manifest(first.champion.model).model_copy(update={"reason": "the same again"})
     model, version = models.put(manifest, {file: models.file(first.champion.model, file) for file in manifest.files})
     for _ in ("first", "second"):
-        propose(log, models, Actor("test", NOW), first)
-        approve(log, Actor("test", NOW), first)
-        entry = start(log, Actor("test", NOW), first)
+        propose(platform.release_target, Actor("test", NOW), first)
+        approve(platform.release_target, Actor("test", NOW), first)
+        entry = start(platform.release_target, Actor("test", NOW), first)
         if entry.state.live:
             break
         strategy = CanaryStrategy(steps=(0.2, 0.5), bake=BAKE)
@@ -120,6 +120,7 @@ def answers(entry: ReleaseEntry, fails: bool) -> Predictions:
     return Predictions(
         prediction_id=[f"{number:032x}" for number in range(count)],
         event_time=rows["asked_at"].to_numpy(),
+        answered_at=rows["asked_at"].to_numpy(),
         key=rows["parcel_id"].to_pylist(),
         unit=rows["parcel_id"].to_pylist(),
         release=[entry.number] * count,
@@ -150,8 +151,8 @@ def prepare(name: str, platform: Platform) -> None:
         platform.run("feature", FeatureParams(start=NOW, end=NOW + BAKE), "labels")
         canary(platform, fails=name == "tick, which fails")
     if name == "deployment":
-        propose(platform.releases, platform.models, Actor("test", NOW), release(platform))
-        approve(platform.releases, Actor("test", NOW), release(platform))
+        propose(platform.release_target, Actor("test", NOW), release(platform))
+        approve(platform.release_target, Actor("test", NOW), release(platform))
 
 
 def ended_with(platform: Platform) -> dict[str, Any]:

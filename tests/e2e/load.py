@@ -48,8 +48,8 @@ def until(done: Callable[[], Any], seconds: float = 30) -> None:
 def logged(served: Served) -> list[dict[str, Any]]:
     """The rows of the prediction log, with their ids and versions."""
     log = make_platform(served.mlops.home).predictions
-    found = log.read(NOW, NOW.replace(day=28), ["event_time", "prediction_id", "version", "release"])
-    return [] if found is None else found.drop_columns("event_time").to_pylist()
+    found = log.read(NOW, NOW.replace(day=28), ["answered_at", "prediction_id", "version", "release"])
+    return [] if found is None else found.drop_columns("answered_at").to_pylist()
 
 
 def logged_ids(served: Served) -> set[str]:

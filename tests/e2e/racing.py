@@ -15,7 +15,9 @@ from pipelines.adapters.local.objects import FileObjects
 from pipelines.adapters.local.signer import FileSigner
 from pipelines.config import Refused
 from pipelines.deployment.transitions import Actor, approve, roll_back
+from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
+from tests.releasing import target
 
 PROCESSES = 50
 ENDS = {0: "won", 3: "lost"}
@@ -23,14 +25,15 @@ ENDS = {0: "won", 3: "lost"}
 
 def move(folder: Path, name: str, after: int) -> int:
     log = ReleaseLog(FileObjects(folder / "log"), FileSigner(folder / "keys"), "dev")
+    models = ModelStore(FileObjects(folder / "models"))
     actor = Actor(f"process {os.getpid()}", datetime(2024, 3, 1, tzinfo=UTC))
     try:
         if name == "approve":
             state = log.state()
             assert state.proposal
-            approve(log, actor, state.proposal)
+            approve(target(log, models), actor, state.proposal)
         else:
-            roll_back(log, actor, "it errs", after=after)
+            roll_back(target(log, models), actor, "it errs", after=after)
     except Refused:
         return 3
     return 0

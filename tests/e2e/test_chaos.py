@@ -36,27 +36,27 @@ def releasing(platform, released, strategy):
     """Propose, approve and start, a transition at each step."""
     log = platform.releases
     file = propose_model(platform.models, log.state(), released, strategy, override="a test")
-    yield propose(log, platform.models, ME, file)
-    yield approve(log, ME, file)
-    yield start(log, ME, file)
+    yield propose(platform.release_target, ME, file)
+    yield approve(platform.release_target, ME, file)
+    yield start(platform.release_target, ME, file)
 
 
 def every_move(platform):
     """Each kind of transition that there is, one after the other."""
-    log, first, second = platform.releases, platform.releases.state().champion, twin(platform)
+    first, second = platform.releases.state().champion, twin(platform)
     yield from releasing(platform, second, CANARY)
-    yield advance(log, ME, "good")
-    yield promote(log, ME, "good")
-    yield roll_back(log, ME, "bad after all")
+    yield advance(platform.release_target, ME, "good")
+    yield promote(platform.release_target, ME, "good")
+    yield roll_back(platform.release_target, ME, "bad after all", champion=True)
     yield from releasing(platform, second, BlueGreen(bake=DAY))
-    yield promote(log, ME, "good")
+    yield promote(platform.release_target, ME, "good")
     yield from releasing(platform, first, Shadow(duration=DAY))
-    yield conclude(log, ME, "over")
+    yield conclude(platform.release_target, ME, "over")
     yield from releasing(platform, first, AllAtOnce())
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_whatever_is_released_under_load_every_request_is_answered_by_one_release_that_was_served(serving, processes):
+def test_under_load_one_served_release_answers_each_request(serving, processes):
     served = serving("--workers", str(processes), poll_seconds=POLL)
     platform = make_platform(served.mlops.home)
     clients = Clients(served, [one(1), one(2), several(20), several(40, 20)], pause=0.01)
@@ -88,7 +88,7 @@ def test_whatever_is_released_under_load_every_request_is_answered_by_one_releas
     assert {row["version"] for row in rows} == {1, 2}
 
 
-def test_killed_processes_lose_nothing_answered_longer_ago_than_the_flush_interval_and_log_nothing_twice(serving):
+def test_kills_lose_at_most_a_flush_interval_and_log_nothing_twice(serving):
     served = serving("--workers", "2", flush_seconds=0.3)
     clients = Clients(served, [one(number) for number in range(8)], pause=0.01, insists=True)
     time.sleep(1.5)
@@ -147,7 +147,7 @@ def small_disk():
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_told_once_too_much_waits_and_then_everything_answered_is_written_once(serving, small_disk):
+def test_a_full_disk_is_reported_and_every_answer_is_logged_once_later(serving, small_disk):
     served = serving(flush_rows=50, flush_seconds=0.2)
     disk = small_disk(served.mlops.home / "store/predictions")
     ballast = disk / "ballast"

@@ -44,9 +44,7 @@ def of_another(path):
         ("the release log", of_another, "not signed by the audit key"),
     ],
 )
-def test_what_is_damaged_is_refused_the_release_before_goes_on_and_what_is_repaired_is_served(
-    serving, name, damage, reason
-):
+def test_a_damaged_model_is_refused_until_it_is_repaired(serving, name, damage, reason):
     served = serving(poll_seconds=POLL)
     platform = make_platform(served.mlops.home)
     second = twin(platform)
@@ -83,7 +81,7 @@ def test_a_writer_that_locks_the_online_store_hinders_no_answer(serving):
     assert metric(served, "absent_view_rows_total") == 0, "what is not committed is not seen"
 
 
-def test_an_online_store_that_is_lost_is_told_and_read_again_when_it_is_back(serving):
+def test_a_lost_online_store_answers_503_until_it_is_back(serving):
     served = serving()
     assert ask(served, body=several(5)).status == 200
     home = served.mlops.home
@@ -126,15 +124,15 @@ def test_a_clock_that_is_behind_moves_no_canary_and_hinders_no_rollback(serving)
             platform.problem,
             platform.tables,
             platform.predictions,
-            platform.releases,
+            platform.release_target,
             Actor("canary analysis", NOW - behind),
         )
         assert judged.verdict.outcome.value == "insufficient"
         assert judged.entry == started
     earlier = Actor("tester", NOW - DAY)
-    moved = advance(platform.releases, earlier, "the clock went back")
+    moved = advance(platform.release_target, earlier, "the clock went back")
     assert (moved.number, moved.at) == (started.number + 1, NOW - DAY), "numbers order the log, not times"
-    back = roll_back(platform.releases, earlier, "bad")
+    back = roll_back(platform.release_target, earlier, "bad")
     assert back.state.phase is Phase.ROLLED_BACK
     until(lambda: metric(served, "release_number") == back.number)
     assert [entry.number for entry in platform.releases.entries()] == list(range(1, back.number + 1))

@@ -45,7 +45,7 @@ def trained(tmp_path_factory, mlflow_database):
 def home(trained):
     """The trained home, in which nothing is released yet; what a test releases is taken back."""
     yield trained
-    for folder in (trained.home / "store/releases", trained.home / "releases"):
+    for folder in (trained.home / "store/releases", trained.home / "store/serving", trained.home / "releases"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -54,7 +54,7 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert 'kind = "all-at-once"' in (home.home / "releases/dev.toml").read_text()
     assert home("approve", "--who", "ada").code == 0
     done = home("deploy", "--as-of", "2024-02-25")
-    assert (done.code, "v1 takes all traffic at once" in done.out) == (0, True), done.err
+    assert (done.code, "v1: takes all traffic at once" in done.out) == (0, True), done.err
     assert home("deploy", "--as-of", "2024-02-25").code == 0, "safe to run twice"
     state = home("status", "--json").json["release"]
     assert (state["phase"], state["champion"]["version"]) == ("promoted", 1)
@@ -62,6 +62,8 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert "approve by ada: v1" in done.out
     assert "champion_comparison" in done.out
     done = home("rollback", "--reason", "a test")
+    assert (done.code, "the champion v1 serves: --champion takes it out" in done.err) == (3, True)
+    done = home("rollback", "--reason", "a test", "--champion")
     assert (done.code, "no earlier champion" in done.err) == (3, True)
 
 
@@ -75,11 +77,11 @@ def test_deploying_on_stale_features_is_refused(home):
     home("propose", "v1")
     home("approve")
     done = home("deploy", "--as-of", "2024-03-25")
-    assert done.code == 1
+    assert done.code == 3
     assert "feature view 'queue' was materialised up to 2024-02-25" in done.err
 
 
-def test_a_worse_candidate_is_refused_with_its_own_exit_code_and_cannot_be_proposed(home):
+def test_a_worse_candidate_exits_with_3_and_cannot_be_proposed(home):
     home("propose", "v1")
     home("approve")
     home("deploy", "--as-of", "2024-02-25")
@@ -188,7 +190,7 @@ def answers(trained):
 
 
 @pytest.mark.parametrize(("number", "code", "message"), [(number, *told) for number, (_, *told) in enumerate(MISTAKES)])
-def test_a_mistake_is_told_in_words_without_a_traceback(home, answers, number, code, message):
+def test_a_mistake_is_explained_without_a_traceback(home, answers, number, code, message):
     ended, said = answers[number]
     assert ended == code, said
     assert message in " ".join(said.split())
@@ -225,7 +227,7 @@ def _ask(port, path, body=None):
             time.sleep(0.05)
 
 
-def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_loss(home, port, monkeypatch):
+def test_the_app_waits_for_a_release_serves_it_and_stops_without_loss(home, port, monkeypatch):
     monkeypatch.setitem(home.environ, "RATCHET_POLL_SECONDS", "0.05")
     monkeypatch.setitem(home.environ, "RATCHET_FLUSH_SECONDS", "600")
     row = parcels.read("parcels", parcels.STRIKE, parcels.STRIKE.replace(day=5)).to_pylist()[0]
@@ -239,10 +241,14 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
 
         home("propose", "v1")
         home("approve")
-        home("deploy", "--as-of", "2024-02-25")
-        deadline = time.monotonic() + 30
-        while _ask(port, "/ping").json()["release"] is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert "confirmed by 1 of 1 instances" in home("deploy", "--as-of", "2024-02-25").out
+        assert [_ask(port, path).json() for path in ("/ready", "/live")] == [
+            {"status": "ok", "release": 3},
+            {"status": "ok"},
+        ]
+        (instance,) = home("status", "--json").json["instances"]
+        assert (instance["standing"]["serves"], instance["standing"]["champion"]["version"]) == (3, 1)
+        assert "serves v1 (transition 3)" in home("status").out
         answer = _ask(port, "/invocations", body).json()
         assert (answer["model_version"], answer["variant"]) == (1, "champion")
         assert _ask(port, "/invocations", b'{"nonsense": 1}').status == 400
@@ -257,6 +263,7 @@ def test_the_app_waits_for_its_first_release_then_serves_it_and_stops_without_lo
     found = home("lineage", answer["prediction_id"], "--json")
     assert found.code == 0, "a stopped app has written what it answered"
     assert found.json["prediction"]["key"] == row["parcel_id"]
+    assert home("status", "--json").json["instances"] == [], "a stopped app has said so"
 
 
 def test_recorded_requests_are_replayed_and_get_their_labels_later(home, port, monkeypatch):

@@ -17,7 +17,7 @@ def demo(request, tmp_path_factory):
     return mlops, mlops("demo", "--fast", "--folder", str(folder / "replay"))
 
 
-def test_the_story_is_told_without_a_failed_request(demo):
+def test_the_story_is_reported_without_a_failed_request(demo):
     _, done = demo
     assert done.code == 0, done.err
     assert "0 failed" in done.out

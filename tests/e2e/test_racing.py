@@ -17,6 +17,7 @@ from pipelines.registry.model_store import ONNX, ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from tests.conftest import NOW, ROOT, unmeasured
 from tests.e2e.racing import PROCESSES
+from tests.releasing import target
 
 ME = Actor("me", NOW)
 
@@ -32,10 +33,10 @@ def release(log, models, manifest, number, strategy, until):
     changed = {"files": {ONNX: hashlib.sha256(data).hexdigest()}}
     model, version = models.put(manifest.model_copy(update=changed), {ONNX: data})
     file = propose_model(models, log.state(), Variant(model=model, version=version), strategy, override="a test")
-    propose(log, models, ME, file)
+    propose(target(log, models), ME, file)
     if until == "start":
-        approve(log, ME, file)
-        start(log, ME, file)
+        approve(target(log, models), ME, file)
+        start(target(log, models), ME, file)
 
 
 @pytest.mark.parametrize(

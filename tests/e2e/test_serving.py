@@ -17,7 +17,7 @@ from tests.e2e.load import Clients, ask, logged_ids, metric, one, several, until
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_stop_under_load_fails_no_request_loses_no_prediction_and_exits_with_0(serving, processes):
+def test_a_stop_under_load_loses_nothing_and_exits_with_0(serving, processes):
     served = serving("--workers", str(processes), flush_seconds=600)
     clients = Clients(served, [one(), one(1), one(2), one(3), several(2000), several(1000)])
     time.sleep(1.5)
@@ -30,7 +30,7 @@ def test_a_stop_under_load_fails_no_request_loses_no_prediction_and_exits_with_0
     assert {answer.name for answer in clients.answers} == logged_ids(served)
 
 
-def test_several_processes_serve_follow_the_release_log_and_add_up_their_metrics(serving):
+def test_workers_follow_the_release_log_and_add_up_their_metrics(serving):
     served = serving("--workers", "2", poll_seconds=0.05, flush_seconds=600)
     assert len(workers(served)) == 2
     clients = Clients(served, [one(number) for number in range(8)])
@@ -44,9 +44,9 @@ def test_several_processes_serve_follow_the_release_log_and_add_up_their_metrics
     released = Variant(model=model, version=version)
     file = propose_model(platform.models, platform.releases.state(), released, AllAtOnce(), override="a test")
     actor = Actor("tester", NOW)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
     latest = platform.releases.latest().number
     until(lambda: metric(served, "release_number") == latest)  # of both: the gauge is the least
 
@@ -71,7 +71,7 @@ def test_a_killed_worker_is_replaced_and_its_gauges_are_forgotten(serving):
     assert metric(served, "release_number") == 3
 
 
-def test_workers_stop_by_themselves_when_their_parent_is_killed_and_write_their_log(serving):
+def test_workers_of_a_killed_parent_write_their_log_and_stop(serving):
     served = serving(flush_seconds=600)
     answer = ask(served, body=one()).json()
     served.process.kill()
@@ -88,7 +88,7 @@ def test_workers_stop_by_themselves_when_their_parent_is_killed_and_write_their_
     until(lambda: make_platform(served.mlops.home).predictions.find(answer["prediction_id"]))
 
 
-def test_what_was_answered_longer_than_the_flush_interval_ago_survives_kill_9(serving):
+def test_answers_older_than_the_flush_interval_survive_kill_9(serving):
     served = serving(flush_seconds=0.3)
     clients = Clients(served, [one(number) for number in range(4)])
     time.sleep(3)

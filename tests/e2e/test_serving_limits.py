@@ -89,7 +89,7 @@ def test_too_many_rows_are_refused(served):
     assert (status, detail) == (413, "one request may have 150 rows; send more in several requests")
 
 
-def test_more_requests_than_may_be_answered_at_once_are_told_to_come_again(served):
+def test_requests_beyond_the_limit_are_asked_to_retry(served):
     waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(4)]
     for connection in waiting:
         connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
@@ -140,8 +140,8 @@ def test_a_request_that_waited_too_long_is_not_computed(released):
 @pytest.mark.parametrize(
     ("given", "status", "message"),
     [
-        ({"path": "/nowhere"}, 404, "There are /ping, /invocations"),
-        ({"path": "/ping/", "method": "GET"}, 404, "There are /ping, /invocations"),
+        ({"path": "/nowhere"}, 404, "There are /ping, /live"),
+        ({"path": "/ping/", "method": "GET"}, 404, "There are /ping, /live"),
         ({"method": "GET"}, 405, "This path takes POST."),
         ({"path": "/ping", "method": "DELETE"}, 405, "This path takes GET, HEAD."),
         ({"body": b"x", "content_type": "application/x-npy"}, 415, "send application/json, text/csv, application/vnd."),
@@ -179,7 +179,7 @@ def test_the_formats_of_requests_and_answers_are_chosen_apart(served):
         assert (given["model_version"], given["variant"]) == (1, "champion")
 
 
-def test_a_log_that_cannot_be_written_is_told_and_not_hidden(released):
+def test_a_log_that_cannot_be_written_is_reported_and_not_hidden(released):
     with running(released.home, flush_rows=1, flush_seconds=600) as served:
         folder = served.mlops.home / "store/predictions"
         folder.write_text("a file where the folder should be")

@@ -76,9 +76,9 @@ def canary(home):
     released = Variant(model=model, version=version)
     file = propose_model(platform.models, platform.releases.state(), released, strategy, override="a test")
     actor = Actor("tester", NOW)
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    return start(platform.releases, actor, file).number
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    return start(platform.release_target, actor, file).number
 
 
 @pytest.mark.soak

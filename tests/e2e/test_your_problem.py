@@ -191,7 +191,9 @@ def test_the_loop_goes_on_in_service_and_back(released):
     assert done.code == 0, done.err
     assert "predictions" in done.out, "it was judged on what it answered"
     if "rolled back" not in done.out:
-        done = mlops("rollback", "--reason", "it was worse", "--as-of", "2024-05-14")
+        live = mlops("status", "--json").json["release"]["challenger"]
+        out = () if live else ("--champion",)
+        done = mlops("rollback", "--reason", "it was worse", *out, "--as-of", "2024-05-14")
         assert done.code == 0, done.err
     state = mlops("status", "--json").json["release"]
     assert (state["champion"]["version"], state["challenger"]) == (1, None)

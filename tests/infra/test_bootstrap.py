@@ -232,7 +232,7 @@ def test_single_sign_on_makes_permission_sets_instead_of_roles(run_program):
     assert not any(name.endswith("engineer") for name in found.of(ROLE))
 
 
-def test_an_account_of_its_own_for_production_has_no_role_for_data_scientists(run_program):
+def test_a_production_account_has_no_role_for_data_scientists(run_program):
     found = run_program(program(environments=["prod"], roles=PEOPLE))
     assert sorted(name for name in found.of(ROLE) if "-prod" not in name) == ["fleet-approver", "fleet-engineer"]
     assert found.of("github:index/branchProtection:BranchProtection") == {}, (
@@ -258,11 +258,11 @@ def test_an_account_of_its_own_for_production_has_no_role_for_data_scientists(ru
         ({"roles": {"trusted": ["ada"]}}, "String should match pattern"),
         (
             {"roles": PEOPLE, "single_sign_on": {"data_scientists": "a", "approvers": "b", "engineers": "c"}},
-            "state one of them",
+            "state only one of them",
         ),
     ],
 )
-def test_a_wrong_setting_is_told(changes, says):
+def test_a_wrong_setting_is_reported(changes, says):
     with pytest.raises(UserError) as told:
         settings(**changes)
     assert "Pulumi.main.yaml: " in str(told.value)

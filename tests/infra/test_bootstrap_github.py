@@ -26,7 +26,7 @@ def plan(name, private=True, **more):
     return {"github": {**GITHUB, "plan": name, "private": private, **more}}
 
 
-def test_each_environment_deploys_from_main_alone_and_admins_have_no_way_around(run_program):
+def test_environments_deploy_from_main_alone_even_for_admins(run_program):
     found = run_program(program())
     assert set(found.of(ENVIRONMENT)) == {"dev", "prod"}
     for environment in found.of(ENVIRONMENT).values():
@@ -38,7 +38,7 @@ def test_each_environment_deploys_from_main_alone_and_admins_have_no_way_around(
     }
 
 
-def test_each_environments_workflows_are_told_their_own_role_and_plans_theirs(run_program):
+def test_workflows_get_their_environments_role_and_plans_get_theirs(run_program):
     found = run_program(program())
     told = {(one["environment"], one["variableName"]): one["value"] for one in found.of(VARIABLE).values()}
     assert told["dev", "AWS_ROLE"].endswith("fleet-deploy-dev")
@@ -50,7 +50,7 @@ def test_each_environments_workflows_are_told_their_own_role_and_plans_theirs(ru
     assert not any("deploy" in value for value in shared.values())
 
 
-def test_workflows_are_told_the_order_of_promotion(run_program):
+def test_workflows_get_the_order_of_promotion(run_program):
     shared = {one["variableName"]: one["value"] for one in run_program(program()).of(SHARED).values()}
     assert json.loads(shared["ENVIRONMENTS"]) == list(load_toml(ROOT / "cloud.toml", Cloud).environments)
 
@@ -64,12 +64,12 @@ def test_workflows_are_told_the_order_of_promotion(run_program):
         (plan("free", private=False), "true", "true"),
     ],
 )
-def test_workflows_are_told_what_the_plan_offers(given, scanning, attestations, run_program):
+def test_workflows_get_what_the_plan_offers(given, scanning, attestations, run_program):
     shared = {one["variableName"]: one["value"] for one in run_program(program(**given)).of(SHARED).values()}
     assert (shared["CODE_SCANNING"], shared["ATTESTATIONS"]) == (scanning, attestations)
 
 
-def test_each_variable_that_a_workflow_reads_is_one_that_it_is_told_or_that_a_person_sets(run_program):
+def test_every_variable_of_the_workflows_is_set_by_code_or_a_person(run_program):
     found = run_program(program())
     told = {one["variableName"] for kind in (VARIABLE, SHARED) for one in found.of(kind).values()}
     text = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
@@ -103,7 +103,7 @@ def test_a_private_repository_on_the_free_plan_gets_what_that_plan_has(run_progr
     assert found.of(SHARED), "plans of pull requests are told their roles all the same"
 
 
-def test_reviewers_release_each_run_of_a_protected_environment_where_the_plan_has_them(run_program):
+def test_reviewers_protect_an_environment_where_the_plan_offers_it(run_program):
     found = run_program(program(**plan("enterprise", reviewers=[7])))
     assert found.of(ENVIRONMENT)["prod"]["reviewers"] == [{"teams": [7]}]
     assert found.of(ENVIRONMENT)["prod"]["preventSelfReview"] is True

@@ -46,7 +46,7 @@ def test_the_page_shows_what_the_program_registers_now():
     assert page(text) == text, "run 'make infra-docs'"
 
 
-def test_the_page_of_the_local_environment_shows_what_the_program_registers_now():
+def test_the_docs_show_what_the_local_program_registers_now():
     text = LOCAL_PAGE.read_text()
     assert local_page(text) == text, "run 'make infra-docs'"
 

@@ -97,7 +97,7 @@ def test_two_projects_in_one_account_share_no_name(stack):
     assert len(taken(ours)) > 50 and not taken(ours) & taken(theirs)
 
 
-def test_before_the_first_image_there_is_a_place_for_data_and_nothing_that_runs():
+def test_before_the_first_image_stores_exist_and_nothing_runs():
     resources = changed("dev", image=None)
     assert not [each for each in resources if each.type.rpartition(":")[2] in {*ENDPOINT_PARTS, "Function", "Pipeline"}]
     assert Stack.from_json(document(resources)).endpoint is None
@@ -113,7 +113,7 @@ def test_dev_costs_nothing_by_the_hour():
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])
-def test_elsewhere_jobs_and_endpoint_are_in_private_subnets_without_a_way_out(stack):
+def test_jobs_and_endpoint_are_in_private_subnets_without_a_way_out(stack):
     resources = environment(stack)
     doors = {each.name: each.props["vpcEndpointType"] for each in of(resources, "VpcEndpoint")}
     assert {name for name, kind in doors.items() if kind == "Gateway"} == {"s3", "dynamodb"}
@@ -132,7 +132,7 @@ def test_an_update_goes_blue_green_and_alarms_take_it_back(stack, routing):
     assert policy["type"] == routing and policy["waitIntervalInSeconds"] >= 300
     named = {each["alarmName"] for each in endpoint["autoRollbackConfiguration"]["alarms"]}
     alarms = {each.props["name"] for each in of(resources, "MetricAlarm")}
-    assert named == {f"thing-{stack}-endpoint-errors", f"thing-{stack}-endpoint-latency"} <= alarms
+    assert named == {f"thing-{stack}-endpoint-{what}" for what in ("errors", "latency", "refused")} <= alarms
     target = one(resources, "Target", "endpoint").props
     assert target["resourceId"] == f"endpoint/thing-{stack}/variant/app"
 
@@ -175,7 +175,7 @@ def test_an_update_that_succeeded_is_seen_to_have():
 def test_alarms_call_people_and_those_of_the_endpoint_the_tick_as_well(resources):
     alarms = {each.name: each.props for each in of(resources, "MetricAlarm")}
     assert alarms.keys() >= {
-        "endpoint-errors", "endpoint-latency", "tick-errors", "tick-missing", "events-dead", "events-waiting",
+        "endpoint-errors", "endpoint-latency", "endpoint-refused", "tick-errors", "tick-missing", "events-dead", "events-waiting",
         "operations-waiting", "failed-training", "failed-continuous-training", "drift",
     }  # fmt: skip
     for name, props in alarms.items():
@@ -185,7 +185,7 @@ def test_alarms_call_people_and_those_of_the_endpoint_the_tick_as_well(resources
     assert one(resources, "Permission", "alarms").props["principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
 
 
-def test_the_end_of_a_search_of_this_environment_calls_the_function_and_no_other_does(resources):
+def test_only_a_search_of_this_environment_calls_the_function_at_its_end(resources):
     rule = one(resources, "EventRule", "searched").props
     pattern = json.loads(rule["eventPattern"])
     (prefix,) = (each["prefix"] for each in pattern["detail"]["HyperParameterTuningJobName"])
@@ -211,7 +211,7 @@ def test_pipelines_are_those_that_were_rendered_with_every_place_filled(resource
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_services_may_use_the_key_for_this_account_and_events_arrive_in_encrypted_queues(stack):
+def test_services_may_use_the_key_of_encrypted_queues_for_this_account(stack):
     policy = {
         each["Sid"]: each for each in json.loads(one(environment(stack), "Key", "data").props["policy"])["Statement"]
     }
@@ -286,7 +286,7 @@ def test_what_is_adopted_is_not_made():
     assert one(resources, "MetricAlarm", "events-dead").props["alarmActions"] == [topic]
 
 
-def test_a_network_without_subnets_is_left_out_of_a_pipeline_and_one_with_them_stays():
+def test_a_pipeline_has_a_network_only_with_subnets():
     network = {"VpcConfig": {"Subnets": "{{subnets}}", "SecurityGroupIds": "{{groups}}"}}
     job = {"Steps": [{"Arguments": {"NetworkConfig": network, "VpcConfig": network["VpcConfig"], "RoleArn": "r"}}]}
     assert filled(job, {"subnets": [], "groups": []}) == {"Steps": [{"Arguments": {"RoleArn": "r"}}]}

@@ -44,12 +44,12 @@ def test_nothing_is_deleted_while_the_endpoint_is_there(aws):
     sagemaker = aws("sagemaker")
     kept(sagemaker, "thing-dev-app-0123456")
     sagemaker.create_endpoint(EndpointName="thing-dev", EndpointConfigName="thing-dev-app-0123456")
-    with pytest.raises(Refused, match="is still there"):
+    with pytest.raises(Refused, match="still exists"):
         delete_configurations(NAMES)
     assert sagemaker.list_models()["Models"]
 
 
-def test_what_is_left_is_found_by_tags_and_a_key_that_aws_deletes_later_is_told_apart(aws):
+def test_leftovers_are_found_by_tags_and_keys_to_be_deleted_are_marked(aws):
     queue = {"tags": NAMES.tags, "QueueName": "thing-dev-events"}
     aws("sqs").create_queue(**queue)
     aws("sqs").create_queue(QueueName="thing-prod-events", tags={**NAMES.tags, "stack": "thing-prod"})

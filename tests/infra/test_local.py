@@ -56,7 +56,7 @@ def test_everything_is_in_the_namespace_and_bears_the_labels():
         assert labels["app.kubernetes.io/managed-by"] == "pulumi" and labels["app.kubernetes.io/component"]
 
 
-def test_with_pulumi_nothing_is_made_before_its_namespace_and_no_pod_before_its_account_and_settings():
+def test_pulumi_creates_namespace_account_and_settings_before_pods():
     made = {(one.type.rpartition(":")[2], one.name): one for one in local() if one.type.startswith("kubernetes:")}
     needs = {one.urn: set(one.needs) for one in local()}
 
@@ -116,7 +116,8 @@ def test_serving_leaves_before_it_ends_and_an_update_takes_no_pod_away():
     leaves = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     readiness = container["readinessProbe"]
     assert pod("serving")["terminationGracePeriodSeconds"] >= leaves + 20.5  # the app's own, in serving/server.py
-    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")} == {"/ping"}
+    probed = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probed == {"startup": "/live", "readiness": "/ready", "liveness": "/live"}
     assert readiness["periodSeconds"] * readiness["failureThreshold"] < 15
     budget = objects()["PodDisruptionBudget", "serving"]["spec"]
     assert budget["selector"] == spec["selector"] and spec["replicas"] == 2
@@ -224,7 +225,7 @@ def test_a_schedule_means_the_same_to_cron(expression, said):
 
 @pytest.mark.parametrize("expression", ["rate(7 minutes)", "rate(2 days)", "cron(0 3 L * ? *)", "cron(0 3 * * ? 2027)"])
 def test_a_schedule_that_cron_cannot_say_is_refused(expression):
-    with pytest.raises(UserError, match="cannot be said to cron"):
+    with pytest.raises(UserError, match="cron cannot express the schedule"):
         cron(expression)
 
 

@@ -49,7 +49,7 @@ def tool(name):
     return name
 
 
-def test_every_alarm_of_aws_is_raised_here_too_with_the_same_bound_and_meaning():
+def test_every_alarm_on_aws_has_a_local_rule_with_the_same_bound():
     here = {bound.name: bound for group in bounds(names(), stated()).values() for bound in group}
     for alarm in of(environment("prod"), "MetricAlarm"):
         if alarm.name in NOT_HERE or alarm.name in ALARMS or alarm.name.startswith("failed-"):
@@ -134,6 +134,7 @@ FIRES = {
         'invocation_seconds_bucket{job="serving",le="1.0"}': "0+60x20", 'invocation_seconds_bucket{job="serving",le="2.5"}': "0+120x20",
         'invocation_seconds_bucket{job="serving",le="+Inf"}': "0+120x20",
     },
+    "endpoint-refused": {'release_refused{job="serving"}': "1x20"},
     "endpoint-missing": {'up{job="serving"}': "0x20"},
     "tick-errors": {'release_ticks_total{outcome="failed"}': "0+1x20", 'release_ticks_total{outcome="done"}': "0x20"},
     "tick-missing": {'release_ticks_total{outcome="done"}': "7x20"},
@@ -150,7 +151,7 @@ QUIET = {
     'invocation_seconds_bucket{job="serving",le="+Inf"}': "0+601x20", 'up{job="serving"}': "1x20",
     'release_ticks_total{outcome="done"}': "0+1x20", 'release_ticks_total{outcome="failed"}': "0x20",
     'queue_messages{state="dead"}': "0x20", 'queue_messages{state="waiting"}': "5x20", "queue_waiting_seconds": "21599x20",
-    'run_failed{pipeline="training"}': "0x20", **{f'alarm_raised{{alarm="{name}"}}': "0x20" for name in ALARMS},
+    'release_refused{job="serving"}': "0x20", 'run_failed{pipeline="training"}': "0x20", **{f'alarm_raised{{alarm="{name}"}}': "0x20" for name in ALARMS},
 }  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def test_none_fires_in_quiet_times_with_bad_requests_and_a_busy_queue(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_of_an_app_that_nobody_scrapes_its_absence_is_told(tmp_path):
+def test_of_an_app_that_nobody_scrapes_its_absence_is_reported(tmp_path):
     done = evaluated(tmp_path, {}, {})
     assert set(re.findall(r'alertname="([\w-]+)"', done.stdout + done.stderr)) == {"endpoint-missing", "tick-missing"}
 

@@ -55,7 +55,7 @@ def made(client):
     return said
 
 
-def test_the_stores_of_the_pipelines_work_on_what_is_made_and_nothing_is_left_of_it(client, url, monkeypatch):
+def test_stores_work_on_the_local_environment_and_nothing_is_left(client, url, monkeypatch):
     assert made(client) == made(client)  # twice is no harm: keys and queues are the same
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     session = boto3.Session("local", "local", region_name=plan().names.region)
@@ -73,7 +73,7 @@ def test_the_stores_of_the_pipelines_work_on_what_is_made_and_nothing_is_left_of
     assert leftovers.left(client, plan().names) == []
 
 
-def test_what_is_left_is_told(client):
+def test_what_is_left_is_reported(client):
     client("sqs").create_queue(QueueName="thing-local-forgotten")
     where = {"LocationConstraint": plan().names.region}
     client("s3").create_bucket(Bucket="thing-staging-store", CreateBucketConfiguration=where)
@@ -115,13 +115,13 @@ def on_path(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_kubectl_refusing_is_told_with_its_reason(on_path):
+def test_kubectl_refusing_is_reported_with_its_reason(on_path):
     program(on_path, "kubectl", 'echo "the server said no" >&2; exit 1')
     with pytest.raises(UserError, match="kubectl apply: the server said no"):
         Cluster("there").apply([])
 
 
-def test_a_missing_kubectl_is_told_with_where_it_is_to_be_had():
+def test_a_missing_kubectl_is_reported_with_where_it_is_to_be_had():
     with pytest.raises(UserError, match=r"kubectl-of-nowhere is not on the path: https://kubernetes\.io"):
         Cluster(None, ("kubectl-of-nowhere",)).apply([])
 

@@ -58,6 +58,7 @@ CASES = [
     ("serving", "s3:GetObject", f"{STORE}/releases/dev/000001.json", True),
     ("serving", "s3:GetObject", f"{LAKE}/tables/raw/flights/data/1.parquet", False),
     ("serving", "s3:PutObject", f"{STORE}/predictions/2026/1.parquet", True),
+    ("serving", "s3:PutObject", f"{STORE}/serving/prod/0000.json", True),
     ("serving", "s3:PutObject", f"{STORE}/models/ab/model.onnx", False),
     ("serving", "dynamodb:BatchGetItem", TABLE, True),
     ("serving", "dynamodb:PutItem", TABLE, False),
@@ -136,11 +137,11 @@ def lending():
 
 
 @pytest.mark.parametrize(("action", "target", "may"), READER)
-def test_who_learns_from_production_may_read_its_raw_tables_and_nothing_else(lending, action, target, may):
+def test_training_on_production_may_read_its_raw_tables_alone(lending, action, target, may):
     assert allowed([documents(lending)["reader"]], action, target) == may
 
 
-def test_the_reader_of_production_is_taken_by_the_roles_that_are_named_and_no_service(lending):
+def test_only_named_roles_and_no_service_assume_the_production_reader(lending):
     role = one(lending, "Role", "reader").props
     (statement,) = json.loads(role["assumeRolePolicy"])["Statement"]
     assert statement["Principal"] == {"AWS": [TRAINS]}
@@ -169,7 +170,7 @@ APP = {
 }
 
 
-def test_a_github_app_is_told_by_a_function_that_may_sign_with_its_key_and_little_else():
+def test_the_github_app_function_may_sign_with_its_key_and_little_else():
     made = changed("dev", dispatch=APP)
     (rule,) = [each for each in of(made, "EventRule") if each.name == "dispatch"]
     assert json.loads(rule.props["eventPattern"]) == {"source": ["thing"], "detail-type": ["trigger"]}

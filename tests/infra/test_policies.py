@@ -57,7 +57,7 @@ VIOLATIONS = [
         "takes ml.p5.48xlarge",
     ),
     (rules.budgeted, [], "there is no budget"),
-    (rules.budgeted, [resource("budgets/budget:Budget")], "tells nobody"),
+    (rules.budgeted, [resource("budgets/budget:Budget")], "notifies nobody"),
     (rules.budgeted, [resource("budgets/budget:Budget")], "stops nothing"),
     (rules.kept_in_production, [resource("s3/bucket:Bucket")], "is not protected"),
     (rules.kept_in_production, [resource("s3/bucket:Bucket", protect=True, forceDestroy=True)], "would be emptied"),

@@ -77,13 +77,13 @@ def config(tmp_path):
     return yaml.safe_load((tmp_path / "calls.yaml").read_text())["config"]
 
 
-def test_an_update_keeps_the_image_that_the_stack_has_and_the_policies_hold(pulumi, tmp_path):
+def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi, tmp_path):
     assert stack.move("up", "dev", "").returncode == 0
     assert last(pulumi) == "up --yes --policy-pack policies --stack dev --non-interactive --color never"
     assert config(tmp_path)["infra:image"] == PRESENT
 
 
-def test_an_update_takes_the_image_that_it_is_told(pulumi, tmp_path):
+def test_an_update_takes_the_image_that_it_is_reported(pulumi, tmp_path):
     stack.move("up", "dev", DIGEST)
     assert config(tmp_path)["infra:image"].startswith(f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/")
     assert config(tmp_path)["infra:image"].endswith(f"@{DIGEST}")
@@ -129,7 +129,7 @@ def test_drift_is_looked_for_in_what_is_there_and_fails(pulumi, monkeypatch):
     assert "failed with 255" in stack.report("drift", "dev", done)
 
 
-def test_no_output_ends_the_quotation_of_a_report_and_a_long_one_keeps_its_end():
+def test_a_report_quotes_any_output_and_keeps_the_end_of_a_long_one():
     told = stack.report(
         "up", "dev", subprocess.CompletedProcess([], 0, "x" * 70_000 + "\n" + "~" * 40 + "\nthe summary")
     )

@@ -50,7 +50,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("step", [8, 19])
-def test_a_killed_training_loses_at_most_an_interval_and_ends_as_if_nothing_had_been(tmp_path, uninterrupted, step):
+def test_a_killed_training_loses_an_interval_and_ends_the_same(tmp_path, uninterrupted, step):
     assert kill_at(start(tmp_path), step, signal.SIGKILL) == -signal.SIGKILL
     made, history = finish(tmp_path)
     assert 24 - step <= made <= 24 - step + EVERY
@@ -89,7 +89,7 @@ def test_a_write_that_was_cut_off_leaves_the_last_checkpoint(tmp_path):
     assert checkpoints.load() == {"step": 1}
 
 
-def test_a_disk_that_does_not_take_a_checkpoint_is_told(tmp_path):
+def test_a_disk_that_does_not_take_a_checkpoint_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         trained(Checkpoints(tmp_path / "file" / "folder", ""), checkpoint_steps=2)

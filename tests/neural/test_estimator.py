@@ -65,7 +65,7 @@ def test_the_exported_network_predicts_what_the_network_predicts(form, cells):
     np.testing.assert_allclose(exported, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_value_that_is_missing_and_a_category_that_is_new_change_the_prediction():
+def test_missing_values_and_new_categories_change_the_prediction():
     fitted, _ = model("piecewise")
     row = X[:1].assign(weight=np.float32(4.7), queue=np.float32(300), depot="a", kind="y")
     changed = [row.assign(queue=np.float32("nan")), row.assign(kind="new"), row.assign(depot="")]
@@ -127,12 +127,12 @@ def test_a_column_without_a_single_value_does_no_harm(numbers):
         ({"batch_rows": 64, "accumulate": 3}, "does not divide"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_told(given, told):
+def test_a_setting_that_does_not_fit_is_reported(given, told):
     with pytest.raises(UserError, match=told):
         classifier(FEATURES, 0, **given)
 
 
-def test_too_few_rows_are_told():
+def test_too_few_rows_are_reported():
     with pytest.raises(UserError, match="at least 50 rows"):
         classifier(FEATURES, 0).fit(X[:20], EVENT[:20])
 

@@ -105,7 +105,7 @@ def test_who_watches_hears_each_epoch_and_may_end_it():
     assert heard == [0, 1]
 
 
-def test_more_parts_than_rows_are_told():
+def test_more_parts_than_rows_are_reported():
     with pytest.raises(ValueError, match="too few"):
         trained(batch_rows=1024, accumulate=512)
 

@@ -52,7 +52,7 @@ def test_the_folder_of_the_template_has_a_link_for_each_entry_of_the_root(reposi
             assert path.readlink() == Path("..") / path.name
 
 
-def test_every_path_of_the_template_alone_is_there_and_no_folder_that_is_copied_holds_a_link(repository):
+def test_template_only_paths_exist_and_copied_folders_hold_no_link(repository):
     assert all((repository / path).exists() for path in TEMPLATE["_template_only"])
     links = [path for path in repository.rglob("*") if path.is_symlink()]
     assert {path.parent.name for path in links} == {LINKS.name}

@@ -79,7 +79,7 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
     ]
 
 
-def test_without_links_cruft_is_told_how_to_get_them(create, tmp_path):
+def test_without_links_cruft_says_how_to_get_them(create, tmp_path):
     done = create({}, **NO_LINKS)
     assert (done.returncode != 0, "git config --global core.symlinks true" in done.stderr) == (True, True)
     assert not (tmp_path / DEFAULTS["project_slug"]).exists()

@@ -11,7 +11,7 @@ GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 ACTIONS = sorted((GITHUB / "actions").glob("*/action.yml"))
 DOCUMENTS = {path.relative_to(GITHUB).as_posix(): yaml.safe_load(path.read_text()) for path in WORKFLOWS + ACTIONS}
-USES = re.compile(r"uses: ([^\s@]+)@?(\S*)(?: +# (\S+))?")
+USES = re.compile(r"(?<!\w)uses: ([^\s@]+)@?(\S*)(?: +# (\S+))?")
 
 
 class Job(NamedTuple):

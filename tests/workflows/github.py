@@ -1,7 +1,8 @@
 """GitHub's API, as much of it as the project uses: a real HTTP server over a real git repository, which records calls.
 
-Answers have the fields of the documented ones that PyGithub reads. It knows neither permissions nor protected
-branches, beyond saying whether the default one is: those are asserted on the workflows themselves.
+Answers have the fields of the documented ones that PyGithub reads. A protected default branch merges a pull request as
+GitHub does with this project's rules (:meth:`FakeGitHub.merge`). It knows no permissions of tokens: those are asserted on
+the workflows themselves.
 """
 
 import base64
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+REQUIRED_CHECK = "required checks"
 NAME, MAIN, BOT = "acme/parcels", "main", "github-actions[bot]"
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the tree without files, which git always knows
 TIME = "2024-03-01T00:00:00Z"
@@ -47,6 +49,9 @@ class FakeGitHub:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.dispatches: list[dict[str, Any]] = []
+        self.checks: dict[str, list[tuple[str, str, bool]]] = {}  # of a commit: event, name, whether it passed
+        self.statuses: dict[str, dict[str, str]] = {}  # of a commit: state by context
+        self.releases: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
 
@@ -65,9 +70,18 @@ class FakeGitHub:
         self.reviews.setdefault(number, []).append(word)
 
     def merge(self, number: int, squash: bool = False) -> str:
-        """Merge a pull request, as its button does, and return the commit on the default branch."""
+        """Merge a pull request, as its button does, and return the commit on the default branch.
+
+        A protected branch asks for the required check on the last commit, by a check run that belongs to the pull
+        request or by a commit status, and for an approval of that commit by somebody who wrote none of it. Check runs
+        of workflow_dispatch are on the commit and do not count:
+        https://github.com/ThemeParks/ThemeParks_JavaScript/pull/37.
+        https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/managing-protected-branches/about-protected-branches
+        """
         pull = self.issues[number]
         head, main = self.git("rev-parse", pull["head"]["ref"]), self.git("rev-parse", MAIN)
+        if self.protected:
+            self._check_protection(number, head)
         tree = self.git("merge-tree", "--write-tree", main, head)
         parents = ["-p", main] if squash else ["-p", main, "-p", head]
         commit = self.git(*IDENTITY, "commit-tree", tree, *parents, "-m", f"{pull['title']} (#{number})")
@@ -76,6 +90,21 @@ class FakeGitHub:
         self.git("update-ref", f"refs/heads/{MAIN}", commit)
         pull |= {"state": "closed", "merged": True, "merged_at": TIME, "merge_commit_sha": commit}
         return commit
+
+    def _check_protection(self, number: int, head: str) -> None:
+        passed = self.statuses.get(head, {}).get(REQUIRED_CHECK) == "success"
+        for event, name, good in self.checks.get(head, []):
+            if name == REQUIRED_CHECK and event in ("pull_request", "push", "merge_group"):
+                passed = good
+        if not passed:
+            raise Problem(405, f'Required status check "{REQUIRED_CHECK}" is expected.')
+        wrote = {self.issues[number]["user"]["login"]}
+        reviews = self.reviews.get(number, [])
+        if not any(
+            one["state"] == "APPROVED" and one["commit_id"] == head and one["user"]["login"] not in wrote
+            for one in reviews
+        ):
+            raise Problem(405, "At least 1 approving review is required by reviewers with write access.")
 
     def push(self, files: dict[str, str], branch: str = MAIN, who: str = "ada") -> str:
         """Change files of the default branch in one commit, make a branch be that, and return it."""
@@ -102,7 +131,8 @@ class FakeGitHub:
     # ---- what the API answers -------------------------------------------------------------------------------
 
     def repository(self, *_: Any) -> Any:
-        return {"full_name": NAME, "name": "parcels", "default_branch": MAIN, "url": self.at("")}
+        html = f"https://github.com/{NAME}"
+        return {"html_url": html, "full_name": NAME, "name": "parcels", "default_branch": MAIN, "url": self.at("")}
 
     def branch(self, query: Any, body: Any, name: str) -> Any:
         sha = self._sha(f"refs/heads/{name}", "Branch not found")
@@ -263,6 +293,22 @@ class FakeGitHub:
     def dispatch(self, query: Any, body: Any, name: str) -> Any:
         self.dispatches.append({"workflow": name, **body})
 
+    def make_status(self, query: Any, body: Any, sha: str) -> Any:
+        self.statuses.setdefault(sha, {})[body["context"]] = body["state"]
+        return {"id": 1, "url": self.at(f"/statuses/{sha}"), **body}
+
+    def release(self, query: Any, body: Any, tag: str) -> Any:
+        if tag not in self.releases:
+            raise Problem(404, "Not Found")
+        return self.releases[tag]
+
+    def make_release(self, query: Any, body: Any) -> Any:
+        if body["tag_name"] in self.releases:
+            raise Problem(422, "Validation Failed")
+        made = {**body, "html_url": f"https://github.com/{NAME}/releases/tag/{body['tag_name']}"}
+        self.releases[body["tag_name"]] = made
+        return made
+
     def permission(self, query: Any, body: Any, login: str) -> Any:
         return {"permission": "write" if login in self.logins.values() else "read", "user": user(login)}
 
@@ -325,6 +371,9 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("PATCH", r"/issues/comments/(\d+)", FakeGitHub.edit_comment),
     ("GET", r"/actions/workflows/([\w.-]+)", FakeGitHub.workflow),
     ("POST", r"/actions/workflows/([\w.-]+)/dispatches", FakeGitHub.dispatch),
+    ("POST", r"/statuses/(\w+)", FakeGitHub.make_status),
+    ("GET", r"/releases/tags/(.+)", FakeGitHub.release),
+    ("POST", r"/releases", FakeGitHub.make_release),
     ("GET", r"/collaborators/([\w-]+)/permission", FakeGitHub.permission),
 ]
 

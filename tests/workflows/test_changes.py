@@ -123,7 +123,7 @@ def test_the_environments_are_those_of_cloud_toml(repository):
         ({"changes": "failure", "test": "skipped"}, 1),
     ],
 )
-def test_the_required_check_passes_what_was_not_concerned_and_nothing_that_failed(results, code):
+def test_the_required_check_passes_skipped_jobs_and_no_failed_one(results, code):
     needs = json.dumps({name: {"result": result, "outputs": {}} for name, result in results.items()})
     done = subprocess.run([sys.executable, GITHUB / "required.py"], env={**os.environ, "NEEDS": needs}, check=False)
     assert done.returncode == code

@@ -68,7 +68,7 @@ def test_a_push_of_tests_runs_checks_and_tests_for_each_python(workplace: Workpl
     assert done.ok, done.out
 
 
-def test_a_release_file_of_a_model_that_does_not_exist_is_refused_with_the_reason(workplace: Workplace, programs):
+def test_a_release_file_with_an_unknown_model_is_refused(workplace: Workplace, programs):
     base = workplace.github.git("rev-parse", "main")
     text = re.sub(r'(?m)^model = ".*"', f'model = "{"0" * 64}"', workplace.read("releases/dev.toml"))
     commit = workplace.commit("releases/dev.toml", text, branch="forged")
@@ -81,7 +81,7 @@ def test_a_release_file_of_a_model_that_does_not_exist_is_refused_with_the_reaso
     assert re.search("failure +release", done.out)
 
 
-def test_the_release_file_of_what_serves_passes_on_the_branch_of_a_promotion(workplace: Workplace, programs):
+def test_the_release_file_of_what_serves_passes_on_a_promotion_branch(workplace: Workplace, programs):
     text = workplace.read("releases/dev.toml") + "\n# again\n"
     commit = workplace.commit("releases/dev.toml", text, branch="promote/dev")
     done = workplace.run("ci.yml", "workflow_dispatch", NOW, ref=commit, environ=programs)

@@ -2,12 +2,16 @@
 
 import pytest
 
+from infra.bootstrap import github as bootstrap
 from pipelines.config import Refused, UserError
+from pipelines.github import client
 from pipelines.github.approval import Approval, approval, owners
 from pipelines.settings import workflow
-from tests.workflows.github import BOT, MAIN
+from tests.workflows.documents import JOBS
+from tests.workflows.github import BOT, MAIN, REQUIRED_CHECK, Problem
 from tests.workflows.workplace import OWNER
 
+NAMES = {job.name: job.document.get("name") for job in JOBS if job.workflow == "ci"}
 PATH, TEXT = "releases/dev.toml", "a = 1\n"
 
 
@@ -19,7 +23,7 @@ def writes(fake):
     return [call for call in fake.calls if call.method != "GET"]
 
 
-def test_a_pull_request_is_opened_once_and_checked_and_then_kept_up_to_date(fake, github):
+def test_a_pull_request_is_opened_once_checked_and_kept_up_to_date(fake, github):
     number = proposed(github)
     assert fake.git("show", f"promote/dev:{PATH}") == TEXT.strip()
     assert [one["ref"] for one in fake.dispatches] == ["promote/dev"]
@@ -45,6 +49,34 @@ def test_an_issue_and_a_comment_are_one_of_each_subject(fake, github):
     assert github.close_issue("drift dev", "done") is None
     assert github.has_issue("drift dev", "drift"), "a closed one too"
     assert github.put_issue("drift dev", "Again", "x", "drift").number == 3
+
+
+def test_checks_of_a_dispatched_run_count_once_they_are_a_commit_status(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    fake.review(number, OWNER)
+    head = fake.git("rev-parse", "promote/dev")
+    fake.checks[head] = [("workflow_dispatch", REQUIRED_CHECK, True)]
+    with pytest.raises(Problem, match="is expected"):
+        fake.merge(number)
+    github.put_status(head, passed=False)
+    with pytest.raises(Problem, match="is expected"):
+        fake.merge(number)
+    github.put_status(head, passed=True)
+    commit = fake.merge(number)
+    assert approval(github, PATH, TEXT).commit == commit
+
+
+def test_a_protected_branch_takes_no_pull_request_without_a_review(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    with pytest.raises(Problem, match="approving review"):
+        fake.merge(number)
+
+
+def test_the_name_of_the_required_check_is_one():
+    assert REQUIRED_CHECK == client.REQUIRED_CHECK == bootstrap.REQUIRED_CHECK == NAMES["required"]
 
 
 @pytest.mark.parametrize("squash", [True, False])
@@ -141,6 +173,6 @@ def test_the_last_line_that_fits_names_the_owners(path, found):
     assert owners(text, path) == found
 
 
-def test_without_a_token_people_are_told_what_to_set():
+def test_without_a_token_the_error_says_what_to_set():
     with pytest.raises(UserError, match="GITHUB_TOKEN and GITHUB_REPOSITORY must be set"):
         workflow({})

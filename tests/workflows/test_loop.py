@@ -80,7 +80,7 @@ def pull_by_ada(workplace: Workplace, text: str, branch: str, path: str = "relea
     return made["number"]
 
 
-def test_a_drift_event_ends_in_one_promotion_pull_request_and_cooldown_prevents_a_second_training(workplace):
+def test_drift_ends_in_one_promotion_and_cooldown_prevents_a_second(workplace):
     drift(workplace)
     report = workplace.artifacts / "report-dev/dev"
     assert "<svg" in (report / "report.html").read_text()
@@ -122,7 +122,7 @@ def test_a_drift_event_ends_in_one_promotion_pull_request_and_cooldown_prevents_
     assert len(workplace.github.issues) == 1
 
 
-def test_a_worse_model_ends_in_an_issue_with_the_reasons_and_no_pull_request(workplace):
+def test_a_worse_model_ends_in_an_issue_and_no_pull_request(workplace):
     done = workplace.run("continuous-training.yml", "workflow_dispatch", NOW, reason="a look")
     assert done.ok, done.out
     assert workplace.github.pulls() == []
@@ -208,7 +208,7 @@ def test_the_rollback_by_hand(workplace):
     done = workplace.run("rollback.yml", "workflow_dispatch", NOW, environment="dev")
     assert done.ok, done.out
     latest = platform.releases.latest()
-    assert (latest.action, latest.who, latest.reason) == ("roll back", "ada", "v2 to v1: by rollback.yml")
+    assert (latest.action, latest.who, latest.reason) == ("roll back", "ada", "by rollback.yml")
     assert len(workplace.github.calls) == calls
 
 

@@ -9,6 +9,7 @@ from pipelines.deployment.transitions import Actor, promote, propose, roll_back,
 from pipelines.github import propose as proposing
 from pipelines.github.follow import follow, record_approval
 from tests.conftest import NOW, make_platform
+from tests.releasing import target
 from tests.workflows.workplace import OWNER
 
 REFUSED = (GateResult(gate="absolute_quality", passed=False, reason="roc_auc 0.5 is below 0.7"),)
@@ -17,7 +18,14 @@ ME = Actor("me", NOW)
 
 @pytest.fixture
 def platform(tmp_path):
-    return make_platform(tmp_path / "home", as_of=NOW)
+    return of_names(make_platform(tmp_path / "home", as_of=NOW))
+
+
+def of_names(platform):
+    """Release models of which there are only manifests."""
+    before = platform._releases_before()
+    platform.release_target = target(platform.releases, platform.models, before)
+    return platform
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def checked_out(platform, fake, environment="dev"):
 def started(platform, github):
     """Approve what is merged, and start it as a deployment does."""
     assert record_approval(platform, github).approved
-    return start(platform.releases, ME, read_release(platform.settings.releases, platform.settings.environment))
+    return start(platform.release_target, ME, read_release(platform.settings.releases, platform.settings.environment))
 
 
 def test_the_first_candidate_becomes_a_pull_request_once(platform, fake, train, tell):
@@ -68,9 +76,7 @@ def test_the_first_candidate_becomes_a_pull_request_once(platform, fake, train, 
     assert pull["title"] == "Promote v2 to dev"
 
 
-def test_a_person_s_edit_of_the_strategy_stays_and_a_closed_pull_request_declines_the_model(
-    platform, fake, github, train, tell
-):
+def test_an_edited_strategy_stays_and_a_closed_pull_request_declines(platform, fake, github, train, tell):
     train()
     merged(platform, fake, tell().told.number)
     started(platform, github)
@@ -106,13 +112,13 @@ def test_an_approval_is_recorded_once_and_by_who_gave_it(platform, fake, github,
     assert [record_approval(platform, github).approved for _ in range(2)] == [True, True]
     proposed, approved = platform.releases.entries()
     assert (proposed.who, approved.who) == ("github-actions[bot]", OWNER)
-    assert approved.reason.startswith(f"v1: review of #{number}, merged as ")
-    start(platform.releases, ME, read_release(platform.settings.releases, "dev"))
+    assert approved.reason.startswith(f"review of #{number}, merged as ")
+    start(platform.release_target, ME, read_release(platform.settings.releases, "dev"))
     assert record_approval(platform, github) == (False, "nothing to do: v1 is promoted", "")
     assert tell().reason == "v1 serves, or did"
 
 
-def test_what_was_rolled_back_is_an_incident_a_comment_and_a_revert_and_stays_out(platform, fake, github, train, tell):
+def test_a_rollback_opens_an_incident_comments_and_reverts(platform, fake, github, train, tell):
     train()
     merged(platform, fake, tell().told.number)
     started(platform, github)
@@ -122,7 +128,7 @@ def test_what_was_rolled_back_is_an_incident_a_comment_and_a_revert_and_stays_ou
     merged(platform, fake, number)
     started(platform, github)
     assert tell().reason == "a release is live; v2 waits for its end"
-    roll_back(platform.releases, Actor("canary analysis", NOW), "it failed")
+    roll_back(platform.release_target, Actor("canary analysis", NOW), "it failed")
     for told in (3, 1):
         assert len(follow(platform, github)) >= told
     assert [one["title"] for one in fake.open_issues()] == ["dev: rolled back v2 to v1: it failed"]
@@ -145,7 +151,7 @@ def test_what_was_rolled_back_is_an_incident_a_comment_and_a_revert_and_stays_ou
 
 
 def test_what_serves_in_one_environment_is_proposed_to_the_next(platform, fake, github, train, tell):
-    prod = platform.changed({"environment": "prod"})
+    prod = of_names(platform.changed({"environment": "prod"}))
     train()
     merged(platform, fake, tell().told.number)
     assert tell(prod).reason == "there is no candidate"
@@ -158,7 +164,7 @@ def test_what_serves_in_one_environment_is_proposed_to_the_next(platform, fake, 
     merged(platform, fake, tell().told.number)
     started(platform, github)
     assert tell(prod).reason == "v1 serves, or did", "a challenger is not proposed"
-    promote(platform.releases, Actor("canary analysis", NOW), "good")
+    promote(platform.release_target, Actor("canary analysis", NOW), "good")
     told = follow(platform, github)
     assert len(told) == 1
     assert "**promote** on 2024-02-25" in fake.comments[told[0].number][0]["body"]
@@ -169,7 +175,7 @@ def test_what_a_person_proposed_by_hand_is_approved_as_it_is(platform, fake, git
     train()
     number = tell().told.number
     merged(platform, fake, number)
-    propose(platform.releases, platform.models, ME, read_release(platform.settings.releases, "dev"))
+    propose(platform.release_target, ME, read_release(platform.settings.releases, "dev"))
     assert record_approval(platform, github).approved
     assert [entry.action for entry in platform.releases.entries()] == ["propose", "approve"]
     assert platform.releases.state().phase is Phase.APPROVED

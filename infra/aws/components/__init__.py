@@ -1,1 +1,1 @@
-"""The capabilities of an environment, one file each: what it is asked for in, what others need of it out."""
+"""The components of an environment, one file for each capability."""

@@ -1,4 +1,4 @@
-"""An alarm: a bound on a metric, whom it tells, and where to read what to do."""
+"""Alarms: a bound on a metric, whom it notifies, and where to read what to do."""
 
 from typing import Literal, NamedTuple
 

@@ -18,7 +18,7 @@ _MANAGED = (
 
 @dataclass(frozen=True, kw_only=True)
 class BackupArgs:
-    """What is kept, and for how long.
+    """The inputs of the backup.
 
     Attributes:
         names: the environment.

@@ -8,13 +8,13 @@ import pulumi_aws as aws
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateBucketArgs:
-    """What a bucket keeps, and for how long.
+    """The inputs of a bucket.
 
     Attributes:
         bucket: its name.
         key: ARN of the KMS key.
         production: protected, kept when the stack is destroyed, and able to lock objects.
-        noncurrent_days: how long what was replaced or deleted stays.
+        noncurrent_days: how long replaced and deleted objects stay.
         expire_days: by prefix, how long objects stay.
         emulated: on an emulator that answers without TLS.
     """
@@ -32,7 +32,7 @@ class PrivateBucket(pulumi.ComponentResource):
 
     Attributes:
         bucket: the bucket itself.
-        ready: what to depend on before writing into it.
+        ready: resources to depend on before writing into it.
     """
 
     def __init__(self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:

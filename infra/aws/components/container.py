@@ -1,4 +1,4 @@
-"""How the project's image is started: the same image serves, runs steps and ticks; only command and settings differ."""
+"""The settings of the project's image: the same image serves, runs steps and ticks, with another command."""
 
 from infra.names import Names
 

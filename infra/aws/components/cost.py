@@ -1,4 +1,4 @@
-"""Cost: a budget that warns, then denies the pipelines every start; and an end for what is on trial."""
+"""Cost: a budget that warns and then denies pipelines every start, and an expiry for environments on trial."""
 
 import json
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ STARTS = (
     "sagemaker:CreateEndpoint", "sagemaker:CreateHyperParameterTuningJob", "sagemaker:CreateProcessingJob",
     "sagemaker:CreateTrainingJob", "sagemaker:CreateTransformJob", "sagemaker:StartPipelineExecution",
 )  # fmt: skip
-"""What costs when it starts. What runs goes on: the endpoint serves whatever the month has cost."""
+"""Actions that cost money when they start. The endpoint keeps serving whatever the month has cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostArgs:
-    """What the environment may cost.
+    """The inputs of the budget and the expiry.
 
     Attributes:
         names: the environment.

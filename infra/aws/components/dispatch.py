@@ -1,4 +1,4 @@
-"""Instant dispatch: a function that tells GitHub of a trigger at once, where a GitHub App is installed."""
+"""Instant dispatch: a function that starts a workflow on GitHub for each trigger, where a GitHub App is installed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ TIMEOUT = 60
 
 @dataclass(frozen=True, kw_only=True)
 class DispatchArgs:
-    """Who is told by whom.
+    """The inputs of the function.
 
     Attributes:
         names: the environment.
@@ -64,7 +64,7 @@ class DispatchFunction(pulumi.ComponentResource):
         on_event("dispatch", called, triggers, stated, child, args.bus)
         failing = AlarmBound(
             "dispatch-errors", "AWS/Lambda", "Errors", {"FunctionName": names.of("dispatch")}, "Sum", ">", 0, 15,
-            "GitHub was not told of a trigger, which waits for the next poll.",
+            "No workflow on GitHub was started for a trigger, which waits for the next poll.",
         )  # fmt: skip
         alarm(failing, names, [args.topic], child)
         self.function = called.arn

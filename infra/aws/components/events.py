@@ -1,4 +1,4 @@
-"""Events: a bus of the environment, the queues that workflows poll, and a place for what nobody could read."""
+"""Events: the environment's bus, the queues that workflows poll, and a dead-letter queue."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _DAYS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class EventsArgs:
-    """What the events are asked for.
+    """The inputs of the events.
 
     Attributes:
         names: the environment.
@@ -30,7 +30,7 @@ class EventsArgs:
 
 
 class Events(pulumi.ComponentResource):
-    """The bus and the queues of an environment; a message stays for two weeks, until a workflow took it.
+    """The bus and the queues of an environment; a message stays for two weeks, or until a workflow took it.
 
     Attributes:
         bus: takes what pipelines and monitors send.
@@ -118,7 +118,7 @@ def of_aws(names: Names) -> dict[str, dict[str, Any]]:
 
 
 def tuning_job_ended(names: Names) -> dict[str, Any]:
-    """Return the pattern of the end of a search, whose trials may be of use also when it was stopped."""
+    """Return the pattern of the end of a search, also a stopped one, whose trials may still be useful."""
     return {
         "detail-type": ["SageMaker HyperParameter Tuning Job State Change"],
         "detail": {
@@ -129,7 +129,7 @@ def tuning_job_ended(names: Names) -> dict[str, Any]:
 
 
 def queue_policy(names: Names, part: str, rules: list[pulumi.Input[str]]) -> dict[str, Any]:
-    """Return the policy by which the environment's rules send into a queue; over TLS alone."""
+    """Return the policy that lets the environment's rules send into a queue, over TLS alone."""
     queue = names.arn("sqs", names.of(part))
     return {
         "Version": "2012-10-17",
@@ -155,7 +155,7 @@ def queue_policy(names: Names, part: str, rules: list[pulumi.Input[str]]) -> dic
 
 
 def bounds(names: Names) -> list[AlarmBound]:
-    """Return what is wrong with a queue: nobody polls it, or nobody understands what is in it."""
+    """Return the bounds of a queue: on messages that nobody polls, and on messages that nobody could handle."""
     return [
         AlarmBound(
             "events-dead", "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": names.of("dead")},

@@ -14,7 +14,7 @@ from infra.names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
-    """What the function is and may use.
+    """The inputs of the function.
 
     Attributes:
         names: the environment.

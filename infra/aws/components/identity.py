@@ -1,4 +1,4 @@
-"""Identity: a role for each thing that acts, with the least it needs, within the boundary that the bootstrap made."""
+"""Identity: a role for each service and function, with the least privileges, within the bootstrap's boundary."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ SAGEMAKER, LAMBDA, SCHEDULER = "sagemaker.amazonaws.com", "lambda.amazonaws.com"
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityArgs:
-    """Who acts.
+    """The inputs of the roles.
 
     Attributes:
         names: the environment.
@@ -83,5 +83,5 @@ class Identity(pulumi.ComponentResource):
         return role
 
     def ready(self, part: str) -> pulumi.Output[str]:
-        """Return a role's ARN once it may do what it must: AWS tries some of it when something is given the role."""
+        """Return a role's ARN once its policies exist, because AWS checks some when a resource gets the role."""
         return self._ready[part]

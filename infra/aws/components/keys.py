@@ -8,12 +8,12 @@ import pulumi_aws as aws
 from infra.names import Names
 
 _WRITERS = ("backup", "budgets", "cloudwatch", "s3", "scheduler", "sns")
-"""Services that put what they say into encrypted topics, queues and buckets themselves."""
+"""Services that write into encrypted topics, queues and buckets themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeysArgs:
-    """What the keys are for.
+    """The inputs of the keys.
 
     Attributes:
         names: the environment.
@@ -59,7 +59,7 @@ class Keys(pulumi.ComponentResource):
 
 
 def data_key_policy(names: Names) -> dict[str, object]:
-    """Return the policy of the data key: the account's roles as IAM says, and services on the account's behalf."""
+    """Return the policy of the data key: IAM decides for the account's roles; services act on the account's behalf."""
     logs = names.arn("logs", "log-group:*")
     return {
         "Version": "2012-10-17",

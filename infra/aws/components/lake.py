@@ -14,7 +14,7 @@ SCANNED_BYTES = 100 * 2**30  # of one query, which is 0.50 USD; a mistake stops 
 
 @dataclass(frozen=True, kw_only=True)
 class LakeArgs:
-    """What the lake keeps, and for how long.
+    """The inputs of the lake.
 
     Attributes:
         names: the environment.
@@ -32,7 +32,7 @@ class LakeArgs:
 
 
 class Lake(pulumi.ComponentResource):
-    """Where everything lies.
+    """The buckets and the workgroup.
 
     Attributes:
         store: the bucket of runs, models, releases and predictions.

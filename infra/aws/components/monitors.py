@@ -1,4 +1,4 @@
-"""Monitors: alarms on runs and on what the pipelines measured, and one page that shows it all."""
+"""Monitors: alarms on runs and on the pipelines' metrics, and a dashboard of them all."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipelines.contracts.rendered import Rendered
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorsArgs:
-    """What is watched.
+    """The inputs of the monitors.
 
     Attributes:
         names: the environment.
@@ -72,7 +72,7 @@ def measured(names: Names, rendered: Rendered) -> list[AlarmBound]:
 
 
 def dashboard(names: Names, rendered: Rendered) -> dict[str, Any]:
-    """Return the page: what people feel first, then what the pipelines did, then what they measured."""
+    """Return the dashboard: what users notice first, then the pipelines' runs, then their metrics."""
     at = ["EndpointName", names.prefix, "VariantName", VARIANT]
     pipelines = [names.of(part.replace("_", "-")) for part in sorted(rendered.pipelines)]
     graphs = [

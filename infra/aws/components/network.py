@@ -1,4 +1,4 @@
-"""The network: private subnets in two zones that reach the services of AWS through endpoints, and nothing else."""
+"""The network: private subnets in two zones that reach services of AWS through endpoints, and nothing else."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ INTERFACES = (
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """Which network.
+    """The inputs of the network.
 
     Attributes:
         names: the environment.
@@ -127,7 +127,7 @@ class Network(pulumi.ComponentResource):
     def _allow(
         name: str, doors: aws.ec2.SecurityGroup, group: aws.ec2.SecurityGroup, opts: pulumi.ResourceOptions
     ) -> None:
-        """Let the inside reach the doors over TLS, and its instances each other, for distributed training."""
+        """Let instances reach the endpoints over TLS, and each other for distributed training."""
         tls = {"ip_protocol": "tcp", "from_port": 443, "to_port": 443}
         aws.vpc.SecurityGroupEgressRule(
             name, security_group_id=group.id, referenced_security_group_id=doors.id, description="Out", **tls, opts=opts

@@ -11,7 +11,7 @@ from infra.names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class NoticesArgs:
-    """Who is told.
+    """The inputs of the topic.
 
     Attributes:
         names: the environment.
@@ -53,7 +53,7 @@ class Notices(pulumi.ComponentResource):
 
 
 def topic_policy(names: Names, name: str) -> dict[str, object]:
-    """Return the policy by which alarms and budgets of this account, and nobody else, publish; over TLS alone."""
+    """Return the policy that lets only alarms and budgets of this account publish, over TLS alone."""
     topic = names.arn("sns", name)
     return {
         "Version": "2012-10-17",

@@ -10,7 +10,7 @@ from infra.names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineArgs:
-    """What the online store is asked for.
+    """The inputs of the online store.
 
     Attributes:
         names: the environment.

@@ -13,12 +13,12 @@ from pipelines.contracts.rendered import RenderedPipeline, filled
 
 @dataclass(frozen=True, kw_only=True)
 class PipelinesArgs:
-    """Which pipelines.
+    """The inputs of the pipelines.
 
     Attributes:
         names: the environment.
         rendered: by name.
-        places: what the definitions leave open.
+        places: the values of the definitions' placeholders.
         role, scheduler: ARNs of the role of the steps, and of the role that starts them.
         group: name of the schedule group.
         dead: ARN of the queue of what could not be started.

@@ -1,4 +1,4 @@
-"""The registry that people browse: a managed MLflow. No release depends on it; models are in the store, by SHA-256."""
+"""A managed MLflow for people to browse. No release depends on it; models are in the store, by SHA-256."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from infra.names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryArgs:
-    """Which MLflow.
+    """The inputs of the registry.
 
     Attributes:
         names: the environment.

@@ -1,6 +1,6 @@
-"""The release tick: a function of the project's image judges the live release each minute, and when alarms call.
+"""The release tick: a function of the project's image judges the live release each minute and on alarms.
 
-The end of a search calls it as well: it then starts the training with the best settings.
+The end of a search calls it too; it then starts the training with the best settings.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TIMEOUT = 120
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseTickArgs:
-    """What the tick is asked for.
+    """The inputs of the tick.
 
     Attributes:
         names: the environment.
@@ -104,7 +104,7 @@ class ReleaseTick(pulumi.ComponentResource):
 
 
 def bounds(function: str) -> list[AlarmBound]:
-    """Return what is wrong with the tick: it fails, or nobody calls it."""
+    """Return the bounds of the tick: on failures, and on minutes without a call."""
     at = {"FunctionName": function}
     return [
         AlarmBound(

@@ -1,4 +1,4 @@
-"""A rule that hands the events of a pattern to a queue or a function; what cannot be delivered is kept."""
+"""A rule that sends the events of a pattern to a queue or a function, and keeps undeliverable ones."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from infra.names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class RuleArgs:
-    """Which events go where.
+    """The inputs of a rule.
 
     Attributes:
         names: the environment.

@@ -1,12 +1,12 @@
-"""The endpoint: there before any model, and changed only with the image or the instances.
+"""The endpoint, which exists before any model and changes only with the image or the instances.
 
-The app in it follows the release log by itself. When SageMaker rolls an update back, the provider still records the
-new configuration and may delete the one that serves (hashicorp/terraform-provider-aws 48997, 46663). So none is ever
-deleted, and after each update the endpoint is asked which one it has.
+The app in it follows the release log. When SageMaker rolls an update back, the provider still records the new
+configuration and may delete the one that serves (hashicorp/terraform-provider-aws 48997, 46663). So none is ever
+deleted, and after each update the program reads which one the endpoint has.
 
-What is kept and forgotten would be in the way of another of its name: an image that comes back, or a change of the
-network alone. So models and configurations have no name of their own: Pulumi adds random digits to the logical one
-(https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming), anew with each replacement.
+A configuration that stays in SageMaker would block a new one of its name: when an earlier image returns, or when only
+the network changes. So models and configurations have no fixed name: Pulumi appends random digits to the logical one,
+new ones with each replacement (https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _LOCAL_DISK = ("d.", "dn.", "g4dn", "g5", "g6", "p4d", "p5")  # instances whose 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingArgs:
-    """What the endpoint is asked for.
+    """The inputs of the endpoint.
 
     Attributes:
         names: the environment.
@@ -158,7 +158,7 @@ def checked(live: Callable[[str], str] | None, arn: str, endpoint: str, wanted: 
     if found != wanted:
         raise pulumi.RunError(
             f"endpoint {endpoint} serves with {found}, not with {wanted}: SageMaker rolled the update back. Its alarms"
-            " and its log say why. Nothing was deleted; 'pulumi refresh' records what serves, then mend the image"
+            " and its log say why. Nothing was deleted: run 'pulumi refresh' to record what serves, then fix the image"
         )
     return found
 
@@ -177,11 +177,11 @@ def _variant(serving: Serverless | RealTime) -> dict[str, Any]:
 
 
 def _deployment(serving: Serverless | RealTime, alarms: list[pulumi.Output[str]]) -> dict[str, Any] | None:
-    """Return how an update goes: new instances beside the old, part of the traffic, all of it unless an alarm rings."""
+    """Return the policy of updates: new instances get part of the traffic, then all of it unless an alarm is raised."""
     if isinstance(serving, Serverless):
-        return None  # SageMaker replaces a serverless endpoint's workers by itself, and takes no alarms
+        return None  # SageMaker replaces a serverless endpoint's workers, and takes no alarms
     routing: dict[str, Any] = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": 600}
-    if serving.min_instances > 1:  # of a single instance there is no part
+    if serving.min_instances > 1:  # a single instance cannot be replaced in parts
         routing |= {"type": "CANARY", "canary_size": {"type": "CAPACITY_PERCENT", "value": 50}}
     return {
         "blue_green_update_policy": {
@@ -194,7 +194,7 @@ def _deployment(serving: Serverless | RealTime, alarms: list[pulumi.Output[str]]
 
 
 def bounds(names: Names) -> list[AlarmBound]:
-    """Return what takes an update of the endpoint back, and calls people and the release tick at any time."""
+    """Return the bounds that roll back an update of the endpoint, and notify people and the release tick."""
     at = {"EndpointName": names.prefix, "VariantName": VARIANT}
     return [
         AlarmBound(
@@ -204,5 +204,9 @@ def bounds(names: Names) -> list[AlarmBound]:
         AlarmBound(
             "endpoint-latency", "AWS/SageMaker", "ModelLatency", at, "p99", ">", 1_000_000, 1,
             "One request in a hundred took longer than a second, for 3 minutes.", periods=3,
+        ),
+        AlarmBound(
+            "endpoint-refused", names.metrics, "release_refused", {}, "Maximum", ">=", 1, 1,
+            "An instance cannot serve the latest release.",
         ),
     ]  # fmt: skip

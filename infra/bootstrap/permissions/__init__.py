@@ -1,1 +1,1 @@
-"""What each role may do, as policy documents: plain functions of names, without Pulumi."""
+"""The permissions of the bootstrap's roles as policy documents: plain functions of names, without Pulumi."""

@@ -11,8 +11,8 @@ _NETWORK_OF_JOBS = ("ec2:*NetworkInterface*", "ec2:Describe*")
 def boundary(scope: Scope) -> Document:
     """Return the permissions boundary of an environment's roles.
 
-    It holds no right to make roles or to change what a role may do, except that the stop action of the budget may
-    attach a policy of the environment to a role of the environment: within this boundary all the same.
+    It allows neither creating roles nor changing their permissions, except that the budget's stop action may attach a
+    policy of the environment to a role of the environment, which stays within this boundary.
     """
     roles, policies = scope.owned("iam", "role/{name}-*"), scope.owned("iam", "policy/{name}-*")
     jobs = [scope.home.arn("sagemaker", f"{kind}/*") for kind in _JOBS]

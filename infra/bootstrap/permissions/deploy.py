@@ -1,4 +1,4 @@
-"""What the workflows of one environment may do: set it up, change it, deploy to it, start its training."""
+"""The permissions of an environment's workflows: set it up, change it, deploy to it, start its training."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, deny, requested, tagged
 from infra.bootstrap.permissions.plan import read_releases
@@ -168,7 +168,7 @@ def _tagged(scope: Scope) -> list[Statement]:
     autoscaling = {"StringEquals": {"application-autoscaling:service-namespace": ["dynamodb", "sagemaker"]}}
     return [
         allow("Make", _MADE_WITH_TAGS["Others"], condition=requested(scope.tags)),
-        # What is made with tags is tagged by a right of its own: nothing that bears another stack's tag is taken over.
+        # Creating with tags needs a permission of its own, which excludes resources with another stack's tag.
         allow("TagNew", ["backup:TagResource", "kms:TagResource"], [*of("backup"), *of("kms")], untagged),
         allow("TagNewMlflow", ["sagemaker:AddTags"], of("sagemaker"), made),
         allow("OwnKeys", ["kms:*"], of("kms"), tagged(scope.tags)),

@@ -1,4 +1,4 @@
-"""What people may do, by role: look at what their work needs, start what they answer for; nobody sets up or deletes."""
+"""The permissions of people, by role: read what their work needs, start their own work; nobody sets up or deletes."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -78,7 +78,7 @@ def _reports(scope: Scope) -> list[Statement]:
 
 
 def _operations(scope: Scope) -> list[Statement]:
-    """See how everything is set up; silence alarms, call the tick, put events back, take a release back."""
+    """Read all configuration; silence alarms, call the tick, put events back, roll a release back."""
     look = [
         allow(
             f"LookAt{service.name.title()}",
@@ -87,7 +87,9 @@ def _operations(scope: Scope) -> list[Statement]:
         )
         for service in SERVICES
     ]
-    releases = scope.owned("s3", "{name}-*/releases/*", "{name}-*/models/*", "{name}-*/predictions/*")
+    releases = scope.owned(
+        "s3", "{name}-*/releases/*", "{name}-*/models/*", "{name}-*/predictions/*", "{name}-*/serving/*"
+    )
     return [
         *look,
         allow("ReadReleases", ["s3:GetObject"], releases),

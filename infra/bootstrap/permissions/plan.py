@@ -1,4 +1,4 @@
-"""What the plan of a pull request may do: read how an environment is set up, what it releases, and none of its data."""
+"""The permissions of a pull request's plan: read an environment's configuration and releases, but no data."""
 
 from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
@@ -7,7 +7,7 @@ from infra.bootstrap.scope import Scope
 from pipelines.contracts.stack import parameter_name
 
 COMPLETE = "complete*"
-"""What the keys begin with under which the online store says how far a view is materialised."""
+"""The prefix of the keys under which the online store keeps the moment up to which a view is materialised."""
 
 _LOOK_AT_TAGGED = {
     "kms": (

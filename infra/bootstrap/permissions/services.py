@@ -1,4 +1,4 @@
-"""What an environment is made of: a row for each service, from which deployment, plans and steps get their rights."""
+"""The services of an environment, a row each, from which deployment, plans and steps get their permissions."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ class AwsService:
     Attributes:
         name: the service, as ARNs and actions name it.
         resources: its resources, as :meth:`infra.bootstrap.scope.Scope.owned` reads them.
-        look: what shows how a resource is set up, and none of the data in it.
-        use: what steps, the serving app and the tick do with it.
-        alter: what sets it up, changes it and takes it down.
+        look: actions that read a resource's configuration, but no data.
+        use: actions of steps, the serving app and the tick.
+        alter: actions that set it up, change it and delete it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who the pods are: a service account each, of which the pipelines' alone may ask the Kubernetes API anything."""
+"""Service accounts of the pods; only that of the pipelines may call the Kubernetes API."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ class ClusterIdentityArgs:
 
 
 class ClusterIdentity(pulumi.ComponentResource):
-    """The service accounts, and what they may do."""
+    """The service accounts, and their permissions."""
 
     def __init__(self, args: ClusterIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:ClusterIdentity", "identity", None, opts)
@@ -41,7 +41,7 @@ class ClusterIdentity(pulumi.ComponentResource):
 
 
 def jobs() -> list[dict[str, Any]]:
-    """Return what a run may do: start and end Jobs of the namespace, and read how they fare."""
+    """Return the permissions of a run: start and end Jobs of the namespace, and read their state."""
     return [
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},

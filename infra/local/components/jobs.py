@@ -1,4 +1,4 @@
-"""Runs of pipelines: the template of every Job, those that the clock starts, and what steps keep between attempts."""
+"""Runs of pipelines: the template of every Job, the scheduled ones, and the volume of checkpoints."""
 
 import json
 from copy import deepcopy
@@ -24,7 +24,7 @@ _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job
 
 @dataclass(frozen=True, kw_only=True)
 class JobsArgs:
-    """What runs.
+    """The inputs of the runs.
 
     Attributes:
         names: the environment.
@@ -42,7 +42,7 @@ class JobsArgs:
 
 
 class PipelineJobs(pulumi.ComponentResource):
-    """The template, the schedules, the volume of checkpoints, and where processes meet that train together."""
+    """The template, the schedules, the volume of checkpoints, and the Service for distributed training."""
 
     def __init__(self, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Jobs", "jobs", None, opts)
@@ -85,9 +85,9 @@ class PipelineJobs(pulumi.ComponentResource):
 
 
 def job(names: Names, image: str) -> dict[str, Any]:
-    """Return a Job without name and command: what runs, as whom and within which bounds.
+    """Return a Job without name and command: image, service account and limits.
 
-    A pod that is evicted or whose node goes does not count as an attempt.
+    An evicted pod, or one whose node disappears, does not count as an attempt.
     """
     pod = template(
         names,
@@ -122,7 +122,7 @@ def job(names: Names, image: str) -> dict[str, Any]:
 
 
 def with_gpu(plain: dict[str, Any], gpu: Gpu) -> dict[str, Any]:
-    """Return a Job that needs a GPU: where it may run, and what it asks for."""
+    """Return a Job that needs a GPU, with its nodes and resources."""
     made = deepcopy(plain)
     pod = made["spec"]["template"]["spec"]
     pod["nodeSelector"] = gpu.nodes

@@ -1,4 +1,4 @@
-"""MLflow's server: what people browse runs and versions with. No deploy depends on it."""
+"""MLflow's server, in which people browse runs and versions. No deployment depends on it."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _FOLDER = "/mlflow"
 
 @dataclass(frozen=True, kw_only=True)
 class MlflowArgs:
-    """What the server is asked for.
+    """The inputs of the server.
 
     Attributes:
         names: the environment.
@@ -78,7 +78,7 @@ def server(names: Names, image: str) -> Pod:
         environ={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # nothing here uses it, and it doubles the memory
         settings=True,
         volumes={_FOLDER: {"persistentVolumeClaim": {"claimName": "mlflow"}}},
-        container=probes("/health", PORT),
+        container=probes("/health", "/health", PORT),
     )
 
 

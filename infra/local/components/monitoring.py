@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and Grafana: what is measured, what is wrong with it, and one page that shows it all."""
+"""Prometheus, Alertmanager and Grafana: metrics, alarms and dashboards."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PORTS = {"prometheus": prometheus.PORT, "alertmanager": alertmanager.PORT, "graf
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringArgs:
-    """What is watched, and by what.
+    """The inputs of the monitoring.
 
     Attributes:
         names: the environment.

@@ -1,4 +1,4 @@
-"""The namespace: pods without privileges alone, bounds on what all of them take, and no traffic but what is stated."""
+"""The namespace: only unprivileged pods, quotas on all of them together, and only the traffic that policies allow."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ API_PORTS = (443, 6443, 8443)  # of the API server: its service, and the usual o
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
-    """What the namespace is asked for: the environment, and its configuration."""
+    """The inputs of the namespace: the environment, and its configuration."""
 
     names: Names
     config: LocalConfig
@@ -51,7 +51,7 @@ def restricted() -> dict[str, str]:
 
 
 def quota(config: LocalConfig) -> dict[str, str]:
-    """Return what everything together may ask for."""
+    """Return the quota of all pods together."""
     gpu = {f"requests.{config.gpu.resource}": "8"} if config.gpu else {}
     return {
         "requests.cpu": "6",
@@ -67,7 +67,7 @@ def quota(config: LocalConfig) -> dict[str, str]:
 
 
 def limits() -> list[dict[str, Any]]:
-    """Return what a container has that states nothing, and the most that one may have."""
+    """Return the default and the maximum of a container's resources."""
     return [
         {
             "type": "Container",
@@ -79,13 +79,13 @@ def limits() -> list[dict[str, Any]]:
 
 
 def policies(names: Names, config: LocalConfig) -> dict[str, dict[str, Any]]:
-    """Return the network policies: all is denied, then what the parts need of each other and of the emulator."""
+    """Return the network policies: all traffic is denied but what the parts need of each other and of the emulator."""
     ours = ("serving", "pipelines", "mlflow", "watch")  # they keep what they make on the emulator
     metrics = {"serving": 8080, "watch": 8000, "alertmanager": 9093}
     return {
         "deny": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         "names": _egress({}, [{"ports": [_port(53, "UDP"), _port(53)]}]),
-        # Where the emulator is, pods know by name alone: any address, its port.
+        # Pods know the emulator by name alone, so any address is allowed on its port.
         "emulator": _egress(selector(names, *ours), [{"ports": [_port(config.emulator_port)]}]),
         "ask": _ingress(selector(names, "serving"), None, 8080),  # whoever reaches the cluster may ask the app
         "track": _ingress(selector(names, "mlflow"), [selector(names, "pipelines", "watch")], 5000),

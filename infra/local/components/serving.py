@@ -1,7 +1,7 @@
-"""The serving app: pods that follow the release log by themselves, so that no rollout is needed for a release.
+"""The serving app: pods that follow the release log, so a release needs no rollout.
 
-A pod that ends is first taken out of the service, while it still answers; then the app drains and writes its
-prediction log (``pipelines/serving/server.py``). So an update, a scaling and an eviction lose no request.
+A pod that ends first leaves the service while it still answers; then the app drains and writes its prediction log
+(``pipelines/serving/server.py``). So updates, scaling and evictions lose no request.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PODS = "serving-pods"
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterServingArgs:
-    """What the app is asked for: the environment, its image, and how many pods."""
+    """The inputs of the app: the environment, its image, and how many pods."""
 
     names: Names
     image: str
@@ -32,7 +32,7 @@ class ClusterServingArgs:
 
 
 class ClusterServing(pulumi.ComponentResource):
-    """The app, its service, its scaling, and what keeps enough of it."""
+    """The app, its service, its scaling, and its disruption budget."""
 
     def __init__(self, args: ClusterServingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:ClusterServing", "serving", None, opts)
@@ -80,7 +80,7 @@ class ClusterServing(pulumi.ComponentResource):
 
 
 def app(names: Names, image: str, priority: str) -> Pod:
-    """Return a pod: one process, for the machine's cores are not the pod's, and more pods scale better."""
+    """Return a pod of one process: the machine's cores are not the pod's, and more pods scale better."""
     return Pod(
         component="serving",
         image=image,
@@ -88,7 +88,10 @@ def app(names: Names, image: str, priority: str) -> Pod:
         command=("mlops", "serve", "--host", "0.0.0.0", "--port", str(PORT)),
         port=PORT,
         settings=True,
-        container={**probes("/ping", PORT), "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}}},
+        container={
+            **probes("/live", "/ready", PORT),
+            "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
+        },
         spec={
             "terminationGracePeriodSeconds": LEAVING_SECONDS + DRAINING_SECONDS,
             "priorityClassName": priority,
@@ -106,7 +109,7 @@ def app(names: Names, image: str, priority: str) -> Pod:
 
 
 def scaling(replicas: Replicas) -> dict[str, Any]:
-    """Return how the number of pods follows the load: up at once, down after five quiet minutes."""
+    """Return the scaling: up at once with the load, down after five minutes of less."""
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": replicas.cpu_percent}}
     return {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "serving"},

@@ -1,4 +1,4 @@
-"""What every process of the project is told by its environment variables: where things are, and who it is there."""
+"""The environment variables of every process of the project: addresses and credentials."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class SettingsMap(pulumi.ComponentResource):
 
 
 def variables(names: Names, config: LocalConfig) -> dict[str, str]:
-    """Return the variables that are no secret."""
+    """Return the variables that are not secret."""
     return {
         "RATCHET_PROFILE": "kubernetes",
         "RATCHET_PROJECT": names.project,

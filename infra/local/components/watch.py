@@ -1,4 +1,4 @@
-"""The watch: judges the live release each minute, tells Prometheus of the environment, turns alerts into events."""
+"""The watch: judges the live release each minute, exposes the environment's metrics, and turns alerts into events."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ TOKEN_FOLDER = "/etc/alerts"  # noqa: S105  (where it is, not what)
 
 @dataclass(frozen=True, kw_only=True)
 class WatchArgs:
-    """What the watch is asked for: the environment, and the image of the steps."""
+    """The inputs of the watch: the environment, and the image of the steps."""
 
     names: Names
     image: str
 
 
 class WatchDeployment(pulumi.ComponentResource):
-    """The watch; two of them at once would do no harm, for of two moves of a release only the first counts."""
+    """The watch; two at once would do no harm, because the release log takes only the first of two moves."""
 
     def __init__(self, args: WatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Watch", "watch", None, opts)
@@ -55,5 +55,5 @@ def watch(image: str) -> Pod:
         port=PORT,
         settings=True,
         volumes={TOKEN_FOLDER: TOKEN},
-        container=probes("/ping", PORT),
+        container=probes("/ping", "/ping", PORT),
     )  # fmt: skip

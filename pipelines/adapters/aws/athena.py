@@ -1,4 +1,4 @@
-"""Athena: queries over the same Iceberg tables that no machine of ours has to hold, and the tables' maintenance."""
+"""Athena: queries over the same Iceberg tables, for more than fits on one machine, and table maintenance."""
 
 import io
 import time
@@ -19,11 +19,11 @@ from pipelines.storage.tables import Tables
 
 _RUNNING = {"QUEUED", "RUNNING"}
 _POLL_SECONDS = 2.0
-_MOST_RUNS = 20  # of one statement of upkeep; what is left then waits for the next time
+_MOST_RUNS = 20  # of one maintenance statement; the rest waits for the next time
 
 
 class Athena:
-    """Queries in an environment's workgroup, whose results lie in the lake."""
+    """Runs queries in an environment's workgroup, whose results are in the lake."""
 
     def __init__(self, client: Any, s3: Any, workgroup: str, lake: str, tables: Tables) -> None:
         self._client, self._s3, self._workgroup, self._lake, self._tables = client, s3, workgroup, lake, tables
@@ -32,7 +32,7 @@ class Athena:
         """Return the views' features for each request, in the requests' order; see :mod:`pipelines.feature.window`.
 
         Raises:
-            UserError: when the key of a request is not declared to be unique, for it is what the answer is joined by.
+            UserError: when the key of requests is not declared unique, because the answer is joined by it.
         """
         config = problem.config
         if not config.tables[config.request.table].columns[config.key].unique:
@@ -46,7 +46,7 @@ class Athena:
             return connection.sql(query).to_arrow_table()
 
     def join(self, problem: Problem, snapshots: Mapping[str, int], first: Any, last: Any) -> str:
-        """Return the join for the requests of a span, both ends included, as the snapshots had them."""
+        """Return the join for the requests of a span, both ends included, at the given snapshots."""
         config = problem.config
         time, columns = config.event_time, {config.key, config.event_time}
         columns |= {column for view in problem.views for column in view.entity}
@@ -74,7 +74,7 @@ class Athena:
                     break
 
     def _left_over(self, sql: str) -> bool:
-        """Run a statement of upkeep, and say whether Athena asks to run it again for what it had no time for."""
+        """Run a maintenance statement, and return whether Athena asks to run it again for what it had no time for."""
         try:
             self.run(sql)
         except UserError as error:
@@ -112,10 +112,10 @@ class Athena:
 
 
 def maintenance(namespace: str, table: str) -> list[str]:
-    """Return what keeps an Iceberg table fast and small.
+    """Return the statements that keep an Iceberg table fast and small.
 
-    https://docs.aws.amazon.com/athena/latest/ug/querying-iceberg-data-optimization.html: OPTIMIZE makes small files
-    one; VACUUM expires snapshots, by the table's properties those older than five days, and deletes what none needs.
+    https://docs.aws.amazon.com/athena/latest/ug/querying-iceberg-data-optimization.html: OPTIMIZE compacts small
+    files; VACUUM expires snapshots, by the table's properties those older than five days, and deletes orphaned files.
     """
     return [f'OPTIMIZE "{namespace}"."{table}" REWRITE DATA USING BIN_PACK', f'VACUUM "{namespace}"."{table}"']
 

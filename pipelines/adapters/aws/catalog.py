@@ -1,4 +1,4 @@
-"""The Iceberg catalog in AWS Glue, with commits whose answer was lost told as such."""
+"""The Iceberg catalog in AWS Glue, which reports a commit whose answer was lost as unknown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ _ANSWERS = {"AlreadyExistsException", "ConcurrentModificationException", "Entity
 
 
 def glue_catalog(glue: Any, glue_once: Any, warehouse: str, s3: dict[str, str]) -> GlueCatalog:
-    """Return the catalog; ``glue_once`` is a client that tries nothing twice.
+    """Return the catalog; ``glue_once`` is a client without retries.
 
     A commit that is sent again after its answer was lost is refused as a conflict with itself, and pyiceberg then
-    deletes the files that the table now consists of. So commits are sent once, and what is not known to have failed
-    is told as unknown; :meth:`pipelines.storage.tables.Tables.overwrite` then looks at what is there.
+    deletes the files that the table now consists of. So commits are sent once, and one that is not known to have
+    failed raises an error of its own; :meth:`pipelines.storage.tables.Tables.overwrite` then reads the table again.
     """
     return GlueCatalog("default", client=_CommitsOnce(glue, glue_once), warehouse=warehouse, **s3)
 

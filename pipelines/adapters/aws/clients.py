@@ -31,8 +31,8 @@ def client(
 ) -> Any:
     """Return a client that tries up to ``attempts`` times and waits ``seconds`` for each answer.
 
-    What is tried again is what botocore's standard mode knows to be passing: throttling, timeouts, lost connections
-    and server errors, after waits that double, up to 20 s, and are drawn at random: 18 attempts last about 90 s.
+    Retries are those of botocore's standard mode: for throttling, timeouts, lost connections and server errors, after
+    random waits that double up to 20 s. 18 attempts last about 90 s.
     """
     config = Config(
         connect_timeout=min(3.0, seconds),
@@ -45,10 +45,10 @@ def client(
 
 @contextmanager
 def asking(service: str) -> Iterator[None]:
-    """Tell what a service refuses or fails to answer as :class:`Unavailable`; a request that is wrong stays an error.
+    """Turn a service's refusals and failures into :class:`Unavailable`; an invalid request stays an error.
 
     Raises:
-        Unavailable: without valid credentials or permission, for what is not there, and when the service is busy,
+        Unavailable: without valid credentials or permission, for a missing resource, and when the service is busy,
             failing or out of reach.
     """
     try:
@@ -60,7 +60,7 @@ def asking(service: str) -> Iterator[None]:
     except ParamValidationError:
         raise
     except (NoCredentialsError, CredentialRetrievalError, SSOError) as error:
-        raise Unavailable(f"{service} cannot be asked without credentials: {error} {_LOG_IN}") from error
+        raise Unavailable(f"{service} needs credentials: {error} {_LOG_IN}") from error
     except BotoCoreError as error:
         raise Unavailable(f"{service} cannot be reached ({error}); ask again later") from error
 

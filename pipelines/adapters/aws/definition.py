@@ -1,8 +1,8 @@
 """A pipeline as a SageMaker Pipelines definition: the same steps and order, each a job that runs ``mlops step``.
 
-What differs between environments is left open as :mod:`pipelines.contracts.rendered` describes; what differs
-between runs is a parameter: ``RunId``, and what a training job runs on. Steps take their inputs from the object store,
-as anywhere, and are done when their record is there.
+Differences between environments are placeholders, as :mod:`pipelines.contracts.rendered` describes; differences
+between runs are parameters: ``RunId``, and the instances of a training job. Steps take their inputs from the object
+store, as on every platform, and are done when their record exists.
 """
 
 import json
@@ -25,7 +25,7 @@ _OFFLINE |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 
 
 def definition(pipeline: Pipeline) -> dict[str, Any]:
-    """Return the definition, which is the same for the same pipeline; makes no request."""
+    """Return the definition, equal for equal pipelines; sends no request."""
     with _offline():
         import boto3
         from sagemaker.core.workflow.execution_variables import ExecutionVariables
@@ -58,7 +58,7 @@ def definition(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _step(pipeline: Pipeline, name: str, request: dict[str, Any], before: list[Any]) -> Any:
-    """Return a step after those whose outputs it takes, and after the one before it, whose writes it may read."""
+    """Return a step that follows those whose outputs it takes, and the previous one, whose writes it may read."""
     from sagemaker.core.workflow.properties import Properties
     from sagemaker.mlops.workflow.retry import (
         SageMakerJobExceptionTypeEnum,
@@ -69,7 +69,7 @@ def _step(pipeline: Pipeline, name: str, request: dict[str, Any], before: list[A
     from sagemaker.mlops.workflow.steps import ConfigurableRetryStep, StepTypeEnum
 
     class JobStep(ConfigurableRetryStep):  # type: ignore[misc]
-        """A step by its request: the SDK's own steps ask IAM and a local session before there is one."""
+        """A step from its request, because the SDK's own steps call IAM and need a session when they are made."""
 
         @property
         def arguments(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _step(pipeline: Pipeline, name: str, request: dict[str, Any], before: list[A
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Give the SDK, which makes clients when it is imported, a region and credentials that are good for nothing."""
+    """Give the SDK, which creates clients at its import, a region and dummy credentials."""
     before = dict(os.environ)
     os.environ.update(_OFFLINE)
     os.environ.pop("AWS_PROFILE", None)

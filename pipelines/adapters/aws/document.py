@@ -1,4 +1,4 @@
-"""Reads the document of an environment's stack, knowing the names of project and environment alone."""
+"""Reads the document of an environment's stack, found by the names of the project and the environment."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipelines.contracts.stack import parameter_name
 
 
 def read_stack(session: boto3.Session, project: str, environment: str) -> Stack:
-    """Return what the environment's stack wrote: an SSM parameter that holds the address of an S3 object.
+    """Return the document of the environment's stack, an S3 object whose address is in an SSM parameter.
 
     Raises:
         UserError: when there is no stack, or its document is of another version of this project.

@@ -1,4 +1,4 @@
-"""The serving app behind a SageMaker endpoint: asked as its clients do, and looked at."""
+"""The serving app behind a SageMaker endpoint: requests as its clients send them, and its state."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from pipelines.serving.client import ServingClient
 
 
 class Health(NamedTuple):
-    """How an endpoint is: its status, and the configuration that is live, which after a failed update is the old one.
+    """The state of an endpoint: its status, and the live configuration, which after a failed update is the old one.
 
     Attributes:
         image: that the live instances run; None where SageMaker names none.
@@ -27,14 +27,14 @@ class Health(NamedTuple):
 
 
 class Endpoint(ServingClient):
-    """A client of an endpoint; a request is sent once, so that what fails is counted as a caller would see it."""
+    """A client of an endpoint; sends each request once, so that failures count as a caller would see them."""
 
     def __init__(self, runtime: Any, sagemaker: Any, name: str) -> None:
         super().__init__(name)
         self._runtime, self._sagemaker = runtime, sagemaker
 
     def health(self) -> Health:
-        """Ask SageMaker how the endpoint is."""
+        """Return the state of the endpoint."""
         with asking("SageMaker"):
             found = self._sagemaker.describe_endpoint(EndpointName=self.url)
         (variant,) = found.get("ProductionVariants") or [{}]

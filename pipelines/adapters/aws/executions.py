@@ -1,35 +1,43 @@
-"""Runs on SageMaker Pipelines: started and left to themselves, and believed by what they made."""
+"""Runs on SageMaker Pipelines; a run counts as succeeded only by the outputs that it stored."""
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.adapters.aws.definition import RUN_ID
+from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, RUN_ID, TRAINING_JOBS
+from pipelines.adapters.aws.jobs import machines
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, RunOutcome, checked
+from pipelines.contracts import Stack
+from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
 
 
 class SageMakerExecutions:
-    """The executions of an environment's pipelines; ``prefix`` is what the names of the pipelines begin with."""
+    """The executions of an environment's pipelines."""
 
-    def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, prefix: str) -> None:
-        self._sagemaker, self._logs, self._objects, self._prefix = sagemaker, logs, objects, prefix
+    place = "SageMaker"
 
-    def start(self, pipeline: Pipeline, run_id: str, given: Mapping[str, str] | None = None) -> str:
+    def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, stack: Stack) -> None:
+        self._sagemaker, self._logs, self._objects, self._stack = sagemaker, logs, objects, stack
+
+    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, and return the ARN of its execution; at most one for each run.
 
-        ``given`` are parameters of the definition besides the run.
+        A network trains on the instances that the stack states for networks.
 
         Raises:
-            UserError: when the environment has no such pipeline.
+            UserError: when the environment has no such pipeline, or the run asks for machines of its own.
         """
-        name = f"{self._prefix}-{pipeline.name.replace('_', '-')}"
-        parameters = {RUN_ID: run_id, **(given or {})}
+        if compute.machines is not None or compute.gpu is not None:
+            raise UserError("on SageMaker the stack states what networks train on; see 'training' in its settings")
+        name = f"{self._stack.project}-{self._stack.environment}-{pipeline.name.replace('_', '-')}"
+        parameters = {RUN_ID: run_id}
+        if any((pipeline.name, step) in TRAINING_JOBS for step in pipeline.steps):
+            instance, count = machines(self._stack, compute.network)
+            parameters |= {INSTANCE: instance, INSTANCES: str(count)}
         with asking("SageMaker"):
             try:
                 answer = self._sagemaker.start_pipeline_execution(
@@ -38,17 +46,17 @@ class SageMakerExecutions:
                     ClientRequestToken=hashlib.sha256(f"{name} {run_id}".encode()).hexdigest(),
                 )
             except self._sagemaker.exceptions.ResourceNotFound:
-                raise UserError(f"SageMaker has no pipeline {name}; 'mlops render', then 'pulumi up' make it") from None
+                raise UserError(f"SageMaker has no pipeline {name}; run 'mlops render', then 'pulumi up'") from None
         arn = str(answer["PipelineExecutionArn"])
         self._objects.write(_key(run_id), json.dumps({"arn": arn}).encode())
         return arn
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run was started here."""
+        """Return whether a run was started here."""
         return self._objects.read(_key(run_id)) is not None
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
-        """Return where a run stands. Only records of its steps, and what they made, count as success.
+        """Return where a run stands; only the records and outputs of its steps count as success.
 
         Raises:
             UserError: when the run was not started here.
@@ -64,7 +72,7 @@ class SageMakerExecutions:
         return self._failed(runner, run_id, arn, str(execution.get("FailureReason", "it was stopped")))
 
     def cancel(self, run_id: str) -> None:
-        """Stop a run; a step that is being computed is given up.
+        """Stop a run, and the step that is running.
 
         Raises:
             UserError: when the run was not started here.

@@ -1,7 +1,7 @@
-"""A GitHub App, whose private key lies in KMS and never leaves it: wakes a workflow at once instead of when it polls.
+"""A GitHub App that starts a workflow at once, instead of at its next poll; its private key never leaves KMS.
 
-https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app: a token that the key signs is
-good for ten minutes, and is exchanged for one of the installation, which may start workflows of the repository.
+https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app: a token signed by the key is
+valid for ten minutes and is exchanged for a token of the installation, which may start workflows of the repository.
 """
 
 import base64
@@ -39,7 +39,7 @@ class GitHubApp:
         self._post(f"repos/{self._installed.repository}/dispatches", str(answer["token"]), wanted)
 
     def token(self) -> str:
-        """Return a JSON web token that says who we are, signed by the App's key (RS256)."""
+        """Return a JSON web token of the App, signed by its key (RS256)."""
         now = int(time.time())
         claims = {"iat": now + _VALID[0], "exp": now + _VALID[1], "iss": self._installed.app}
         signed = b".".join(_encoded(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
@@ -61,7 +61,7 @@ class GitHubApp:
         try:
             reply = self._pool.request("POST", f"{self._installed.api}/{path}", json=content, headers=heads)
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"GitHub cannot be reached ({error}); what waits in the queue is polled later") from error
+            raise Unavailable(f"GitHub cannot be reached ({error}); the next poll reads the queue") from error
         if reply.status >= 500 or reply.status == 429:
             raise Unavailable(f"GitHub is busy or failing (status {reply.status}); ask again later")
         if reply.status >= 400:

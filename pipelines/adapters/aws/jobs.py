@@ -1,7 +1,7 @@
-"""Requests of SageMaker's jobs, each of which runs the image; what differs between environments is a place to fill.
+"""Requests of SageMaker jobs, each of which runs the image; placeholders stand for what differs by environment.
 
-A pipeline's definition leaves the places to the stack (:mod:`pipelines.contracts.rendered`); a job started by itself
-fills them from the stack's document.
+In a pipeline's definition the stack fills the placeholders (:mod:`pipelines.contracts.rendered`); a job that is
+started on its own fills them from the stack's document.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ def processing_job(entrypoint: list[str], arguments: list[Any]) -> dict[str, Any
 def training_job(hyperparameters: Mapping[str, Any], checkpoints: Any, instance: Any, instances: Any) -> dict[str, Any]:
     """Return what CreateTrainingJob takes besides a name.
 
-    What a job on spot instances had reached when they were taken away lies under ``checkpoints`` in the store, from
-    where its successor goes on. Instances that stay warm are those of a job that is not on spot.
+    A job on spot instances stores its checkpoints under ``checkpoints`` in the store, from where its successor
+    resumes. Only instances that are not spot can stay warm.
     """
     return {
         "AlgorithmSpecification": {
@@ -74,7 +74,7 @@ def training_job(hyperparameters: Mapping[str, Any], checkpoints: Any, instance:
 
 
 def places(stack: Stack) -> dict[str, Any]:
-    """Return what fills the places of a job in an environment."""
+    """Return the values of the placeholders of a job in an environment."""
     return {
         "project": stack.project,
         "environment": stack.environment,
@@ -89,7 +89,7 @@ def places(stack: Stack) -> dict[str, Any]:
 
 
 def machines(stack: Stack, networks: bool) -> tuple[str, int]:
-    """Return the type and the number of a training job's instances: networks alone use a GPU, or several together."""
+    """Return the type and number of a training job's instances; only networks use a GPU, or several instances."""
     training = stack.compute.training
     if not networks:
         return training.instance, 1

@@ -1,7 +1,7 @@
-"""What the serving app counts and the monitors measure, as CloudWatch metrics of the names that Prometheus has.
+"""Sends the metrics of the serving app and the monitors to CloudWatch, under their names in Prometheus.
 
-Prometheus scrapes totals and CloudWatch adds up, so counters and histograms are sent as differences; of several
-processes each sends its own, each minute. Metrics that could not be sent are part of the next difference.
+Prometheus scrapes totals and CloudWatch adds values up, so counters and histograms are sent as differences; each
+process sends its own, each minute. Metrics that could not be sent are part of the next difference.
 """
 
 import logging
@@ -50,7 +50,7 @@ class CloudWatchMetrics:
         self._thread.start()
 
     def send(self) -> None:
-        """Send what was added since the last time, and gauges as they are."""
+        """Send the increments since the last call, and the gauges."""
         now = dict(_samples(self._registry))
         changed = {sample: value for sample, value in now.items() if value != self._sent.get(sample, 0.0)}
         metrics_sink = {sample: value for sample, value in now.items() if not sample.name.endswith(_TOTALS)}
@@ -63,7 +63,7 @@ class CloudWatchMetrics:
             self._sent |= {sample: now[sample] for sample in part}
 
     def close(self) -> None:
-        """Send what is left, and stop."""
+        """Send the last increments, and stop."""
         self._closing.set()
         self._thread.join()
 
@@ -80,7 +80,7 @@ class CloudWatchMetrics:
     def _try_to_send(self) -> None:
         try:
             self.send()
-        except Exception as error:  # serving outlives whatever its metrics do
+        except Exception as error:  # serving survives any failure of its metrics
             log.warning("metrics not sent reason=%s", error)
 
 
@@ -90,7 +90,7 @@ def _datum(name: str, labels: Iterable[tuple[str, str]], value: float) -> dict[s
 
 
 def _samples(registry: CollectorRegistry) -> Iterator[tuple[_Sample, float]]:
-    """Yield the samples that Prometheus would read, without the buckets of histograms and the times of creation."""
+    """Yield the samples that Prometheus would scrape, without histogram buckets and creation times."""
     for metric in registry.collect():
         for sample in metric.samples:
             if not sample.name.endswith(("_bucket", "_created")):

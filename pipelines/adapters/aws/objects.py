@@ -15,7 +15,7 @@ _READS = 3  # the client tries a request again, but not the body of an answer th
 class S3Objects:
     """Implements :class:`pipelines.storage.ports.ObjectStore`; each object is encrypted with the bucket's KMS key.
 
-    The SHA-256 travels with each write, and S3 refuses what arrives otherwise; boto3 checks what is read.
+    Each write carries its SHA-256, which S3 verifies; boto3 verifies reads.
     """
 
     def __init__(self, client: Any, bucket: str, key: str, locked_days: int = 0) -> None:
@@ -43,11 +43,11 @@ class S3Objects:
             self._put(key, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """See the port: a write on the condition that there is none.
+        """See the port: a write on the condition that no object exists.
 
-        A request whose answer is lost is sent again, and then finds the object that it made itself; so each object
-        says which call made it. What is created is a record that is never replaced, so where the bucket has an object
-        lock nobody can delete it for ``locked_days``.
+        A request whose answer is lost is sent again and then finds the object that it created, so each object carries
+        the id of its call. Such objects are records that are never replaced, so where the bucket has an object lock
+        nobody can delete them for ``locked_days``.
         """
         call = secrets.token_hex(16)
         with asking("S3"):

@@ -19,7 +19,7 @@ KEY, EXPIRES = "key", "expires"
 
 _AT_ONCE = 100  # keys, which one BatchGetItem takes
 _TOGETHER = 16  # requests at once, when there are more
-_READ_SECONDS = 1.0  # a request waits for its features no longer
+_READ_SECONDS = 1.0  # seconds that a request waits for its features at most
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_OLDER = "attribute_not_exists(#time) OR #time <= :time"
 
@@ -27,8 +27,8 @@ _NOT_OLDER = "attribute_not_exists(#time) OR #time <= :time"
 class DynamoOnline:
     """Implements :class:`pipelines.storage.ports.OnlineStore`.
 
-    Rows are written one by one, each on the condition that what is there is not newer, and the moments after them.
-    A row that is not written again for ``keep`` is deleted by DynamoDB: it must be longer than any view's ttl.
+    Rows are written one by one, each on the condition that the stored one is not newer, and the moments after them.
+    DynamoDB deletes a row that is not written again for ``keep``, which must be longer than any view's ttl.
     """
 
     remote = True
@@ -47,6 +47,9 @@ class DynamoOnline:
         list(self._pool.map(self._put, ({**item, EXPIRES: expires} for item in items)))
         for view, moment in as_of.items():
             self._put({KEY: {"S": _complete(view)}, "time": _micros(moment)})
+
+    def forget(self, view: str) -> None:
+        """See the port: DynamoDB deletes what is not written again."""
 
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port: one request for up to a hundred pairs, and several at once for more."""

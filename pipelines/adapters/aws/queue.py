@@ -1,4 +1,4 @@
-"""Events by way of an EventBridge bus, and received from the SQS queue that one of its rules feeds.
+"""Sends events to an EventBridge bus, and receives them from the SQS queue that a rule of the bus feeds.
 
 The rule passes on events whose ``source`` is the project's name; each arrives in an envelope with its ``detail``.
 """
@@ -40,7 +40,7 @@ class EventQueue:
             raise Unavailable(f"EventBridge took no event ({failed['ErrorCode']}); send it again later")
 
     def receive(self, limit: int = 100) -> Sequence[Message]:
-        """See the port; a message that is no event of the project stays, until SQS moves it to the dead letters."""
+        """See the port; a message that is no event of the project stays until SQS moves it to the dead-letter queue."""
         found: dict[str, Message] = {}
         while len(found) < limit:
             with asking("SQS"):
@@ -76,7 +76,7 @@ class EventQueue:
                 raise Unavailable(f"SQS did not delete {len(ours)} messages ({ours[0]}); delete them again later")
 
     def depth(self) -> Depth:
-        """See the port; what was given up is in the queue that this one's redrive policy names."""
+        """See the port; messages that were given up are in the queue that the redrive policy names."""
         with asking("SQS"):
             asked = {"QueueUrl": self._url, "AttributeNames": [_COUNT, "RedrivePolicy"]}
             found = self._sqs.get_queue_attributes(**asked)["Attributes"]

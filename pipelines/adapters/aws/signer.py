@@ -13,7 +13,7 @@ from pipelines.adapters.aws.clients import asking
 
 
 class KmsSigner:
-    """Implements :class:`pipelines.storage.ports.Signer` with a key of ECC_NIST_P256; signatures are checked here."""
+    """Implements :class:`pipelines.storage.ports.Signer` with an ECC_NIST_P256 key; verifies signatures locally."""
 
     def __init__(self, client: Any, key: str) -> None:
         self._client, self._key = client, key
@@ -30,7 +30,7 @@ class KmsSigner:
         return base64.b64encode(answer["Signature"]).decode()
 
     def verify(self, data: bytes, signature: str) -> bool:
-        """See the port; the public key is asked for once."""
+        """See the port; fetches the public key once."""
         try:
             message = hashlib.sha256(data).digest()
             self._public.verify(base64.b64decode(signature, validate=True), message, ec.ECDSA(hashes.SHA256()))

@@ -23,7 +23,7 @@ class TuningJobs:
         self._sagemaker, self._objects, self._stack = sagemaker, objects, stack
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
-        """See the port; which run the job is of is kept first, so that whoever hears of its end can tell."""
+        """See the port; stores the run of the job first, so that the handler of its end finds it."""
         name = job_name(self._stack, run_id)
         given = request(self._stack, config, run_id, estimator, workers)
         self._objects.write(f"jobs/{name}.json", json.dumps({"run_id": run_id}).encode())
@@ -33,7 +33,7 @@ class TuningJobs:
         return name
 
     def run_of(self, name: str) -> str:
-        """Return the run that a tuning job makes the trials of.
+        """Return the run whose trials a tuning job runs.
 
         Raises:
             UserError: for a job that no run started.
@@ -45,15 +45,15 @@ class TuningJobs:
 
 
 def job_name(stack: Stack, run_id: str) -> str:
-    """Return the name of a run's tuning job, which begins as everything of the environment does.
+    """Return the name of a run's tuning job, which begins with the environment's prefix.
 
     Raises:
-        UserError: when that leaves too little room.
+        UserError: when the name would be too long.
     """
     name = f"{stack.project}-{stack.environment}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
     if len(name) > _NAME:
         raise UserError(
-            f"a tuning job's name has {_NAME} characters at most, and {name} is longer; a project of a shorter name "
+            f"a tuning job's name has {_NAME} characters at most, and {name} is longer; a project with a shorter name "
             "can have one, and 'mlops sweep' searches on one machine"
         )
     return name
@@ -63,7 +63,7 @@ def request(stack: Stack, config: ProblemConfig, run_id: str, estimator: str, wo
     """Return what CreateHyperParameterTuningJob takes besides a name.
 
     Raises:
-        UserError: without an image to run, and for a search that SageMaker does not take.
+        UserError: without an image, and for a search that SageMaker does not support.
     """
     if stack.compute.image is None:
         raise UserError(f"{stack.environment!r} has no image to run yet; deliver one, and 'pulumi up'")

@@ -1,4 +1,4 @@
-"""The connection to a cluster: of the pod that we are in, or of the kubeconfig; and its errors, explained."""
+"""The connection to a cluster, from inside a pod or by the kubeconfig, and explanations of its errors."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def connect() -> tuple[client.BatchV1Api, client.CoreV1Api]:
     """Return clients of the cluster.
 
     Raises:
-        UserError: when there is no configuration of one.
+        UserError: when no cluster is configured.
     """
     settings = client.Configuration()
     try:
@@ -34,7 +34,7 @@ def connect() -> tuple[client.BatchV1Api, client.CoreV1Api]:
 
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Tell what the cluster refuses or fails to answer as :class:`Unavailable`; a request that is wrong stays an error.
+    """Turn the cluster's refusals and failures into :class:`Unavailable`; an invalid request stays an error.
 
     Raises:
         Unavailable: without valid credentials or permission, and when the API server is busy or out of reach.

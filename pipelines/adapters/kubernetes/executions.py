@@ -1,6 +1,6 @@
-"""Runs as Jobs of a cluster: one Job is a whole run, which resumes where it was whenever its pod is started again.
+"""Runs as Jobs of a cluster: one Job is a whole run, which resumes whenever its pod is started again.
 
-The stack writes how a Job looks (image, limits, security) into the ConfigMap ``job``; what it does is filled in here.
+The stack writes a template (image, limits, security) into the ConfigMap ``job``; this module fills in the command.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from pipelines.adapters.kubernetes.cluster import asking
 from pipelines.adapters.kubernetes.template import Work, filled
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, RunOutcome, checked
+from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
@@ -28,25 +28,23 @@ _GONE_SECONDS = 60  # how long a deleted Job may take to go
 class KubernetesExecutions:
     """The executions of an environment's pipelines, in its namespace."""
 
+    place = "Kubernetes"
+
     def __init__(self, batch: "BatchV1Api", core: "CoreV1Api", objects: ObjectStore, namespace: str) -> None:
         self._batch, self._core, self._objects, self.namespace = batch, core, objects, namespace
 
-    def start(self, pipeline: Pipeline, run_id: str, machines: int = 1, gpu: bool = False) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, or resume one whose Job failed, and return the Job's name.
 
-        A run has at most one Job: of one that works or is done already nothing changes.
-
-        Args:
-            pipeline: whose run it is.
-            run_id: under which :meth:`Runner.start` recorded the parameters.
-            machines: how many pods train its network together.
-            gpu: whether each of them has a GPU.
+        A run has at most one Job: of one that works or is done already nothing changes. A machine is a pod; one
+        without a GPU trains unless the run asks for more.
 
         Raises:
-            UserError: when the namespace or its template of a Job is not there.
+            UserError: when the namespace or its template of a Job does not exist.
         """
         name = job_name(run_id)
-        body = filled(self._template(gpu), Work(name, pipeline.name, run_id, machines))
+        work = Work(name, pipeline.name, run_id, compute.machines or 1)
+        body = filled(self._template(bool(compute.gpu)), work)
         while True:
             with asking("a new Job"):
                 try:
@@ -62,8 +60,12 @@ class KubernetesExecutions:
             if known:
                 self._delete(known)
 
+    def knows(self, run_id: str) -> bool:
+        """Say whether a run has a Job."""
+        return self._find(run_id) is not None
+
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
-        """Return where a run stands, with the end of its log. Only records of its steps count as success.
+        """Return where a run stands, with the end of its log; only the records of its steps count as success.
 
         Raises:
             UserError: when there is no Job of the run.
@@ -80,7 +82,7 @@ class KubernetesExecutions:
         return RunOutcome("executing", _state(pods[-1:]), log)
 
     def cancel(self, run_id: str) -> None:
-        """Stop a run, whose steps that are done stay done, and remove its Job.
+        """Stop a run and remove its Job; finished steps stay done.
 
         Raises:
             UserError: when there is no Job of the run.
@@ -105,7 +107,7 @@ class KubernetesExecutions:
                 raise UserError(f"namespace {self.namespace} has no ConfigMap 'job'; run 'make local-up'") from None
 
     def log(self, pod: str) -> tuple[str, ...]:
-        """Return the last lines that a pod wrote; none when it has not begun."""
+        """Return the last lines that a pod wrote; none before it starts."""
         with asking("a log"):
             try:
                 text = self._core.read_namespaced_pod_log(pod, self.namespace, tail_lines=TAIL)
@@ -116,7 +118,7 @@ class KubernetesExecutions:
         return tuple((text or "").splitlines())  # None when it wrote nothing
 
     def _failed(self, runner: Runner, pipeline: Pipeline, run_id: str, reason: str, log: tuple[str, ...]) -> RunOutcome:
-        """Tell a failure by the record of the step that failed, or by its pod when that was killed."""
+        """Explain a failure by the record of the failed step, or by its pod when that was killed."""
         for step in pipeline.steps:
             record = runner.record(run_id, step)
             if record is None:
@@ -128,7 +130,7 @@ class KubernetesExecutions:
     def _template(self, gpu: bool) -> dict[str, Any]:
         key, found = "gpu.json" if gpu else "job.json", self.templates()
         if key not in found:
-            raise UserError(f"this cluster's stack has no {key}: it was not told of a GPU")
+            raise UserError(f"this cluster's stack has no {key}: its settings name no GPU")
         return json.loads(found[key])  # type: ignore[no-any-return]
 
     def _find(self, run_id: str) -> "V1Job | None":
@@ -147,7 +149,7 @@ class KubernetesExecutions:
         return sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)
 
     def _delete(self, job: "V1Job") -> None:
-        """Delete this very Job, not one that was made anew meanwhile, with its pods; return when it is gone."""
+        """Delete this Job with its pods, but not a newer one of the same name; return when it is gone."""
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": job.metadata.uid}}
         with asking("the end of a Job"):
             try:
@@ -168,19 +170,19 @@ class KubernetesExecutions:
 
 
 def job_name(run_id: str) -> str:
-    """Return the name of a run's Job: the run id as far as names of pods allow, and what tells it from all others."""
+    """Return the name of a run's Job: the run id as far as pod names allow, and a hash that makes it unique."""
     readable = re.sub(r"[^a-z0-9]+", "-", run_id.lower())[:40].strip("-")
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def _ended(job: "V1Job", how: str) -> Any:
-    """Return the condition that says so, or None."""
+    """Return the condition of this type that is true, or None."""
     conditions = job.status.conditions or []
     return next((one for one in conditions if one.type == how and one.status == "True"), None)
 
 
 def _state(pods: "list[V1Pod]") -> str:
-    """Return what holds the latest of the pods, or ended it: "Unschedulable: …", "OOMKilled: exit code 137"."""
+    """Return why the latest pod waits or ended, such as "Unschedulable: …" or "OOMKilled: exit code 137"."""
     for pod in reversed(pods):
         for condition in pod.status.conditions or []:
             if condition.type == "PodScheduled" and condition.status == "False":

@@ -1,29 +1,30 @@
-"""The profile on Kubernetes: stores as on AWS, on an emulator of it, and everything that computes in a cluster."""
+"""The profile on Kubernetes: the stores of AWS on an emulator, and all computation in a cluster."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.aws.profile import AwsProfile
+from pipelines.adapters.aws.stores import AwsStores
 from pipelines.config import UserError
 from pipelines.contracts import Stack
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
     from pipelines.adapters.kubernetes.executions import KubernetesExecutions
-    from pipelines.training.tuning import NoTuner
 
 
-class KubernetesProfile(AwsProfile):
-    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+class KubernetesProfile(AwsStores):
+    """Implements :class:`pipelines.adapters.profile.Profile`; an emulator has no Athena and no tuning jobs."""
+
+    lookup: None = None
+    tuner: None = None
+    table_maintenance: None = None
+    push_metrics: None = None
 
     @cached_property
     def stack(self) -> Stack:
-        """What the environment's stack provisioned; the emulator has one name for pods, and another outside.
+        """What the environment's stack provisioned; the emulator has another address inside pods than outside.
 
         Raises:
-            UserError: when the process was not told where the emulator is; see also :func:`read_stack`.
+            UserError: without the emulator's address; see also :func:`read_stack`.
         """
         url = self._session.client("s3").meta.endpoint_url
         if "amazonaws.com" in url:
@@ -31,24 +32,9 @@ class KubernetesProfile(AwsProfile):
         return super().stack.model_copy(update={"endpoint_url": url, "endpoint": None})
 
     @cached_property
-    def executions(self) -> "KubernetesExecutions":  # type: ignore[override]
+    def executions(self) -> "KubernetesExecutions":
         """Jobs in the environment's namespace."""
         from pipelines.adapters.kubernetes.cluster import connect
         from pipelines.adapters.kubernetes.executions import KubernetesExecutions
 
         return KubernetesExecutions(*connect(), self.objects, f"{self.stack.project}-{self.stack.environment}")
-
-    @cached_property
-    def table_maintenance(self) -> None:
-        """None: an emulator has no Athena."""
-
-    @cached_property
-    def tuner(self) -> "NoTuner":  # type: ignore[override]
-        """None: 'mlops sweep' makes the trials itself."""
-        from pipelines.training.tuning import NoTuner
-
-        return NoTuner()
-
-    def watch(self, _registry: "CollectorRegistry") -> Callable[[], None]:
-        """Do nothing: Prometheus asks for what the serving app counts."""
-        return lambda: None

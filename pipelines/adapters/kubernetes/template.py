@@ -1,14 +1,14 @@
-"""The manifest of a Job: the stack's template, with what this run does."""
+"""The manifest of a Job: the stack's template with the command of a run."""
 
 from copy import deepcopy
 from typing import Any, NamedTuple
 
 SERVICE = "training"
-"""The headless Service by which machines that train together find the first."""
+"""The headless Service by which nodes that train together find the first."""
 
 
 class Work(NamedTuple):
-    """What a Job does: its name, the pipeline, the run, and how many pods train together."""
+    """The work of a Job: its name, the pipeline, the run, and how many pods train together."""
 
     name: str
     pipeline: str
@@ -17,7 +17,7 @@ class Work(NamedTuple):
 
 
 def filled(template: dict[str, Any], work: Work) -> dict[str, Any]:
-    """Return the manifest of the Job that does the work; the template's one container runs it."""
+    """Return the manifest of the Job; the template's one container runs the work."""
     job = deepcopy(template)
     labels = {"pipeline": work.pipeline, "run": work.name}
     pod = job["spec"]["template"]
@@ -34,7 +34,7 @@ def filled(template: dict[str, Any], work: Work) -> dict[str, Any]:
 
 
 def _together(spec: dict[str, Any], container: dict[str, Any], work: Work) -> None:
-    """Make it an Indexed Job, whose pods meet at the first: each has its number, and a name of its own."""
+    """Turn the manifest into an Indexed Job, whose pods each have a number and a name, and meet at the first."""
     spec |= {"completionMode": "Indexed", "completions": work.machines, "parallelism": work.machines}
     spec["template"]["spec"]["subdomain"] = SERVICE
     given = {"RATCHET_NUM_NODES": str(work.machines), "RATCHET_MASTER_ADDR": f"{work.name}-0.{SERVICE}"}

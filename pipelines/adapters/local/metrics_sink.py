@@ -1,4 +1,4 @@
-"""What batch work measured, as a text file that Prometheus' node exporter reads, or anyone else."""
+"""Writes the metrics of batch runs into text files, for Prometheus' node exporter and for people."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -31,7 +31,7 @@ INSERT INTO complete VALUES (?, ?) ON CONFLICT DO UPDATE SET as_of = max(as_of, 
 
 @lru_cache(maxsize=256)
 def select(count: int) -> str:
-    """Return the query for the rows of some keys: a join in this order, because SQLite answers IN by a whole scan."""
+    """Return the query for the rows of some keys: a join in this order, because SQLite answers IN by a full scan."""
     places = ",".join(["(?,?)"] * count)
     return f"""
         WITH wanted(view, entity) AS (VALUES {places})
@@ -54,6 +54,12 @@ class SqliteOnline:
             connection.executemany(_UPSERT, encoded)
             connection.executemany(_COMPLETE, [(view, _micros(moment)) for view, moment in as_of.items()])
 
+    def forget(self, view: str) -> None:
+        """See the port."""
+        with self._connection as connection:
+            connection.execute("DELETE FROM complete WHERE view = ?", [view])
+            connection.execute("DELETE FROM latest WHERE view = ?", [view])
+
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:
         """See the port."""
         pairs = list(wanted)
@@ -74,7 +80,7 @@ class SqliteOnline:
 
     @property
     def _reader(self) -> sqlite3.Connection:
-        """This thread's connection to the file that is there now: one that was replaced is read no more."""
+        """This thread's connection to the current file, also after the file was replaced."""
         there = self.path.stat()
         file = there.st_dev, there.st_ino
         if getattr(self._local, "file", None) != file:
@@ -100,7 +106,7 @@ def _reason(error: Exception) -> str:
 
 @lru_cache(maxsize=16_384)
 def _row(time: int, values: str) -> OnlineRow:
-    """Return a row from its text; most requests ask for what others asked for."""
+    """Return a row from its text; cached, because many requests read the same rows."""
     return OnlineRow(_time(time), tuple(json.loads(values)))
 
 

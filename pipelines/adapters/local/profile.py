@@ -1,6 +1,5 @@
 """The embedded profile: every store in files below one folder."""
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,19 @@ if TYPE_CHECKING:
     from pipelines.adapters.local.signer import FileSigner
     from pipelines.registry.tracking import Tracking
     from pipelines.storage.tables import Tables
-    from pipelines.training.tuning import NoTuner
 
 
 class LocalProfile:
-    """What :class:`pipelines.bootstrap.Platform` takes from a profile, each thing made when first asked for."""
+    """Implements :class:`pipelines.adapters.profile.Profile`; what computes elsewhere is not there."""
 
-    def __init__(self, settings: Settings, _root: Path) -> None:
+    shared_tables: None = None
+    lookup: None = None
+    tuner: None = None
+    table_maintenance: None = None
+    executions: None = None
+    push_metrics: None = None
+
+    def __init__(self, settings: Settings) -> None:
         self.home = settings.home.resolve()
 
     @cached_property
@@ -37,10 +42,6 @@ class LocalProfile:
         from pipelines.storage.tables import Tables
 
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
-
-    @cached_property
-    def shared_tables(self) -> None:
-        """None: raw rows come from the problem's source."""
 
     @cached_property
     def online(self) -> "SqliteOnline":
@@ -64,30 +65,11 @@ class LocalProfile:
         return FileSigner(self.home / "keys")
 
     @cached_property
-    def lookup(self) -> None:
-        """None: DuckDB joins on this machine."""
-
-    def watch(self, _registry: object) -> Callable[[], None]:
-        """Do nothing: Prometheus asks for what the serving app counts."""
-        return lambda: None
-
-    @cached_property
     def metrics_sink(self) -> "TextGauges":
         """A text file, in Prometheus' format."""
         from pipelines.adapters.local.metrics_sink import TextGauges
 
         return TextGauges(self.home / "metrics")
-
-    @cached_property
-    def table_maintenance(self) -> None:
-        """None: tables in files are left as they are."""
-
-    @cached_property
-    def tuner(self) -> "NoTuner":
-        """None: 'mlops sweep' makes the trials itself."""
-        from pipelines.training.tuning import NoTuner
-
-        return NoTuner()
 
     @cached_property
     def tracking(self) -> "Tracking":

@@ -1,4 +1,4 @@
-"""The audit key as an Ed25519 key pair in two files, which the project's own user alone can read."""
+"""The audit key as an Ed25519 key pair in two files; only their owner can read the private half."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 
 class FileSigner:
-    """Implements :class:`~pipelines.storage.ports.Signer`; signing makes the key, checking needs ``audit.pub``."""
+    """Implements :class:`~pipelines.storage.ports.Signer`; signing creates the key, verifying needs ``audit.pub``."""
 
     def __init__(self, folder: Path) -> None:
         self._private_path, self._public_path = folder / "audit.key", folder / "audit.pub"
@@ -22,7 +22,7 @@ class FileSigner:
         return base64.b64encode(self._private.sign(data)).decode()
 
     def verify(self, data: bytes, signature: str) -> bool:
-        """See the port; without a public key nothing was signed, and nothing is believed."""
+        """See the port; without a public key no signature is valid."""
         if not self._public_path.exists():
             return False
         try:
@@ -47,7 +47,7 @@ class FileSigner:
         return key
 
     def _make(self) -> None:
-        """Make the key unless another process does at the same time; then its key is the key."""
+        """Create the key, or take the one that another process created at the same time."""
         pem = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -2,23 +2,28 @@
 
 import logging
 import sys
+import traceback
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from rich.console import Console
+from rich.markup import escape
 
 from pipelines.entrypoints.cli import (  # noqa: F401  (each adds its commands)
-    cloud,
+    data,
     github,
+    look,
     problem,
-    recover,
     releases,
     report,
-    show,
-    sweep,
-    use,
-    work,
+    runs,
+    serve,
+    setup,
+    train,
+    watch,
+    workflow,
 )
-from pipelines.entrypoints.cli.app import REFUSED, app
+from pipelines.entrypoints.cli.app import ExitCode, app
+from pipelines.entrypoints.cli.terminal import errors, say
 
 ROOT = Path("/opt/ml")
 """Where SageMaker puts what a job takes, and looks for what it leaves."""
@@ -33,6 +38,8 @@ def main() -> None:
         logging.getLogger(package).setLevel(logging.INFO)
     try:
         app()
+    except KeyboardInterrupt:
+        raise SystemExit(ExitCode.INTERRUPTED) from None
     except Exception as error:
         report_failure(error)
         raise SystemExit(_tell(error)) from None
@@ -46,17 +53,23 @@ def report_failure(error: BaseException, root: Path = ROOT) -> None:
             (root / "output" / name).write_text(str(error)[:_SHOWN], encoding="utf-8")
 
 
-def _tell(error: Exception) -> int:
-    """Print an error that a person can put right and return its exit code; let any other show its traceback."""
-    from pipelines.config import Refused, UserError
+def _tell(error: Exception) -> ExitCode:
+    """Print an error and return its exit code; the traceback of a fault goes to a file where a person is watching."""
+    from pipelines.config import Refused, UserError, WrongUsage
     from pipelines.storage.ports import Unavailable
 
-    if not isinstance(error, UserError | Unavailable):
+    if isinstance(error, UserError | Unavailable):
+        say(f"[red]error:[/] {escape(str(error))}", errors)
+    elif errors.is_terminal:
+        with NamedTemporaryFile("w", prefix="mlops-", suffix=".log", encoding="utf-8", delete=False) as file:
+            traceback.print_exception(error, file=file)
+        told = escape(f"{type(error).__name__}: {error}".splitlines()[0])
+        say(f"[red]error:[/] {told}; this is a fault of the program, traced in {file.name}", errors)
+    else:
         raise error
-    errors = Console(stderr=True, highlight=False)
-    errors.print("[red]error:[/]", end=" ")
-    errors.print(str(error), markup=False)
-    return REFUSED if isinstance(error, Refused) else 1
+    if isinstance(error, WrongUsage):
+        return ExitCode.USAGE
+    return ExitCode.NO if isinstance(error, Refused) else ExitCode.ERROR
 
 
 if __name__ == "__main__":

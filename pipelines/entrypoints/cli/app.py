@@ -1,27 +1,49 @@
-"""The application, its global options, and what its commands share."""
+"""The application: its panels, its global options, its exit codes, and what its commands share."""
 
-import json
+import inspect
+import platform
+import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
 
-REFUSED = 3
+PANELS = {
+    "Data": ("data", "features"),
+    "Train": ("run", "train", "sweep", "follow", "cancel", "drain"),
+    "Release": ("propose", "approve", "deploy", "rollback", "release", "promote"),
+    "Serve": ("serve", "predict", "replay", "export"),
+    "Watch": ("monitor", "watch"),
+    "Look": ("status", "explain", "compare", "lineage", "releases", "report", "delivery"),
+    "Set up": ("demo", "doctor", "problem", "render", "recover"),
+    "For workflows and jobs": ("github", "workflow", "step"),
+}
+"""The commands as ``mlops --help`` shows them: panels in the order of work, the most used command of each first."""
 
-app = typer.Typer(
-    name="mlops",
-    help="Train, judge, release, serve and watch models: every step of the loop, one command each.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-console = Console(highlight=False)
+ROOT = Path(__file__).parents[3]
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    ERROR = 1
+    """Something a person can put right, told in a line."""
+    USAGE = 2
+    """The command line is wrong, whatever the stores hold; nothing was done."""
+    NO = 3
+    """Done, and the answer is no: a candidate refused, an alarm raised, a move not allowed, a question declined."""
+    INTERRUPTED = 130
+    """By Ctrl-C."""
 
 
 class Where(StrEnum):
@@ -32,26 +54,111 @@ class Where(StrEnum):
     KUBERNETES = "kubernetes"
 
 
+def _readable(command: TyperCommand | TyperGroup, params: list[Any]) -> list[Any]:
+    """Give help that fits the terminal: paragraphs without the source's line breaks, and flags without a type."""
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for param in params:
+        if getattr(param, "is_bool_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    """A command with readable help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _readable(self, super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    """A group of commands with readable help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _readable(self, super().get_params(ctx))
+
+
+class _Panels(_Group):
+    """The application's own group, whose commands are in panels."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for panel, names in PANELS.items():
+            for name in names:
+                command = self.commands[name] = self.commands.pop(name)  # the order of the panels
+                assert isinstance(command, TyperCommand | TyperGroup)
+                command.rich_help_panel = panel
+
+
+app = typer.Typer(
+    name="mlops",
+    cls=_Panels,
+    help="Train, judge, release, serve and watch models: every step of the loop, one command each.",
+    epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 the answer is no, 130 Ctrl-C",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-On = Annotated[Where, typer.Option(help="Where: elsewhere it is started, and the command returns at once.")]
+Version = Annotated[str, typer.Argument(metavar="MODEL", help="A version, such as v3, or the start of a digest.")]
+On = Annotated[Where, typer.Option(help="Where to run. Elsewhere the run is started, and the command returns.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(
-        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The moment to act at, in UTC. Default: now, or RATCHET_AS_OF."
+        metavar="TIME",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+        help="Act as of this day or moment in UTC. Default: now, or RATCHET_AS_OF.",
     ),
 ]
+
+
+def command(group: typer.Typer, *examples: str) -> Callable[[Function], Function]:
+    """Add a function to a group as the command of its name; its help ends with the examples."""
+
+    def add(function: Function) -> Function:
+        name = function.__name__.removesuffix("_command").replace("_", "-")
+        lines = "\n".join(f"  {escape(example)}" for example in examples)
+        title = "Examples" if len(examples) > 1 else "Example"
+        group.command(name, cls=_Command, epilog=f"[bold]{title}[/]\n{lines}")(function)
+        return function
+
+    return add
+
+
+def group(name: str, text: str) -> typer.Typer:
+    """Add a group of commands to the application."""
+    made = typer.Typer(cls=_Group, help=text, no_args_is_help=True)
+    app.add_typer(made, name=name)
+    return made
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        typer.echo(f"{project['name']} {project['version']}, Python {platform.python_version()}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    home: Annotated[Path | None, typer.Option(help="Folder of the embedded profile. Default: RATCHET_HOME.")] = None,
     environment: Annotated[
-        str | None, typer.Option("--environment", "-e", help="Environment to act on. Default: RATCHET_ENVIRONMENT.")
+        str | None,
+        typer.Option(
+            "--environment", "-e", metavar="NAME", help="Environment to act on. Default: RATCHET_ENVIRONMENT."
+        ),
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the embedded profile keeps all. Default: RATCHET_HOME.")
     ] = None,
     releases: Annotated[
-        Path | None, typer.Option(help="Folder of the release files. Default: releases, in --home when that is given.")
+        Path | None, typer.Option(metavar="FOLDER", help="The release files. Default: releases, in --home if given.")
     ] = None,
+    version: Annotated[  # noqa: ARG001  (its callback acts)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Make the platform that the command will use."""
     from pipelines.bootstrap import Platform
@@ -63,11 +170,6 @@ def options(
     context.obj = Platform(Settings.read().changed({name: value for name, value in given.items() if value}))
 
 
-def moment(platform: "Platform", as_of: datetime | None) -> datetime:
+def moment(acts_on: "Platform", as_of: datetime | None) -> datetime:
     """Return the moment a command acts at."""
-    return as_of.replace(tzinfo=UTC) if as_of else platform.settings.now()
-
-
-def print_json(content: Any) -> None:
-    """Print JSON to standard output."""
-    typer.echo(json.dumps(content, indent=2, default=str))
+    return as_of.replace(tzinfo=UTC) if as_of else acts_on.settings.now()

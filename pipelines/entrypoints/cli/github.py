@@ -1,4 +1,4 @@
-"""The commands of the workflows that GitHub is told or asked by; a person with a token may run each of them too."""
+"""The commands by which workflows read and write GitHub; a person with a token may run each of them too."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,25 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import app, console
+from pipelines.entrypoints.cli.app import command, group
+from pipelines.entrypoints.cli.terminal import NO, NOTE, OK, say
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.github.client import GitHubClient, Told
 
-github_app = typer.Typer(
-    help="Pull requests, issues and reviews on GitHub. GITHUB_TOKEN and GITHUB_REPOSITORY say as whom and where.",
-    no_args_is_help=True,
-)
-app.add_typer(github_app, name="github")
+github_app = group("github", "Pull requests, issues and reviews, by GITHUB_TOKEN.")
 
-Subject = Annotated[str, typer.Option(help="What it is about; there is one of each.")]
-Body = Annotated[Path, typer.Option(help="The file with its text, in Markdown.", exists=True, dir_okay=False)]
+Subject = Annotated[str, typer.Option(metavar="NAME", help="What it is about; there is one of each.")]
+Body = Annotated[Path, typer.Option(metavar="FILE", help="Its text, in Markdown.", exists=True, dir_okay=False)]
 
 
 def _answered(command: Callable[..., None]) -> Callable[..., None]:
-    """Have a command tell as an error for people what GitHub says no to."""
+    """Have a command report what GitHub refuses as an error for people."""
 
     @wraps(command)
     def run(*args: Any, **given: Any) -> None:
@@ -45,37 +43,47 @@ def _answered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@github_app.command("propose")
+@command(
+    github_app,
+    "mlops -e dev github propose",
+)
 @_answered
 def propose_command(context: typer.Context) -> None:
-    """Open or update the environment's promotion pull request, or the issue that says why there is none."""
+    """Open or update the promotion pull request, or the issue that says why not."""
     from pipelines.github.propose import propose
 
     done = propose(context.obj, _github())
-    mark = "[red]✘[/]" if done.refused else "[green]✔[/]" if done.told else "[dim]·[/]"
-    console.print(mark, end=" ")
-    console.print(done.reason, markup=False)
+    say(f"{NO if done.refused else OK if done.told else NOTE} {escape(done.reason)}")
     _tell(done.told)
 
 
-@github_app.command("approve")
+@command(
+    github_app,
+    "mlops -e dev github approve",
+)
 @_answered
 def approve_command(context: typer.Context) -> None:
-    """Record the approval of the environment's release file, after looking up the review of what merged it."""
+    """Record the approval of the release file, if its merge was reviewed."""
     from pipelines.github.follow import record_approval
     from pipelines.settings import workflow
 
     done = record_approval(context.obj, _github())
-    console.print(done.reason, markup=False)
+    say(escape(done.reason))
     if output := workflow().output:
         with output.open("a", encoding="utf-8") as file:
             file.write(f"approved={str(done.approved).lower()}\nimage={done.image}\n")
 
 
-@github_app.command("follow")
+@command(
+    github_app,
+    "mlops -e dev github follow",
+)
 @_answered
 def follow_command(context: typer.Context) -> None:
-    """Tell what became of the latest release: on its pull request, and after a rollback by an incident and a revert."""
+    """Report the latest release on its pull request.
+
+    After a rollback, also open an incident and a pull request that reverts the release file.
+    """
     from pipelines.github.follow import follow
 
     platform: Platform = context.obj
@@ -83,30 +91,52 @@ def follow_command(context: typer.Context) -> None:
     for one in told:
         _tell(one)
     if not told:
-        console.print(f"no release of {platform.settings.environment} has ended yet that people should be told of")
+        say(f"no release of {platform.settings.environment} has ended since the last report")
 
 
-@github_app.command("comment")
+@command(
+    github_app,
+    "mlops github comment --pull 7 --subject preview --body preview.md",
+)
 @_answered
 def comment_command(
-    pull: Annotated[int, typer.Option(help="The number of the pull request or issue.")], subject: Subject, body: Body
+    pull: Annotated[int, typer.Option(metavar="NUMBER", help="The pull request or issue.")],
+    subject: Subject,
+    body: Body,
 ) -> None:
-    """Write the comment of a subject under a pull request, or bring it up to date."""
+    """Write or update the comment of a subject under a pull request."""
     _tell(_github().put_comment(pull, subject, body.read_text(encoding="utf-8")))
 
 
-@github_app.command("issue")
+@command(
+    github_app,
+    "mlops github issue --subject drift-dev --title Drift --body drift.md",
+    "mlops github issue --subject drift-dev --title Drift --body none.md --close",
+)
 @_answered
 def issue_command(
     subject: Subject,
-    title: Annotated[str, typer.Option(help="Its title.")],
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Its title.")],
     body: Body,
-    label: Annotated[str, typer.Option(help="The label of a new one.")] = "drift",
-    close: Annotated[bool, typer.Option("--close", help="Close it, with this text, if there is one.")] = False,
+    label: Annotated[str, typer.Option(metavar="NAME", help="The label of a new one.")] = "drift",
+    close: Annotated[bool, typer.Option("--close", help="Close it with this text, if there is one.")] = False,
 ) -> None:
-    """Open the issue of a subject, or bring it up to date, or close it."""
+    """Open, update or close the issue of a subject."""
     text = body.read_text(encoding="utf-8")
     _tell(_github().close_issue(subject, text) if close else _github().put_issue(subject, title, text, label))
+
+
+@command(github_app, "mlops github status --commit 5f3c2a1 --result success")
+@_answered
+def status_command(
+    commit: Annotated[str, typer.Option(metavar="SHA", envvar="COMMIT", help="The commit that was checked.")],
+    result: Annotated[
+        str, typer.Option(metavar="RESULT", envvar="RESULT", help="The result of the required job, such as success.")
+    ],
+) -> None:
+    """Set the commit status that a protected branch waits for."""
+    _github().put_status(commit, result == "success")
+    say(f"{OK if result == 'success' else NO} {commit[:12]}: {escape(result)}")
 
 
 def _github() -> "GitHubClient":
@@ -118,4 +148,4 @@ def _github() -> "GitHubClient":
 
 def _tell(told: "Told | None") -> None:
     if told:
-        console.print(f"  {told.url} [dim]{'changed' if told.changed else 'as it was'}[/]", soft_wrap=True)
+        say(f"  {told.url} [dim]{'changed' if told.changed else 'as it was'}[/]")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from pipelines.entrypoints.cli.app import app, console
+from pipelines.entrypoints.cli.app import ExitCode, Json, command, group
+from pipelines.entrypoints.cli.terminal import NO, console, done, print_json, print_table, say, suggest
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
@@ -17,63 +17,75 @@ if TYPE_CHECKING:
     from pipelines.scaffold.profile import ColumnProfile
     from pipelines.scaffold.sample import Sample
 
-problem_app = typer.Typer(help="A problem of your own: write it from a sample, check it.", no_args_is_help=True)
-app.add_typer(problem_app, name="problem")
+problem_app = group("problem", "Write a problem of your own from a sample file, and check it.")
 
-Zone = Annotated[str, typer.Option("--timezone", help="Of times without a time zone, such as Europe/Berlin.")]
-TimeFormat = Annotated[str | None, typer.Option(help="How times are written when not as ISO 8601: '%d.%m.%Y %H:%M'.")]
+Zone = Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Of times without one, such as Europe/Berlin.")]
+TimeFormat = Annotated[
+    str | None, typer.Option(metavar="FORMAT", help="Of times that are not ISO 8601, such as '%d.%m.%Y %H:%M'.")
+]
 
 
-@problem_app.command("profile")
+def _answer(text: str, kind: str = "TEXT") -> Any:
+    """Return an option that answers a question of 'mlops problem new'."""
+    return typer.Option(metavar=kind, help=text, rich_help_panel="Answers")
+
+
+@command(problem_app, "mlops problem profile rentals.csv", "mlops problem profile rentals.csv --timezone Europe/Berlin")
 def profile_command(
-    file: Annotated[Path, typer.Argument(help="A .csv or .parquet file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .parquet file.")],
     zone: Zone = "UTC",
     time_format: TimeFormat = None,
+    as_json: Json = False,
 ) -> None:
-    """Show what the columns of a file are like: type, missing, distinct, range, and which look personal."""
+    """Show the columns of a file: type, missing, distinct, range, personal."""
     from pipelines.scaffold.profile import profile
     from pipelines.scaffold.sample import read_sample
 
     sample = read_sample(file, zone, time_format)
-    _show(file, sample, profile(sample))
+    if as_json:
+        print_json({"rows": sample.rows.num_rows, "columns": [one._asdict() for one in profile(sample).values()]})
+    else:
+        _show(file, sample, profile(sample))
 
 
-@problem_app.command("new")
+@command(
+    problem_app,
+    "mlops problem new --sample rentals.csv",
+    "mlops problem new --sample rentals.csv --no-input --label 'fare > 15'",
+)
 def new_command(
-    file: Annotated[Path, typer.Option("--sample", help="A .csv or .parquet file, one request and its label a row.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The package to write.")] = Path("model"),
+    file: Annotated[
+        Path, typer.Option("--sample", metavar="FILE", help="A .csv or .parquet file: a request and its label a row.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The package to write.")] = Path(
+        "model"
+    ),
     replace: Annotated[
         str | None, typer.Option(metavar="NAME", help="Remove the problem of this name that is there now.")
     ] = None,
-    no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: flags, and what the sample says.")] = False,
-    name: Annotated[str | None, typer.Option(help="Such as bike-rentals. Default: the file's.")] = None,
-    title: Annotated[str | None, typer.Option(help="A line for people.")] = None,
-    goal: Annotated[str | None, typer.Option(help="What is done with the prediction.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Who answers for it: an address.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="binary_classification or regression. Default: as the label.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="The column that names a row, or several: station,asked_at.")] = None,
-    event_time: Annotated[str | None, typer.Option(help="When the prediction is asked for.")] = None,
-    label: Annotated[str | None, typer.Option(help="A column, or SQL such as 'minutes > 15'.")] = None,
-    label_time: Annotated[str | None, typer.Option(help="The column that says when the label was known.")] = None,
-    label_delay: Annotated[str | None, typer.Option(help="Or how long after the request it is: 2d, 6h.")] = None,
-    known_later: Annotated[str | None, typer.Option(help="Other columns that are known only with the label.")] = None,
-    entities: Annotated[
-        str | None, typer.Option(help="Columns whose recent labels are features: a,b, or none.")
-    ] = None,
-    personal: Annotated[
-        str | None, typer.Option(help="Personal columns: a,b, or none. Default: what looks so.")
-    ] = None,
-    currency: Annotated[str | None, typer.Option(help="Of the costs.")] = None,
-    false_alarm: Annotated[str | None, typer.Option(help="Cost of acting for nothing.")] = None,
-    miss: Annotated[str | None, typer.Option(help="Cost of not acting when it was needed.")] = None,
-    over: Annotated[str | None, typer.Option(help="Cost of one unit predicted too much.")] = None,
-    under: Annotated[str | None, typer.Option(help="Cost of one unit predicted too little.")] = None,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: use flags and the sample.")] = False,
     zone: Zone = "UTC",
     time_format: TimeFormat = None,
+    name: Annotated[str | None, _answer("Such as bike-rentals. Default: the file's.", "NAME")] = None,
+    title: Annotated[str | None, _answer("A line for people.")] = None,
+    goal: Annotated[str | None, _answer("What the prediction is used for.")] = None,
+    owner: Annotated[str | None, _answer("Who answers for it: an address.")] = None,
+    task: Annotated[str | None, _answer("binary_classification or regression. Default: by the label.")] = None,
+    key: Annotated[str | None, _answer("The columns that name a row: station,asked_at.", "COLUMNS")] = None,
+    event_time: Annotated[str | None, _answer("When the prediction is asked for.", "COLUMN")] = None,
+    label: Annotated[str | None, _answer("A column, or SQL such as 'minutes > 15'.", "SQL")] = None,
+    label_time: Annotated[str | None, _answer("When the label was known.", "COLUMN")] = None,
+    label_delay: Annotated[str | None, _answer("Or how long after the request: 2d, 6h.", "DURATION")] = None,
+    known_later: Annotated[str | None, _answer("Others known only with the label.", "COLUMNS")] = None,
+    entities: Annotated[str | None, _answer("Whose recent labels are features: a,b, or none.", "COLUMNS")] = None,
+    personal: Annotated[str | None, _answer("Personal ones: a,b, or none. Default: guessed.", "COLUMNS")] = None,
+    currency: Annotated[str | None, _answer("Of the costs.")] = None,
+    false_alarm: Annotated[str | None, _answer("Cost of acting for nothing.", "NUMBER")] = None,
+    miss: Annotated[str | None, _answer("Cost of not acting when it was needed.", "NUMBER")] = None,
+    over: Annotated[str | None, _answer("Cost of one unit predicted too much.", "NUMBER")] = None,
+    under: Annotated[str | None, _answer("Cost of one unit predicted too little.", "NUMBER")] = None,
 ) -> None:
-    """Write a working problem package from a sample file, by questions or by flags alone (--no-input)."""
+    """Write a working problem package from a sample file, by questions or flags."""
     flags = {flag: value for flag, value in locals().items() if isinstance(value, str | None)}
     from pipelines.scaffold.interview import interview
     from pipelines.scaffold.plan import check_size
@@ -90,40 +102,46 @@ def new_command(
     _next(output, write(sample, answers, zone, output, replace))
 
 
-@problem_app.command("check")
+@command(problem_app, "mlops problem check", "mlops problem check --day 2013-03-01")
 def check_command(
     context: typer.Context,
     day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Also try it on the source's rows of this UTC day.")
+        datetime | None,
+        typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Also read the source's rows of this day in UTC."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Say everything that is wrong with the problem package at once, or what it consists of."""
+    """Check the problem package: list all that is wrong, or what it holds.
+
+    Exits with 3 when anything is wrong.
+    """
     from pipelines.scaffold.check import errors, summary
 
     platform: Platform = context.obj
-    package = platform.settings.problem
-    found = errors(package, day.replace(tzinfo=UTC) if day else None)
-    for line in found:
-        console.print(f"[red]✘[/] {escape(line)}", soft_wrap=True)
+    found = list(errors(platform.settings.problem, day.replace(tzinfo=UTC) if day else None))
+    if as_json:
+        print_json({"errors": found, "summary": [] if found else list(summary(platform.problem))})
+    for line in () if as_json else found:
+        say(f"{NO} {escape(line)}")
     if found:
-        raise typer.Exit(1)
-    for line in summary(platform.problem):
-        console.print(f"[green]✔[/] {escape(line)}", soft_wrap=True)
-    if not day:
+        raise typer.Exit(ExitCode.NO)
+    for line in () if as_json else summary(platform.problem):
+        done(line)
+    if not day and not as_json:
         console.print("  [dim]not tried on rows; --day 2024-03-01 reads that day from the source[/]")
 
 
 def _show(file: Path, sample: "Sample", profiles: "Mapping[str, ColumnProfile]") -> None:
-    table = Table("column", "type", "missing", "distinct", "range or examples", "", box=None, header_style="dim")
+    rows = []
     for column in profiles.values():
         distinct = "unique" if column.unique else f"{column.distinct:,}"
-        personal = f"[yellow]personal: {column.personal}[/]" if column.personal else ""
         missing = f"{column.missing / column.rows:.1%}" if column.missing else ""
-        table.add_row(column.name, column.type, missing, distinct, escape(_range(column)), personal)
+        shown = f"[yellow]personal: {column.personal}[/]" if column.personal else escape(_range(column))
+        rows.append((escape(column.name), column.type, missing, distinct, shown))
     console.print(f"[bold]{escape(str(file))}[/] {sample.rows.num_rows:,} rows, {len(profiles)} columns")
-    console.print(table)
+    print_table(("column", "type", "missing", "distinct", "range or examples"), rows)
     for note in sample.notes:
-        console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+        say(f"[yellow]note[/] {escape(note)}")
 
 
 def _range(column: "ColumnProfile") -> str:
@@ -138,12 +156,10 @@ def _range(column: "ColumnProfile") -> str:
 
 def _next(folder: Path, plan: "ProblemPlan") -> None:
     """Say what to do next, with the days of the sample."""
-    done = f"{folder}: a problem that runs; what was guessed is marked SAMPLE in its problem.toml"
-    console.print(f"[green]✔[/] {done}", soft_wrap=True)
-    for command in (
-        f"pytest {folder}/tests --no-cov --numprocesses=0",
-        f"mlops problem check --day {plan.first + timedelta(days=1)}",
-        f"mlops run feature --set start={plan.first} --set end={plan.end}",
-        f"mlops run training --set as_of={plan.end}",
-    ):
-        console.print(f"  [dim]next:[/] uv run {command}", soft_wrap=True)
+    done(f"{folder}: a problem that runs; what was guessed is marked SAMPLE in its problem.toml")
+    suggest(
+        f"uv run pytest {folder}/tests --no-cov --numprocesses=0",
+        f"uv run mlops problem check --day {plan.first + timedelta(days=1)}",
+        f"uv run mlops run feature --set start={plan.first} --set end={plan.end}",
+        f"uv run mlops run training --set as_of={plan.end}",
+    )

@@ -1,44 +1,62 @@
-"""The commands that move a release: each shows what it will change, and asks when somebody is there."""
+"""The commands that move a release: propose, approve, deploy, rollback, promote, release.
+
+Each shows what it will change, and asks when somebody is there.
+"""
 
 import getpass
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import REFUSED, AsOf, Json, app, console, moment, print_json
+from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, Version, app, command, group, moment
+from pipelines.entrypoints.cli.terminal import NO, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipelines.bootstrap import Platform
     from pipelines.config import ReleaseEntry, ReleaseFile, ReleaseState
-    from pipelines.deployment.check import Target
     from pipelines.deployment.transitions import Actor
 
-Who = Annotated[str | None, typer.Option(help="Who does this. Default: the user of this machine.")]
+Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this. Default: the user of this machine.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; without a terminal nobody is asked.")]
 
-release_app = typer.Typer(help="What happens to a release while it is live.", no_args_is_help=True)
-app.add_typer(release_app, name="release")
+release_app = group("release", "Judge, compare or check a release.")
 
 
-@app.command("propose")
+@command(
+    app,
+    "mlops propose v3",
+    "mlops propose v3 --strategy canary --set steps=[0.05,0.25] --set bake=6h",
+    'mlops propose v3 --override "the gate\'s data were late"',
+)
 def propose_command(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="The version, such as v3, or the beginning of a digest. Default: what the file says."),
+        typer.Argument(metavar="MODEL", help="A version, such as v3. Default: what the release file says."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="all-at-once, blue-green, canary, shadow or ab.")] = "canary",
+    strategy: Annotated[
+        str, typer.Option(metavar="KIND", help="all-at-once, blue-green, canary, shadow or ab.")
+    ] = "canary",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the strategy, such as steps=[0.05,0.25]."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the strategy; repeat for several."),
     ] = None,
-    override: Annotated[str | None, typer.Option(help="Why to release a model that did not pass its gates.")] = None,
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Release a model that did not pass its gates, and say why.")
+    ] = None,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Write a model into the environment's release file, for people to review; or propose the file as it stands."""
+    """Write a model into the environment's release file, for review.
+
+    People review that file; on GitHub in a pull request. Without MODEL the file is proposed as it stands.
+    """
     from pipelines.deployment.proposal import changes
     from pipelines.deployment.release_file import read_release, write_release
     from pipelines.deployment.transitions import propose
@@ -50,94 +68,165 @@ def propose_command(
         release = read_release(folder, environment)
     else:
         release = _proposed(platform, state, model, strategy, settings or [], override)
-    _show(changes(platform.models, platform.problem.config, state, release))
+    if not as_json:
+        _show(changes(platform.models, platform.problem.config, state, release))
     _ask(yes, f"Propose v{release.released.version} for {environment}?")
-    entry = propose(platform.releases, platform.models, _actor(platform, who, as_of), release)
+    entry = propose(platform.release_target, _actor(platform, who, as_of), release)
     path = write_release(folder, environment, release)
-    _tell(entry)
-    console.print(f"  [dim]written to {path}; next: mlops approve, then mlops deploy[/]")
+    _tell(entry, as_json)
+    if not as_json:
+        say(f"  [dim]written to {path}[/]")
+        suggest("mlops approve, then mlops deploy")
 
 
-@app.command("approve")
-def approve_command(context: typer.Context, who: Who = None, as_of: AsOf = None, yes: Yes = False) -> None:
-    """Approve the environment's release file as it was proposed; on GitHub its reviewed merge does."""
+@command(app, "mlops approve", "mlops approve --who ada --yes")
+def approve_command(
+    context: typer.Context, who: Who = None, as_of: AsOf = None, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Approve the release file; on GitHub its reviewed merge does."""
     from pipelines.deployment.proposal import changes
     from pipelines.deployment.release_file import read_release
     from pipelines.deployment.transitions import approve
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
+    if not as_json:
+        _show(changes(platform.models, platform.problem.config, platform.releases.state(), release))
     _ask(yes, f"Approve v{release.released.version} for {platform.settings.environment}?")
-    _tell(approve(platform.releases, _actor(platform, who, as_of), release))
+    _tell(approve(platform.release_target, _actor(platform, who, as_of), release), as_json)
+    if not as_json:
+        suggest("mlops deploy")
 
 
-@app.command()
-def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None) -> None:
-    """Bring the environment to its approved release file; safe to run twice."""
+@command(app, "mlops deploy", "mlops -e staging deploy --who ada")
+def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Bring the environment to its approved release file.
+
+    Safe to run twice: what is deployed is left alone.
+    """
     from pipelines.deployment import DeploymentParams
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.roll_out import is_deployed
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    if is_deployed(platform.releases.state(), release):
-        console.print(f"nothing to do: v{release.released.version} is deployed")
-        return
-    actor = _actor(platform, who, as_of)
-    platform.run("deployment", DeploymentParams(release=release, as_of=actor.at, who=actor.who))
+    deployed = is_deployed(platform.releases.state(), release)
+    if not deployed:
+        actor = _actor(platform, who, as_of)
+        with console.status("[dim]deployment[/]"):
+            platform.run("deployment", DeploymentParams(release=release, as_of=actor.at, who=actor.who))
     entry = platform.releases.latest()
     assert entry, "a deployed release is in the log"
-    _tell(entry)
+    if deployed and not as_json:
+        console.print(f"nothing to do: v{release.released.version} is deployed")
+        return
+    _tell(entry, as_json)
+    if not deployed:
+        _confirm(platform, entry, as_json)
 
 
-@app.command()
+@command(
+    app,
+    'mlops rollback --reason "wrong prices"',
+    'mlops rollback --reason "wrong prices" --to v2 --yes',
+)
 def rollback(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    to: Annotated[str | None, typer.Option(help="The earlier champion to go back to. Default: the latest one.")] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Take the champion out, for this earlier one.")
+    ] = None,
+    champion: Annotated[bool, typer.Option(help="Take the champion out, for the one before it.")] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Take the challenger out, or when there is none go back to an earlier champion."""
+    """Take the challenger out, or withdraw a pending release.
+
+    With --champion or --to it takes the champion out. The model that is taken out is quarantined: it does not come back
+    unless it is proposed anew. Safe to run twice: what the latest transition did is not done again.
+    """
     from pipelines.config import Variant
-    from pipelines.deployment.transitions import roll_back, rolled_back
+    from pipelines.deployment.rules import way_back
+    from pipelines.deployment.target import champions
+    from pipelines.deployment.transitions import Moved, roll_back
 
     platform: Platform = context.obj
     target = None
     if to:
         digest, version = platform.models.resolve(to)
         target = Variant(model=digest, version=version)
-    latest = platform.releases.latest()
-    bad, champion = rolled_back(platform.releases, platform.releases.state(), target)
-    _show([f"takes out         v{bad.version}, which is quarantined then", f"answers           v{champion.version}"])
-    _ask(yes, f"Roll back {platform.settings.environment}?")
-    # What was shown is what is done, or nothing.
-    after = latest.number if latest else None
-    _tell(roll_back(platform.releases, _actor(platform, who, as_of), reason, target, after))
+    while True:
+        latest = platform.release_target.latest()
+        back = way_back(latest, champions(platform.releases), target, champion)
+        assert latest, "without a transition there is no way back"
+        if back.action is None:
+            if not as_json:
+                console.print("done already:", end=" ")
+            _tell(latest, as_json)
+            return
+        named = f"v{back.out.version}"
+        leaves = ("withdraws", named) if back.action == "withdraw" else ("takes out", f"{named} into quarantine")
+        if not as_json:
+            _show([leaves, ("answers", f"v{back.champion.version}" if back.champion else "nothing yet")])
+        _ask(yes, f"Roll back {platform.settings.environment}?")
+        try:  # what was shown is what is done, or we look again
+            entry = roll_back(
+                platform.release_target, _actor(platform, who, as_of), reason, target, champion, latest.number
+            )
+        except Moved:
+            continue
+        _tell(entry, as_json)
+        _confirm(platform, entry, as_json)
+        return
 
 
-@release_app.command("tick")
-def tick_command(context: typer.Context, as_of: AsOf = None) -> None:
-    """Judge the live release: advance, promote, conclude or roll it back, or let it go on."""
+@command(app, "mlops -e staging promote v3", "mlops -e prod promote v3 --from staging")
+def promote(
+    context: typer.Context,
+    model: Version,
+    source: Annotated[str, typer.Option("--from", metavar="NAME", help="The environment that has the model.")] = "dev",
+    as_json: Json = False,
+) -> None:
+    """Copy a model from another environment into this one."""
+    platform: Platform = context.obj
+    theirs = platform.changed({"environment": source}).models
+    digest, version = theirs.resolve(model)
+    platform.models.adopt(theirs, digest, version)
+    if as_json:
+        print_json({"model": digest, "version": version, "environment": platform.settings.environment})
+        return
+    done(f"v{version} ({digest[:12]}) is in {platform.settings.environment}, verified")
+    suggest(f"mlops -e {platform.settings.environment} propose v{version}")
+
+
+@command(release_app, "mlops release tick", "mlops -e prod release tick --json")
+def tick_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Judge the live release: advance it, promote it, roll it back, or wait."""
     from pipelines.deployment.tick import tick
     from pipelines.deployment.transitions import Actor
 
     platform: Platform = context.obj
     actor = Actor("canary analysis", moment(platform, as_of))
-    judged = tick(platform.problem, platform.tables, platform.predictions, platform.releases, actor)
+    judged = tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
+    if as_json:
+        print_json(
+            judged and {"outcome": judged.verdict.outcome, "reason": judged.verdict.reason, **_dump(judged.entry)}
+        )
+        return
     if judged is None:
         console.print("no release is live")
         return
-    console.print(f"{judged.verdict.outcome.value}: {judged.verdict.reason}")
-    _tell(judged.entry)
+    say(f"{judged.verdict.outcome.value}: {escape(judged.verdict.reason)}")
+    _tell(judged.entry, as_json=False)
+    _confirm(platform, judged.entry, as_json=False)
 
 
-@release_app.command("report")
+@command(release_app, "mlops release report", "mlops release report --as-of 2013-10-08 --json")
 def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Compare the two variants of the latest release with a challenger, on what they answered."""
-    from pipelines.deployment.comparison import compare_live, lines
+    """Compare champion and challenger of the latest release on their traffic."""
+    from pipelines.deployment.comparison import compare_live, rows
 
     platform: Platform = context.obj
     found = compare_live(
@@ -146,27 +235,33 @@ def report_command(context: typer.Context, as_of: AsOf = None, as_json: Json = F
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        _show(lines(platform.problem.config, found))
+        _show(rows(platform.problem.config, found))
 
 
-@release_app.command("check")
-def check_command(context: typer.Context, as_of: AsOf = None) -> None:
-    """Say what is wrong with the environment's release file before it is merged (exit code 3)."""
-    from pipelines.deployment.check import faults
+@command(release_app, "mlops release check", "mlops -e prod release check --json")
+def check_command(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
+    """Check the environment's release file before it is merged.
+
+    Lists all that stands against the release, and then exits with 3.
+    """
     from pipelines.deployment.release_file import read_release
+    from pipelines.deployment.rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
-    found = list(faults(release, _target(platform), moment(platform, as_of)))
-    for reason in found:
-        console.print("[red]✘[/]", end=" ")
-        console.print(reason, markup=False, soft_wrap=True)
+    found = platform.release_target.refusals("check", release, moment(platform, as_of))
+    if as_json:
+        print_json({"version": release.released.version, "refusals": found})
+    elif found:
+        print_pairs([(NO, escape(reason)) for reason in found])
+    else:
+        says = "is deployed" if is_deployed(platform.releases.state(), release) else "may be released"
+        done(f"v{release.released.version} {says} to {platform.settings.environment}")
     if found:
-        raise typer.Exit(REFUSED)
-    console.print(f"[green]✔[/] v{release.released.version} may be released to {platform.settings.environment}")
+        raise typer.Exit(ExitCode.NO)
 
 
-@release_app.command("schema")
+@command(release_app, "mlops release schema > release.schema.json")
 def schema_command() -> None:
     """Print the JSON schema of a release file, for editors."""
     from pipelines.config import ReleaseFile
@@ -185,16 +280,6 @@ def _proposed(
     return propose_model(platform.models, state, Variant(model=digest, version=version), how, override)
 
 
-def _target(platform: "Platform") -> "Target":
-    from pipelines.config import load_toml
-    from pipelines.contracts import Cloud
-    from pipelines.deployment.check import Before, Target
-
-    before = load_toml(platform.root / "cloud.toml", Cloud).before(platform.settings.environment)
-    there = Before(before, platform.changed({"environment": before}).releases) if before else None
-    return Target(platform.problem, platform.models, platform.releases, platform.online, there)
-
-
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
@@ -203,14 +288,17 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _show(lines: Any) -> None:
-    for line in lines:
-        console.print(f"  [dim]{line[:18]}[/]{line[18:]}")
+def _show(rows: "Iterable[tuple[str, ...]]") -> None:
+    """Print rows of a name and a text, and those of a name and two values as a table between them."""
+    found = [(name, *values) for name, *values in rows]
+    print_pairs([(f"  [dim]{name}[/]", escape(values[0])) for name, *values in found if len(values) == 1])
+    print_pairs([(f"  [dim]{name}[/]", *map(escape, values)) for name, *values in found if len(values) > 1])
 
 
 def _ask(yes: bool, question: str) -> None:
-    if not yes and console.is_terminal and not typer.confirm(question):
-        raise typer.Exit(1)
+    if not yes and console.is_terminal and not typer.confirm(question, err=True):
+        errors.print("nothing was done")
+        raise typer.Exit(ExitCode.NO)
 
 
 def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
@@ -219,5 +307,24 @@ def _actor(platform: "Platform", who: str | None, as_of: AsOf) -> "Actor":
     return Actor(who or getpass.getuser(), moment(platform, as_of))
 
 
-def _tell(entry: "ReleaseEntry") -> None:
-    console.print(f"[green]✔[/] {entry.action}: {entry.reason} [dim](transition {entry.number}, by {entry.who})[/]")
+def _dump(entry: "ReleaseEntry") -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude={"state"})
+
+
+def _tell(entry: "ReleaseEntry", as_json: bool) -> None:
+    if as_json:
+        print_json(_dump(entry))
+        return
+    done(f"{entry.action}: {entry.summary}")
+    say(f"  [dim]transition {entry.number}, by {escape(entry.who)}[/]")
+
+
+def _confirm(platform: "Platform", entry: "ReleaseEntry", as_json: bool) -> None:
+    """Wait for the serving app's own word on a transition, and tell it; exits with 1 when an instance refused it."""
+    from pipelines.deployment.confirmation import confirm
+
+    found = confirm(platform.release_target.instances, entry.number, platform.settings.confirm_seconds)
+    colour = "dim" if found.is_complete else "yellow"
+    say(f"  [{colour}]{escape(str(found))}[/]", errors if as_json else console)
+    if found.refused:
+        raise typer.Exit(ExitCode.ERROR)

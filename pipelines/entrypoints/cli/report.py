@@ -1,75 +1,58 @@
-"""The commands that write what people read: report, delivery, publish."""
+"""The commands that write what people read: report, delivery."""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from pipelines.entrypoints.cli.app import AsOf, Json, app, console, moment, print_json
+from pipelines.entrypoints.cli.app import AsOf, Json, app, command, moment
+from pipelines.entrypoints.cli.terminal import console, done, print_json, print_pairs
 
 if TYPE_CHECKING:
     from monitoring.delivery import Delivery
     from pipelines.bootstrap import Platform
 
-Days = Annotated[int, typer.Option(min=1, help="How far to look back.")]
+Days = Annotated[int, typer.Option(min=1, metavar="N", help="How many days to look back.")]
 
 
-@app.command()
+@command(app, "mlops report", "mlops -e prod report --output prod.html")
 def report(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML file to write.")] = Path(
+        "report.html"
+    ),
+    as_json: Json = False,
 ) -> None:
-    """Write one page with quality over time, drift, calibration, decisions, delivery and lineage."""
+    """Write a page on quality, drift, decisions and delivery.
+
+    It shows quality over time, drift, calibration, decisions, delivery metrics and lineage.
+    """
     from pipelines.reporting.report import write_report
 
-    write_report(context.obj, output)
-    console.print(f"[green]✔[/] {output}")
+    with console.status("[dim]report[/]"):
+        write_report(context.obj, output)
+    if as_json:
+        print_json({"output": str(output)})
+    else:
+        done(str(output))
 
 
-@app.command("delivery")
+@command(app, "mlops delivery", "mlops -e prod delivery --days 30 --json")
 def delivery_command(context: typer.Context, days: Days = 90, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Show how often models are deployed, how long that takes, how often it fails and how soon that is mended."""
+    """Show deployments, lead time, failures and time to restore."""
     from monitoring.delivery import told
 
-    metrics = _delivery(context.obj, days, as_of)
+    metrics = delivery(context.obj, days, as_of)
     if as_json:
         print_json(metrics.model_dump(mode="json"))
         return
-    table = Table(f"{metrics.start:%Y-%m-%d} to {metrics.end:%Y-%m-%d}", "", box=None, header_style="dim")
-    for name, text in told(metrics).items():
-        table.add_row(name, text)
-    console.print(table)
+    console.print(f"{metrics.start:%Y-%m-%d} to {metrics.end:%Y-%m-%d}", style="dim")
+    print_pairs(list(told(metrics).items()))
 
 
-@app.command()
-def publish(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="The folder to write, one for each environment.")],
-    days: Days = 90,
-    as_of: AsOf = None,
-) -> None:
-    """Write the report and the delivery metrics into a folder, the metrics also into a workflow run's summary."""
-    from monitoring.delivery import told
-    from pipelines.reporting.report import write_report
-    from pipelines.settings import step_summary
-
-    platform: Platform = context.obj
-    environment = platform.settings.environment
-    rows = "".join(f"| {name} | {text} |\n" for name, text in told(_delivery(platform, days, as_of)).items())
-    text = f"## Delivery of models to {environment}, {days} days\n\n| | |\n|---|---|\n{rows}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "delivery.md").write_text(text, encoding="utf-8")
-    if summary := step_summary():
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(text)
-    if platform.predictions.days():
-        write_report(platform, folder / "report.html")
-    console.print(f"[green]✔[/] {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
-
-
-def _delivery(platform: "Platform", days: int, as_of: AsOf) -> "Delivery":
+def delivery(platform: "Platform", days: int, as_of: AsOf) -> "Delivery":
+    """Return the delivery metrics of the days before a moment."""
     from pipelines.reporting.history import delivered
 
     end = moment(platform, as_of)

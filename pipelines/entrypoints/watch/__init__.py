@@ -1,5 +1,5 @@
-"""The watch of an environment in a cluster: what the function on Lambda and CloudWatch are to one on AWS.
+"""The watch of an environment in a cluster, the counterpart of the Lambda function and CloudWatch on AWS.
 
-It judges the live release each minute, tells Prometheus what lies in the stores (the latest look at the model, failed
-runs, the queue), and takes what Alertmanager sends: an alarm that a new model could help with becomes an event.
+It judges the live release each minute, exposes the state of the stores to Prometheus (the latest monitor report, failed
+runs, the queue), and receives alerts from Alertmanager: one that a new model could help with becomes an event.
 """

@@ -1,4 +1,4 @@
-"""What Alertmanager sends, and the events that come of it: one of each alert that fires, however often it is sent.
+"""Turns Alertmanager's messages into events, one for each firing alert, however often it is sent.
 
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
@@ -32,14 +32,14 @@ class Alert(BaseModel):
 
 
 class AlertGroup(BaseModel):
-    """What Alertmanager sends at once; what else it says is not needed."""
+    """A message of Alertmanager, without the fields that are not needed."""
 
     version: Literal["4"]
     alerts: tuple[Alert, ...]
 
 
 def read(body: bytes) -> AlertGroup:
-    """Read what Alertmanager sent.
+    """Read a message of Alertmanager.
 
     Raises:
         UserError: for anything else.
@@ -53,10 +53,10 @@ def read(body: bytes) -> AlertGroup:
 
 
 def send_events(group: AlertGroup, events: Queue, objects: ObjectStore, environment: str) -> list[Trigger]:
-    """Send an event for each alert that fires and that a new model could help with; return those sent.
+    """Send an event for each firing alert that a new model could help with; return those sent.
 
-    An alert of the same labels and beginning is one: that it was sent is kept, after it was, so that a kill in between
-    sends it twice rather than never. Continuous training takes both in at once.
+    Alerts with the same labels and start are one alert. Its event is recorded after it was sent, so that a kill in
+    between sends it twice rather than never; continuous training takes both in at once.
     """
     sent = []
     for alert in group.alerts:
@@ -70,7 +70,7 @@ def send_events(group: AlertGroup, events: Queue, objects: ObjectStore, environm
 
 
 def about_release(group: AlertGroup) -> bool:
-    """Say whether an alert fires that the live release may be the cause of."""
+    """Return whether an alert fires that the live release may have caused."""
     return any(
         alert.status == "firing" and alert.labels.get("alertname", "").startswith(RELEASE) for alert in group.alerts
     )

@@ -25,7 +25,7 @@ _MOST_BYTES = 2**20  # of a message of Alertmanager
 
 
 class WatchApp:
-    """The app; ``token`` is what the sender of alerts has to show, and ``tick`` judges the live release."""
+    """The app; the sender of alerts must show the ``token``, and ``tick`` judges the live release."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class WatchApp:
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer as ASGI has it."""
+        """Answer an ASGI request."""
         await self._starlette(scope, receive, send)
 
     def drain(self) -> None:
-        """Go on until the server stops: what asks the watch asks again."""
+        """Keep answering until the server stops: clients of the watch retry."""
 
     async def _ping(self, _: Request) -> Response:
-        """Say that the watch lives."""
+        """Answer that the watch is alive."""
         return JSONResponse({"status": "ok"})
 
     async def _metrics(self, _: Request) -> Response:
-        """Return what was counted here, and what the stores tell, as long as they answer."""
+        """Return the watch's counters, and the metrics of the stores while they answer."""
         text = generate_latest(self._registry)
         try:
             text += generate_latest(await asyncio.to_thread(self._stores.read))
@@ -76,11 +76,11 @@ class WatchApp:
     async def _alerts(self, request: Request) -> Response:
         """Take alerts: events for those that a new model could help with, a tick for those of the serving app.
 
-        Anything but 2xx has Alertmanager send them again.
+        Alertmanager sends them again after any answer but 2xx.
         """
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            return JSONResponse({"error": "the token is not the one that this environment's Alertmanager has"}, 401)
+            return JSONResponse({"error": "the token is not that of this environment's Alertmanager"}, 401)
         body = await request.body()
         if len(body) > _MOST_BYTES:
             return JSONResponse({"error": f"more than {_MOST_BYTES} bytes"}, 413)
@@ -110,7 +110,7 @@ class WatchApp:
             try:
                 await asyncio.to_thread(self._tick)
                 self._ticks.labels("done").inc()
-            except Exception:  # the next minute is the retry, and an alarm tells of several
+            except Exception:  # the next minute is the retry; an alarm counts failures
                 log.exception("the tick failed")
                 self._ticks.labels("failed").inc()
             with contextlib.suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""What Prometheus reads of an environment: how the latest look at the model went, its runs, and the queue.
+"""An environment's metrics for Prometheus: the latest monitor report, the runs, and the queue.
 
-All of it is read from the stores when it is asked for, so that nothing has to be pushed, and nothing that is no more
-stays. Names are the same everywhere (``monitoring/measures.py``).
+They are read from the stores at each scrape, so nothing has to be pushed, and no metric outlives its subject. Names are
+the same everywhere (``monitoring/measures.py``).
 """
 
 import json
@@ -27,7 +27,7 @@ class Stores:
         self._waiting_since: datetime | None = None
 
     def read(self) -> CollectorRegistry:
-        """Return the metrics as they are now.
+        """Return the current metrics.
 
         Raises:
             Unavailable: when a store does not answer.
@@ -59,11 +59,11 @@ class Stores:
         messages = Gauge("queue_messages", "Messages in the queue of events.", ["state"], registry=registry)
         for state, count in depth._asdict().items():
             messages.labels(state).set(count)
-        seconds = Gauge("queue_waiting_seconds", "For how long the queue was never seen empty.", registry=registry)
+        seconds = Gauge("queue_waiting_seconds", "For how long the queue has not been empty.", registry=registry)
         seconds.set((now - self._waiting_since).total_seconds() if self._waiting_since else 0)
 
     def _model(self, registry: CollectorRegistry) -> None:
-        """Tell of the latest report of ``mlops monitor``, if there is one."""
+        """Add the metrics of the latest report of ``mlops monitor``, if there is one."""
         keys = self._objects.keys(f"monitoring/{self._environment}/")
         if not keys:
             return

@@ -20,7 +20,7 @@ def test_a_read_searches_for_its_keys_and_never_scans_the_table(tmp_path):
     assert not any(step.startswith("SCAN latest") for step in steps)
 
 
-def test_a_store_that_is_gone_is_told_and_not_made_anew_and_one_that_came_instead_is_read(tmp_path):
+def test_a_missing_store_is_an_error_and_its_replacement_is_read(tmp_path):
     store = SqliteOnline(tmp_path / "online.db")
     with pytest.raises(Unavailable, match=r"The online store cannot be read \(No such file"):
         store.read([KEY])
@@ -37,7 +37,7 @@ def test_a_store_that_is_gone_is_told_and_not_made_anew_and_one_that_came_instea
     assert store.read([KEY])[KEY].values == (2.0,)
 
 
-def test_a_store_that_is_locked_whole_is_told_within_seconds(tmp_path):
+def test_a_store_that_is_locked_whole_is_reported_within_seconds(tmp_path):
     store = SqliteOnline(tmp_path / "online.db")
     with closing(sqlite3.connect(store.path)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")

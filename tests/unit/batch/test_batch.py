@@ -68,7 +68,10 @@ def test_the_predictions_are_those_of_the_app(learned, batch):
     found = batch(rows)
     problem, config = learned.problem, learned.problem.config
     features = OnlineFeatures(problem, learned.online)
-    decode, model = RequestDecoder(config.request_columns), ServedModel(champion(learned), learned.models, problem)
+    decode, model = (
+        RequestDecoder(config.request_columns),
+        ServedModel(champion(learned), learned.models, problem, learned.online),
+    )
     online = []
     for row in rows.to_pylist():
         body = json.dumps({**row, "asked_at": row["asked_at"].isoformat()}).encode()
@@ -129,7 +132,7 @@ def test_a_day_of_the_request_table_is_predicted_for_and_written_as_csv(learned,
         (lambda rows: rows.set_column(1, "asked_at", [["2024-02-22T01:00:00"] * rows.num_rows]), ".csv", "column asked_at, row 1: not a timestamp"),
     ],
 )  # fmt: skip
-def test_a_bad_input_is_told_by_column_and_row_and_leaves_nothing(batch, tmp_path, broken, suffix, message):
+def test_a_bad_input_is_reported_by_column_and_row_and_leaves_nothing(batch, tmp_path, broken, suffix, message):
     with pytest.raises(UserError) as error:
         batch(broken(day()), suffix)
     assert message in str(error.value)
@@ -145,7 +148,7 @@ def test_a_bad_input_is_told_by_column_and_row_and_leaves_nothing(batch, tmp_pat
         ("not.parquet", b"PAR0", "cannot be read"),
     ],
 )
-def test_what_is_no_table_is_told(learned, tmp_path, name, content, message):
+def test_what_is_no_table_is_reported(learned, tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
@@ -153,7 +156,7 @@ def test_what_is_no_table_is_told(learned, tmp_path, name, content, message):
 
 
 @pytest.mark.parametrize("copies", [1, 500])  # found where the file is opened, and on the way
-def test_a_row_with_too_many_values_is_told(learned, tmp_path, copies):
+def test_a_row_with_too_many_values_is_reported(learned, tmp_path, copies):
     csv.write_csv(pa.concat_tables([day()] * copies), tmp_path / "long.csv")
     with (tmp_path / "long.csv").open("a") as file:
         file.write("p,1,2,3,4,5,6\n")
@@ -161,7 +164,7 @@ def test_a_row_with_too_many_values_is_told(learned, tmp_path, copies):
         list(chunks(of_file(learned.problem, tmp_path / "long.csv"), 1000))
 
 
-def test_a_day_without_requests_is_told(learned, tmp_path):
+def test_a_day_without_requests_is_reported(learned, tmp_path):
     requests = of_day(learned.problem, learned.tables, datetime(2030, 1, 1, tzinfo=NOW.tzinfo))
     with pytest.raises(UserError, match=r"table raw\.parcels, 2030-01-01, has no requests"):
         predict(learned.problem, learned.tables, learned.models, champion(learned), requests, tmp_path / "out.csv")
@@ -178,11 +181,13 @@ def test_an_output_that_is_being_written_is_left_alone(batch, tmp_path):
     assert batch(day()).num_rows
 
 
-def test_a_model_of_other_features_is_refused(learned, batch):
+def test_a_model_whose_features_were_never_materialised_is_refused(learned, batch):
     models, model = learned.models, champion(learned).model
     manifest = models.manifest(model)
-    versions = manifest.feature_versions.model_copy(update={"request": "other"})
+    versions = manifest.feature_versions.model_copy(
+        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
+    )
     files = {name: models.file(model, name) for name in manifest.files}
     digest, version = models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match="trained on other definitions of the request features"):
+    with pytest.raises(UserError, match=r"there is no table 'features\.queue_other' yet"):
         batch(day(), variant=Variant(model=digest, version=version))

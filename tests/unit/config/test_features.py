@@ -48,3 +48,22 @@ def test_a_python_view_and_the_request_features_have_versions_too():
 def test_a_view_that_cannot_be_computed_is_refused(change):
     with pytest.raises(UserError, match="feature view 'queue'"):
         replace(VIEW, **change)
+
+
+def test_the_order_of_a_views_features_is_that_of_its_rows_in_the_stores():
+    one, other = {"queue": NUMERIC, "trend": NUMERIC}, {"trend": NUMERIC, "queue": NUMERIC}
+    assert replace(VIEW, features=one).version != replace(VIEW, features=other).version
+
+
+def test_the_layout_case_and_comments_of_sql_mean_nothing():
+    assert replace(VIEW, sql="select depot, queue -- now\nfrom scans").version == VIEW.version
+
+
+def test_a_view_whose_function_has_no_text_is_told_which_it_is():
+    bound = replace(VIEW, sql=None, python={}.get)
+    with pytest.raises(UserError, match=r"feature view 'queue' has no version, because .* write a function"):
+        _ = bound.version
+
+
+def test_a_version_that_a_manifest_states_stands():
+    assert replace(VIEW, pinned="0123abcd").versioned_name == "queue_0123abcd"

@@ -21,5 +21,5 @@ def test_a_light_room_loads_nothing_heavy(module):
     assert loaded_by(module) == []
 
 
-def test_a_heavy_room_is_told_apart():
+def test_a_heavy_room_is_found():
     assert "numpy" in loaded_by("pipelines.feature.request")

@@ -172,9 +172,7 @@ def test_draining_elsewhere_starts_the_training_and_leaves_it_to_itself(platform
     """What executes is a stand-in here: what is tested is what is asked of it, and when."""
     asked = Executed()
     monkeypatch.setitem(platform.__dict__, "run_pipeline", registered(platform, manifest))
-    monkeypatch.setitem(platform.__dict__, "executions", asked)
-    _ = platform.profile  # the stores are still those of this machine
-    monkeypatch.setattr(platform, "settings", platform.settings.model_copy(update={"profile": "kubernetes"}))
+    monkeypatch.setattr(platform.profile, "executions", asked)
     platform.events.send(ALARM.to_json())
     started = drain(platform, NOW, None)
     assert started.says == "training started as an-execution: performance.bias: too high"
@@ -196,7 +194,7 @@ class Executed:
     def __init__(self):
         self.started, self.status = [], "executing"
 
-    def start(self, pipeline, run_id):
+    def start(self, pipeline, run_id, compute):
         self.started.append((pipeline.name, run_id))
         return "an-execution"
 

@@ -17,7 +17,7 @@ from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
 from pipelines.contracts.rendered import Rendered, filled, training_places
 from pipelines.contracts.stack import TrainingResources
-from pipelines.entrypoints.cli.cloud import alarms
+from pipelines.entrypoints.cli.setup import alarms
 from tests.cloud.emulator import ROOT
 from tests.conftest import NOW
 
@@ -64,7 +64,7 @@ def trains(**training):
     return filled(steps["train"], {**PLACES, **training_places(TrainingResources(**training))})
 
 
-def test_a_training_job_on_spot_is_waited_for_and_goes_on_from_its_checkpoints():
+def test_a_spot_training_job_is_waited_for_and_resumes_from_checkpoints():
     job = trains(max_hours=3)
     assert job["EnableManagedSpotTraining"] is True
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 10_800, "MaxWaitTimeInSeconds": 21_600}
@@ -73,7 +73,7 @@ def test_a_training_job_on_spot_is_waited_for_and_goes_on_from_its_checkpoints()
     assert job["CheckpointConfig"]["S3Uri"]["Std:Join"]["Values"][0] == "s3://parcels-dev-store/checkpoints"
 
 
-def test_one_that_is_not_on_spot_is_not_waited_for_and_its_instances_may_stay_warm():
+def test_a_job_off_spot_is_not_waited_for_and_may_keep_instances_warm():
     job = trains(spot=False, warm_minutes=10)
     assert job["EnableManagedSpotTraining"] is False
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 14_400}
@@ -124,7 +124,7 @@ def resolved(document):
         ("sagemaker", ["render"], "'mlops render' needs sagemaker.core: run 'uv sync --extra render'"),
     ],
 )
-def test_packages_that_are_not_installed_are_told(monkeypatch, module, arguments, told):
+def test_packages_that_are_not_installed_are_reported(monkeypatch, module, arguments, told):
     """In a process of its own, for what is imported once stays."""
     hidden = f"import sys; sys.modules[{module!r}] = None; from pipelines.entrypoints.cli.__main__ import main; main()"
     environment = {**os.environ, "RATCHET_PROFILE": "aws"}

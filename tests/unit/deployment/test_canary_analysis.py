@@ -82,6 +82,17 @@ def test_one_error_is_an_accident():
     assert verdict(traffic(rows=400, errors=1)).outcome is AnalysisOutcome.PASS
 
 
+@pytest.mark.parametrize("strategy", [CANARY, BlueGreen(bake=DAY), Shadow(duration=DAY)])
+@pytest.mark.parametrize("given", [None, traffic(rows=0, champion_rows=400)])
+def test_a_release_that_nobody_could_judge_for_a_week_ends_and_says_why(given, strategy):
+    waiting = verdict(given, 8 * DAY - timedelta(minutes=1), strategy=strategy)
+    assert waiting.outcome is AnalysisOutcome.INSUFFICIENT
+    over = verdict(given, 8 * DAY, strategy=strategy)
+    assert over.outcome is AnalysisOutcome.EXPIRED
+    told = f"it could not be judged within 7d after the end of its step: {waiting.reason}; the champion stays"
+    assert over.reason == told
+
+
 def test_slow_is_not_too_slow_within_the_limit():
     assert verdict(traffic(latency=20.0)).outcome is AnalysisOutcome.PASS
 

@@ -25,7 +25,7 @@ from pipelines.config import (
 )
 from pipelines.deployment.proposal import propose_model, strategy
 from pipelines.deployment.release_file import read_release, write_release
-from pipelines.deployment.roll_out import is_deployed
+from pipelines.deployment.rules import is_deployed
 from pipelines.deployment.transitions import (
     Actor,
     Moved,
@@ -40,6 +40,7 @@ from pipelines.deployment.transitions import (
 from pipelines.registry.model_store import ONNX, ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from tests.conftest import PROBLEMS, ROOT
+from tests.releasing import target
 
 ME = Actor("me", datetime(2024, 3, 1, tzinfo=UTC))
 DAY = timedelta(days=1)
@@ -78,9 +79,9 @@ def file(log, models, version, how=None, override=None):
 
 def released(log, models, version, how=None, override=None):
     release = file(log, models, version, how, override)
-    propose(log, models, ME, release)
-    approve(log, ME, release)
-    start(log, ME, release)
+    propose(target(log, models), ME, release)
+    approve(target(log, models), ME, release)
+    start(target(log, models), ME, release)
 
 
 def test_the_first_release_takes_all_traffic_whatever_its_strategy(log, models):
@@ -94,71 +95,72 @@ def test_a_canary_takes_its_share_until_it_is_promoted(log, models):
     released(log, models, 2, CANARY)
     state = log.state()
     assert (state.champion.version, state.challenger.version, state.routing.share) == (1, 2, 0.2)
-    promote(log, ME, "good")
+    promote(target(log, models), ME, "good")
     state = log.state()
     assert (state.champion.version, state.challenger, state.routing.share) == (2, None, 0.0)
 
 
-def test_a_canary_that_is_rolled_back_is_quarantined_until_it_is_proposed_anew(log, models):
+def test_a_rolled_back_canary_is_quarantined_until_proposed_anew(log, models):
     released(log, models, 1)
     released(log, models, 2, CANARY)
-    roll_back(log, ME, "it errs")
+    roll_back(target(log, models), ME, "it errs")
     state = log.state()
     assert (state.phase, state.champion.version, state.challenger) == (Phase.ROLLED_BACK, 1, None)
     assert state.quarantined == {models.versions()[2]: "it errs"}
-    propose(log, models, ME, file(log, models, 2))
+    propose(target(log, models), ME, file(log, models, 2))
     assert log.state().quarantined == {}
 
 
 def test_rolling_back_a_champion_brings_the_one_before_it(log, models):
     released(log, models, 1)
     released(log, models, 2)
-    roll_back(log, ME, "customers complain")
+    roll_back(target(log, models), ME, "customers complain", champion=True)
     assert log.state().champion.version == 1
+    propose(target(log, models), ME, file(log, models, 3))
     with pytest.raises(Refused, match="no earlier champion"):
-        roll_back(log, ME, "again")
+        roll_back(target(log, models), ME, "again", champion=True)
 
 
-def test_a_refused_candidate_cannot_be_proposed_unless_somebody_answers_for_it(log, models):
+def test_a_refused_candidate_cannot_be_proposed_without_an_override(log, models):
     with pytest.raises(Refused, match=r"v4 did not pass its gates \(absolute_quality: roc_auc 0.5 is below 0.7\)"):
-        propose(log, models, ME, file(log, models, 4))
+        propose(target(log, models), ME, file(log, models, 4))
     assert log.latest() is None
-    entry = propose(log, models, ME, file(log, models, 4, override="the old one is worse"))
-    assert entry.reason == "v4: override of the gates: the old one is worse"
+    entry = propose(target(log, models), ME, file(log, models, 4, override="the old one is worse"))
+    assert entry.summary == "v4: override of the gates: the old one is worse"
 
 
 @pytest.mark.parametrize("move", [approve, start])
 def test_nothing_goes_on_without_the_step_before(log, models, move):
     with pytest.raises(Refused):
-        move(log, ME, file(log, models, 1))
+        move(target(log, models), ME, file(log, models, 1))
 
 
-def test_only_what_was_proposed_can_be_approved_and_only_what_was_approved_started(log, models):
-    propose(log, models, ME, file(log, models, 1))
+def test_only_the_proposed_is_approved_and_only_the_approved_started(log, models):
+    propose(target(log, models), ME, file(log, models, 1))
     with pytest.raises(Refused, match="not the one that was proposed"):
-        approve(log, ME, file(log, models, 2))
+        approve(target(log, models), ME, file(log, models, 2))
     with pytest.raises(Refused, match="not approved"):
-        start(log, ME, file(log, models, 1))
-    approve(log, ME, file(log, models, 1))
+        start(target(log, models), ME, file(log, models, 1))
+    approve(target(log, models), ME, file(log, models, 1))
     with pytest.raises(Refused, match="not approved"):
-        start(log, ME, file(log, models, 1, override="another file"))
+        start(target(log, models), ME, file(log, models, 1, override="another file"))
 
 
 def test_no_release_begins_while_another_rolls(log, models):
     released(log, models, 1)
     released(log, models, 2, CANARY)
     with pytest.raises(Refused, match="a release is rolling"):
-        propose(log, models, ME, file(log, models, 3))
+        propose(target(log, models), ME, file(log, models, 3))
 
 
-def test_a_candidate_that_was_compared_with_another_champion_is_refused_unless_somebody_answers_for_it(log, models):
+def test_a_candidate_compared_with_another_champion_needs_an_override(log, models):
     released(log, models, 1)
     released(log, models, 2)
     with pytest.raises(Refused, match="v3 was never compared with the champion v2"):
-        propose(log, models, ME, file(log, models, 3))
+        propose(target(log, models), ME, file(log, models, 3))
     with pytest.raises(Refused, match="v2 is the champion already"):
-        propose(log, models, ME, file(log, models, 2))
-    propose(log, models, ME, file(log, models, 3, override="v2 costs too much"))
+        propose(target(log, models), ME, file(log, models, 2))
+    propose(target(log, models), ME, file(log, models, 3, override="v2 costs too much"))
 
 
 @pytest.mark.parametrize("move", [promote, roll_back])
@@ -166,9 +168,9 @@ def test_a_verdict_on_what_rolls_no_more_moves_nothing(log, models, move):
     released(log, models, 1)
     released(log, models, 2, CANARY)
     judged = log.latest().number
-    first = roll_back(log, ME, "it errs", after=judged)
+    first = roll_back(target(log, models), ME, "it errs", after=judged)
     with pytest.raises(Moved):
-        move(log, ME, "it errs", after=judged)
+        move(target(log, models), ME, "it errs", after=judged)
     assert log.latest() == first
     assert log.state().champion.version == 1
 
@@ -176,16 +178,16 @@ def test_a_verdict_on_what_rolls_no_more_moves_nothing(log, models, move):
 def test_there_is_no_challenger_to_promote(log, models):
     released(log, models, 1)
     with pytest.raises(Refused, match="nothing to promote: the latest release is promoted"):
-        promote(log, ME, "")
+        promote(target(log, models), ME, "")
 
 
 def test_of_fifty_commands_at_once_one_wins(log, models, tmp_path):
     release = file(log, models, 1)
-    propose(log, models, ME, release)
+    propose(target(log, models), ME, release)
 
     def attempt(_):
         try:
-            return approve(open_log(tmp_path), ME, release)
+            return approve(target(open_log(tmp_path), models), ME, release)
         except Refused:
             return None
 
@@ -202,7 +204,7 @@ def test_of_fifty_rollbacks_at_once_one_wins(log, models, tmp_path):
 
     def attempt(_):
         try:
-            return roll_back(open_log(tmp_path), ME, "it errs", after=judged)
+            return roll_back(target(open_log(tmp_path), models), ME, "it errs", after=judged)
         except Moved:
             return None
 
@@ -219,12 +221,12 @@ def test_a_canary_takes_a_share_after_the_other_and_bakes_at_the_last(log, model
     released(log, models, 2, CanaryStrategy(steps=(0.05, 0.2, 0.5), bake=DAY))
     seen = [(log.state().phase, log.state().routing.share)]
     for day in (1, 2):
-        advance(log, Actor("canary analysis", ME.at + day * DAY), "well so far")
+        advance(target(log, models), Actor("canary analysis", ME.at + day * DAY), "well so far")
         seen.append((log.state().phase, log.state().routing.share))
         assert log.state().since == ME.at + day * DAY
     assert seen == [(Phase.ROLLING, 0.05), (Phase.ROLLING, 0.2), (Phase.BAKE, 0.5)]
     with pytest.raises(Refused, match="one cannot advance"):
-        advance(log, ME, "further")
+        advance(target(log, models), ME, "further")
 
 
 @pytest.mark.parametrize(
@@ -239,14 +241,14 @@ def test_each_strategy_routes_in_its_way(log, models, how, phase, routing):
     released(log, models, 1)
     released(log, models, 2, how)
     assert (log.state().phase, tuple(log.state().routing)) == (phase, routing)
-    roll_back(log, ME, "it errs")
+    roll_back(target(log, models), ME, "it errs")
     assert (log.state().champion.version, tuple(log.state().routing)) == (1, (0.0, False, None))
 
 
 def test_what_is_concluded_leaves_the_champion_and_can_be_proposed_again(log, models):
     released(log, models, 1)
     released(log, models, 2, Shadow(duration=DAY))
-    conclude(log, ME, "it agrees")
+    conclude(target(log, models), ME, "it agrees")
     state = log.state()
     assert (state.phase, state.champion.version, state.challenger, state.quarantined) == (Phase.CONCLUDED, 1, None, {})
     released(log, models, 2, CANARY)
@@ -276,35 +278,88 @@ def test_a_strategy_takes_the_problems_defaults_and_what_is_given():
 def test_one_can_go_back_to_any_earlier_champion_that_is_not_quarantined(log, models):
     for version in (1, 2, 3):
         released(log, models, version, override="a test")
-    roll_back(log, ME, "prices", to=variant(models, 1))
+    roll_back(target(log, models), ME, "prices", to=variant(models, 1))
     assert (log.state().champion.version, list(log.state().quarantined)) == (1, [models.versions()[3]])
-    with pytest.raises(Refused, match="v3 is no earlier champion in service"):
-        roll_back(log, ME, "again", to=variant(models, 3))
-    with pytest.raises(Refused, match="v4 is no earlier champion"):
-        roll_back(log, ME, "again", to=variant(models, 4))
-    with pytest.raises(Refused, match="v1 is the champion already"):
-        roll_back(log, ME, "again", to=variant(models, 1))
+    with pytest.raises(Refused, match="v3 is quarantined: prices"):
+        roll_back(target(log, models), ME, "again", to=variant(models, 3))
+    with pytest.raises(Refused, match="v4 was never champion here"):
+        roll_back(target(log, models), ME, "again", to=variant(models, 4))
+    latest = log.latest()
+    assert roll_back(target(log, models), ME, "again", to=variant(models, 1)) == latest, "it serves already"
 
 
 def test_rollbacks_go_back_one_champion_after_the_other(log, models):
     for version in (1, 2, 3):
         released(log, models, version, override="a test")
-    assert [roll_back(log, ME, "bad").state.champion.version for _ in range(2)] == [2, 1]
+    first = roll_back(target(log, models), ME, "bad", champion=True)
+    second = roll_back(target(log, models), ME, "bad", to=variant(models, 1))
+    assert [entry.state.champion.version for entry in (first, second)] == [2, 1]
 
 
-def test_nothing_released_is_nothing_to_roll_back(log):
-    with pytest.raises(Refused, match="nothing to roll back: the latest release is none"):
-        roll_back(log, ME, "bad")
+def test_the_second_of_two_people_on_call_changes_nothing(log, models):
+    released(log, models, 1)
+    released(log, models, 2)
+    released(log, models, 3, CANARY, override="a test")
+    first = roll_back(target(log, models), Actor("ada", ME.at), "it errs")
+    second = roll_back(target(log, models), Actor("bob", ME.at), "it errs")
+    assert second == first == log.latest()
+    assert (log.state().champion.version, list(log.state().quarantined)) == (2, [models.versions()[3]])
 
 
-def test_an_earlier_champion_returns_all_at_once_without_being_judged_again(log, models):
+def test_the_champion_is_taken_out_once_per_cause_and_only_on_request(log, models):
+    for version in (1, 2, 3):
+        released(log, models, version, override="a test")
+    with pytest.raises(Refused, match="the champion v3 serves: --champion takes it out"):
+        roll_back(target(log, models), ME, "bad")
+    first = roll_back(target(log, models), Actor("ada", ME.at), "prices", champion=True)
+    assert roll_back(target(log, models), Actor("bob", ME.at), "prices", champion=True) == first
+    assert log.state().champion.version == 2
+
+
+def test_while_a_challenger_is_live_the_champion_stays(log, models):
+    released(log, models, 1)
+    released(log, models, 2)
+    released(log, models, 3, CANARY, override="a test")
+    for how in ({"champion": True}, {"to": variant(models, 1)}):
+        with pytest.raises(Refused, match="v3 is live beside the champion; 'mlops rollback' takes it out first"):
+            roll_back(target(log, models), ME, "bad", **how)
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_rollback_withdraws_a_pending_release_and_keeps_the_champion(log, models, moves):
+    released(log, models, 1)
+    release = file(log, models, 2, CANARY)
+    for move in (propose, approve)[:moves]:
+        move(target(log, models), ME, release)
+    entry = roll_back(target(log, models), ME, "refused at its deployment")
+    assert (entry.action, entry.variant.version, entry.state.champion.version) == ("withdraw", 2, 1)
+    assert (entry.state.phase, entry.state.quarantined) == (Phase.WITHDRAWN, {})
+    assert roll_back(target(log, models), ME, "again") == entry
+    with pytest.raises(Refused, match="not approved"):
+        start(target(log, models), ME, release)
+
+
+def test_the_champion_is_not_proposed_beside_itself(log, models):
+    released(log, models, 1)
+    with pytest.raises(Refused, match="v1 is the champion already"):
+        file(log, models, 1, CANARY)
+    with pytest.raises(Refused, match="v1 is the champion already"):
+        propose(target(log, models), ME, file(log, models, 1))
+
+
+def test_nothing_released_is_nothing_to_roll_back(log, models):
+    with pytest.raises(Refused, match="there is nothing to roll back"):
+        roll_back(target(log, models), ME, "bad")
+
+
+def test_an_earlier_champion_returns_at_once_without_a_new_judgement(log, models):
     """What a revert of the release file asks for; v1 was never compared with v2, and need not be."""
     released(log, models, 1)
     released(log, models, 2)
     released(log, models, 1)
     assert (log.state().phase, log.state().champion.version) == (Phase.PROMOTED, 1)
     with pytest.raises(Refused, match="v4 did not pass its gates"):
-        propose(log, models, ME, file(log, models, 4))
+        propose(target(log, models), ME, file(log, models, 4))
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------
@@ -315,14 +370,14 @@ def test_a_file_that_was_written_beside_another_champion_is_refused(log, models)
     stale = file(log, models, 3, CANARY)
     released(log, models, 2)
     with pytest.raises(Refused, match="brings v3 in beside v1, but v2 serves"):
-        propose(log, models, ME, stale)
+        propose(target(log, models), ME, stale)
 
 
 def test_a_file_that_pins_what_the_model_is_not_is_refused(log, models):
     right = file(log, models, 1)
     for wrong in ({"feature_views": {"queue": "other"}}, {"request_schema": "d" * 64}):
         with pytest.raises(Refused, match="pins other feature views or another request schema than v1 has"):
-            propose(log, models, ME, right.model_copy(update=wrong))
+            propose(target(log, models), ME, right.model_copy(update=wrong))
 
 
 def test_a_release_is_deployed_while_it_is_live_and_while_its_model_serves(log, models):
@@ -331,13 +386,13 @@ def test_a_release_is_deployed_while_it_is_live_and_while_its_model_serves(log, 
     released(log, models, 1)
     assert is_deployed(log.state(), first)
     second = file(log, models, 2, CANARY)
-    propose(log, models, ME, second)
+    propose(target(log, models), ME, second)
     assert not is_deployed(log.state(), second)
-    approve(log, ME, second)
+    approve(target(log, models), ME, second)
     assert not is_deployed(log.state(), second)
-    start(log, ME, second)
+    start(target(log, models), ME, second)
     assert is_deployed(log.state(), second)
-    roll_back(log, ME, "it errs")
+    roll_back(target(log, models), ME, "it errs")
     assert not is_deployed(log.state(), second)
 
 
@@ -397,6 +452,18 @@ def test_the_log_tells_who_did_what_when_and_why(log, models):
     released(log, models, 1)
     roll = [(entry.number, entry.action, entry.who, entry.at) for entry in log.entries()]
     assert roll == [(1, "propose", "me", ME.at), (2, "approve", "me", ME.at), (3, "promote", "me", ME.at)]
+
+
+def test_a_stray_file_beside_the_log_is_ignored_and_told(log, models, tmp_path):
+    released(log, models, 1)
+    folder = tmp_path / "log/releases/dev"
+    strays = (".DS_Store", "000002.json.bak", "README.md")
+    for name in strays:
+        (folder / name).write_bytes(b"?")
+    assert [entry.number for entry in open_log(tmp_path).entries()] == [1, 2, 3]
+    assert open_log(tmp_path).strays() == [f"releases/dev/{name}" for name in strays]
+    released(open_log(tmp_path), models, 2)
+    assert open_log(tmp_path).state().champion.version == 2
 
 
 # Cutting off the end is the one thing that chain and signatures cannot show; the store must prevent it.

@@ -1,6 +1,6 @@
 """A live release from its start to its end: real models, a service, labels, and the judge's looks."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from pipelines.config import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, UserError, Variant
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.canary_analysis import AnalysisOutcome
-from pipelines.deployment.comparison import compare_live, lines
+from pipelines.deployment.comparison import compare_live, rows
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
@@ -43,18 +43,22 @@ def failing(platform):
     return Variant(model=model, version=version)
 
 
-def started(platform, variant, strategy):
-    actor = Actor("tester", NOW)
+def started(platform, variant, strategy, at=NOW):
+    actor = Actor("tester", at)
+    if at > NOW:
+        platform.online.write({}, {view.versioned_name: at for view in platform.problem.views})
     file = propose_model(platform.models, platform.releases.state(), variant, strategy, override="a test")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
 
 
 def serve(platform, day):
     """Answer a day's requests with what is released."""
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     service.refresh()
     rows = parcels.read("parcels", NOW + day * DAY, NOW + (day + 1) * DAY).to_pylist()
     service.predict(msgspec.json.encode({"instances": rows}))
@@ -66,7 +70,7 @@ def look(platform, days):
         platform.problem,
         platform.tables,
         platform.predictions,
-        platform.releases,
+        platform.release_target,
         Actor("canary analysis", NOW + days * DAY),
     )
 
@@ -111,6 +115,27 @@ def test_a_challenger_that_fails_is_rolled_back_whatever_the_strategy(platform, 
     assert judged.entry.state.champion.version == 1
 
 
+@pytest.mark.parametrize("ahead", [-DAY, DAY, 400 * DAY])
+def test_a_failing_challenger_is_rolled_back_whatever_clients_clocks_say(platform, ahead):
+    """Windows go by the server's time: requests say when they were asked, and their clocks may be wrong."""
+    began = datetime.now(UTC)
+    started(platform, failing(platform), CanaryStrategy(steps=(0.5,), bake=DAY), began)
+    writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
+    stores = (platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(*stores, platform.settings.changed({"clock": "server"}))
+    service.refresh()
+    rows = parcels.read("parcels", NOW, NOW + 2 * DAY).to_pylist()
+    rows = [{**row, "asked_at": began + ahead} for row in rows]
+    service.predict(msgspec.json.encode({"instances": rows}))
+    service.close()
+    judged = look(platform, (datetime.now(UTC) - NOW) / DAY)
+    assert judged.verdict.outcome is AnalysisOutcome.FAIL, judged.verdict.reason
+    logged = platform.predictions.read(began, datetime.now(UTC))
+    assert logged.num_rows == len(rows)
+    skewed = 'client_clock_skew_seconds_bucket{le="3600.0"} 0.0'
+    assert skewed in service.metrics.text().decode(), "the skew is measured"
+
+
 def test_a_shadow_is_concluded_with_what_it_said(platform):
     started(platform, copied(platform), Shadow(duration=DAY))
     serve(platform, 0)
@@ -119,12 +144,12 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert (found.strategy, found.disagreement) == ("shadow", 0.0), "a copy never disagrees"
     assert found.champion.predictions == found.challenger.predictions > 80
     assert (found.effect.per_prediction, found.until) == (0.0, NOW + 1.5 * DAY)
-    told = "\n".join(lines(platform.problem.config, found))
-    assert "disagreement      0.0%" in told
+    told = "\n".join(" ".join(row) for row in rows(platform.problem.config, found))
+    assert "disagreement 0.0%" in told
     assert "no difference is shown" in told
 
 
-def test_an_ab_test_ends_undecided_at_its_horizon_and_tells_the_effect_in_money(platform):
+def test_an_ab_test_ends_undecided_with_its_effect_in_money(platform):
     started(platform, copied(platform), AbTest(horizon=2 * DAY))
     for day in range(3):
         serve(platform, day)

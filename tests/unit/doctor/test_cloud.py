@@ -142,7 +142,7 @@ def test_another_region(here, says):
     found = cloud.region(here, REGION)
     assert (found.state, found.says) == (
         FindingState.TODO,
-        f"{says}, and {REGION} in cloud.toml; 'export AWS_REGION={REGION}'",
+        f"{says}, and {REGION} in cloud.toml; run 'export AWS_REGION={REGION}'",
     )
 
 
@@ -253,7 +253,7 @@ def test_what_the_stacks_need_is_read_from_their_files(tmp_path):
     }
 
 
-def test_training_that_is_stated_wrongly_is_told(tmp_path):
+def test_training_that_is_stated_wrongly_is_reported(tmp_path):
     stacks(tmp_path)
     (tmp_path / "infra/Pulumi.dev.yaml").write_text(
         "config:\n  infra:training: {gpu: ml.g5.xlarge}\n  infra:serving: {}\n"
@@ -331,7 +331,7 @@ def test_the_level_of_maturity_and_what_the_next_one_misses(bootstrapped, tmp_pa
     assert maturity(tmp_path, found).says == "level 2 of 2 (automated delivery)"
 
 
-def test_nobody_asks_aws_unless_told_to_or_a_stack_is_configured(aws, tmp_path):
+def test_aws_is_checked_only_on_request_or_with_a_configured_stack(aws, tmp_path):
     for name in ("pyproject.toml", "cloud.toml", "uv.lock"):
         (tmp_path / name).write_text((ROOT / name).read_text())
 

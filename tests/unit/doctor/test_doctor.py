@@ -58,14 +58,14 @@ def test_the_python_must_be_one_of_the_project(repository, version, state):
 
 def test_a_missing_lock_is_found(repository):
     (repository / "uv.lock").unlink()
-    assert left(repository) == ["uv.lock: is missing; 'uv lock' makes it, then commit it"]
+    assert left(repository) == ["uv.lock: is missing; run 'uv lock', then commit it"]
 
 
 @pytest.mark.skipif(not shutil.which("uv"), reason="only uv can tell")
 def test_a_stale_lock_is_found(repository):
     project = repository / "pyproject.toml"
     project.write_text(project.read_text().replace("dependencies = []", 'dependencies = ["numpy"]'))
-    assert left(repository) == ["uv.lock: does not fit pyproject.toml; 'uv lock' mends it"]
+    assert left(repository) == ["uv.lock: does not fit pyproject.toml; run 'uv lock'"]
 
 
 def test_without_uv_nobody_can_tell_whether_the_lock_is_current(repository, monkeypatch):
@@ -76,7 +76,7 @@ def test_without_uv_nobody_can_tell_whether_the_lock_is_current(repository, monk
 def test_a_repository_without_a_commit_is_found(repository):
     shutil.rmtree(repository / ".git")
     (found,) = left(repository)
-    assert found.startswith("git: no commit to trace models to; 'git init")
+    assert found.startswith("git: there is no commit to trace models to; run 'git init")
 
 
 def test_every_error_of_the_problem_is_found(repository, monkeypatch):
@@ -91,7 +91,7 @@ def test_every_error_of_the_problem_is_found(repository, monkeypatch):
 
 def test_missing_release_files_are_found(repository):
     (repository / "releases").rmdir()
-    assert left(repository) == ["releases: releases/ is missing; 'mlops propose' writes into it"]
+    assert left(repository) == ["releases: is missing; create it, 'mlops propose' writes into it"]
 
 
 def test_each_placeholder_is_found_once(repository):
@@ -116,7 +116,7 @@ def test_a_wrong_statement_about_the_cloud_is_found(repository, text, says):
     assert left(repository)[0].startswith(f"AWS: {says}")
 
 
-def test_changed_files_of_the_engine_are_listed_and_those_of_the_team_are_not(repository):
+def test_changed_engine_files_are_listed_and_the_teams_are_not(repository):
     (repository / "pipelines/one.py").write_text("changed\n")
     (repository / "pipelines/two.py").unlink()
     (repository / "pyproject.toml").write_text((repository / "pyproject.toml").read_text() + "# an extension point\n")
@@ -127,12 +127,12 @@ def test_changed_files_of_the_engine_are_listed_and_those_of_the_team_are_not(re
     ]
 
 
-def test_the_reference_problem_is_told_from_the_teams_own(repository):
+def test_the_reference_problem_differs_from_the_teams_own(repository):
     came = json.loads((repository / "template.json").read_text())
     (repository / "model/problem.toml").write_text("the reference\n")
     came["files"]["model/problem.toml"] = hashlib.sha256(b"the reference\n").hexdigest()
     (repository / "template.json").write_text(json.dumps(came))
-    assert of_engine(repository)[0] == ("note", "model/ is the reference problem still; put your own there")
+    assert of_engine(repository)[0] == ("note", "model/ is still the reference problem; put your own there")
     (repository / "model/problem.toml").write_text("our own\n")
     assert of_engine(repository)[0][0] == "ok"
 

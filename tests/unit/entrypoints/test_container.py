@@ -73,7 +73,7 @@ def together(layout, monkeypatch):
 STEP = "import sys; from pipelines.entrypoints.cli.__main__ import app; app(sys.argv[1:])"
 
 
-def test_the_machines_of_a_job_run_the_step_together_and_the_first_leaves_the_model(platform, together):
+def test_a_jobs_nodes_run_the_step_together_and_the_first_saves_the_model(platform, together):
     platform.runner.start(FEATURE, DAYS, "days")
     root = together("algo-1", STEP)
     container.train()
@@ -105,7 +105,7 @@ def test_a_process_that_is_killed_is_a_failure_of_the_job(platform, together):
         ({"step": "feature/validate", "run_id": "days"}, "needs extract first"),
     ],
 )
-def test_a_failure_is_told_where_sagemaker_looks_and_by_the_exit_code(platform, layout, given, reason):
+def test_a_failure_is_written_for_sagemaker_and_sets_the_exit_code(platform, layout, given, reason):
     platform.runner.start(FEATURE, DAYS, "days")
     root = layout(**given)
     with pytest.raises(SystemExit) as exit_info:
@@ -114,7 +114,7 @@ def test_a_failure_is_told_where_sagemaker_looks_and_by_the_exit_code(platform, 
     assert reason in (root / "output/failure").read_text()
 
 
-def test_no_more_of_a_failure_is_told_than_is_shown(tmp_path):
+def test_the_text_of_a_failure_is_cut_to_what_is_shown(tmp_path):
     report_failure(ValueError("x" * 5000), tmp_path)
     assert (tmp_path / "output/message").read_text() == "x" * 1024
 
@@ -170,4 +170,4 @@ def test_a_refused_candidate_is_no_failed_job(platform, monkeypatch):
 
 def test_a_job_ends_by_its_answer_and_by_its_errors(platform):
     assert job(platform, "status").wait() == 0
-    assert job(platform, "run", "training", "--run-id", "no/id").wait() == 1
+    assert job(platform, "run", "training", "--run-id", "no/id").wait() == 2, "wrong usage"

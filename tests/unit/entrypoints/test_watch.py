@@ -112,7 +112,7 @@ def test_of_an_empty_environment_nothing_failed_and_nothing_was_measured(metrics
     assert not [line for line in metrics() if line.startswith(("model_", "alarm_"))]
 
 
-def test_the_queue_is_told_with_how_long_it_was_never_empty(platform, metrics):
+def test_the_queue_is_reported_with_how_long_it_was_never_empty(platform, metrics):
     platform.events.send(b"{}")
     assert "queue_waiting_seconds 0.0" in metrics()
     assert {'queue_messages{state="waiting"} 1.0', "queue_waiting_seconds 60.0"} <= set(metrics())
@@ -120,7 +120,7 @@ def test_the_queue_is_told_with_how_long_it_was_never_empty(platform, metrics):
     assert "queue_waiting_seconds 0.0" in metrics()
 
 
-def test_the_latest_look_at_the_model_is_told_and_its_alarms_alone(platform, metrics):
+def test_the_latest_look_at_the_model_is_reported_and_its_alarms_alone(platform, metrics):
     measured = Measurements(
         as_of=NOW, model="m", version=1, predictions=9, labels=5, coverage=0.5, quality={"auc": 0.7}, drift={"a": 0.3}
     )

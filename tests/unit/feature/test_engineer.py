@@ -39,7 +39,7 @@ def at(**after):
         (timedelta(hours=1), at(minutes=30), at(hours=2)),
     ],
 )
-def test_a_row_takes_effect_at_the_first_materialisation_after_it_reached_us(delay, event, effective):
+def test_a_row_takes_effect_at_the_next_materialisation_after_arrival(delay, event, effective):
     times = pa.chunked_array([pa.array([event], TIMESTAMP)])
     assert effective_time(replace(VIEW, delay=delay), times).to_pylist() == [effective]
 
@@ -80,6 +80,6 @@ def test_two_rows_for_one_entity_and_time_are_refused():
         (replace(VIEW, sql=None, python=lambda frame: frame), "does not return event_time"),
     ],
 )
-def test_a_view_that_does_not_yield_what_it_declares_is_told_so(view, message):
+def test_a_view_that_does_not_yield_what_it_declares_is_refused(view, message):
     with pytest.raises(UserError, match=message):
         compute(view, scans(("a", at(minutes=5), 2.0)), MIDNIGHT, MIDNIGHT + timedelta(days=1))

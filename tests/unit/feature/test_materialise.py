@@ -24,7 +24,7 @@ def feature_rows(platform):
     return [table.sort_by([("depot", "ascending"), ("event_time", "ascending")]).to_pylist() for table in tables]
 
 
-def test_a_run_that_was_killed_and_resumed_after_a_later_one_takes_nothing_from_it(new_platform):
+def test_a_run_resumed_after_a_later_one_takes_nothing_from_it(new_platform):
     platform, straight = new_platform(name="killed"), new_platform(name="straight")
     early = platform.runner.start(FEATURE, days(0, 1), "early")
     for step in ("extract", "validate", "ingest", "engineer"):
@@ -52,7 +52,7 @@ def delayed(new_platform):
     return platform, view
 
 
-def test_a_row_that_takes_effect_after_the_run_that_brought_it_comes_online_later(delayed):
+def test_a_row_with_a_later_effective_time_comes_online_then(delayed):
     platform, view = delayed
     key = (view.versioned_name, entity_key(("berlin",)))
     platform.run("feature", days(0, 1))

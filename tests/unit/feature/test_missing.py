@@ -11,8 +11,8 @@ import pytest
 from pipelines.config import CATEGORICAL, NUMERIC, Problem, ServingConfig, UserError, Variant
 from pipelines.feature.missing import column_with_default, with_defaults
 from pipelines.registry.scoring import columns
-from pipelines.serving.model import ServedModel
-from pipelines.serving.service import PredictionService, Rejected
+from pipelines.serving.model import Rejected, ServedModel
+from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from pipelines.training.extract import with_features
 from pipelines.training.gates import training_serving_skew
@@ -44,7 +44,7 @@ def stated(views, package=PROBLEMS[0]):
         ),
     ],
 )
-def test_a_policy_of_nothing_is_told_when_the_problem_is_loaded(views, message):
+def test_a_policy_for_an_unknown_view_is_an_error_at_load(views, message):
     with pytest.raises(UserError) as error:
         _ = stated(views).views
     assert message in str(error.value)
@@ -59,7 +59,7 @@ def test_a_policy_says_all_that_it_needs_and_no_more(policy):
 
 
 @pytest.mark.parametrize("default", [7.0, "none"])
-def test_online_and_offline_a_default_replaces_what_the_model_sees_as_missing(default):
+def test_a_default_replaces_a_missing_value_online_and_offline(default):
     kind = NUMERIC if isinstance(default, float) else CATEGORICAL
     given = pa.chunked_array([[1.5, None, float("nan")] if kind is NUMERIC else ["a", None, ""]])
     online = with_defaults(columns(pa.table({"x": given}), {"x": kind}), {"x": default})["x"]
@@ -84,7 +84,9 @@ def ask(platform):
     writer = LogWriter(platform.objects, "dev", 60, 10_000)
 
     def asked(problem, row):
-        service = PredictionService(problem, platform.online, platform.models, platform.releases, writer)
+        service = PredictionService(
+            problem, platform.online, platform.models, platform.releases, writer, platform.settings
+        )
         service.refresh()
         service.predict(json.dumps({"instances": [ROW, row]}, default=lambda time: time.isoformat()).encode())
         writer.flush()
@@ -129,12 +131,13 @@ def test_the_skew_gate_rejects_no_request(platform):
     assert training_serving_skew(problem, platform.tables, platform.online, requests).passed
 
 
-def test_a_model_is_not_served_with_another_default_than_it_was_trained_with(platform):
+def test_a_model_is_served_with_the_default_that_it_was_trained_with(platform):
     variant = Variant(model=platform.models.versions()[1], version=1)
-    ServedModel(variant, platform.models, platform.problem)
+    trained_with = platform.problem.config.serving.defaults
+    assert trained_with
     for other in ({}, {"queue": {"missing": "default", "defaults": {"queue_now": 1}}}):
-        with pytest.raises(UserError, match="other definitions of the default of queue_now"):
-            ServedModel(variant, platform.models, stated(other))
+        model = ServedModel(variant, platform.models, stated(other), platform.online)
+        assert model.problem.config.serving.defaults == model.find.defaults == trained_with
 
 
 @pytest.mark.parametrize(

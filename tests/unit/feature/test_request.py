@@ -36,7 +36,7 @@ def body(*rows):
     return json.dumps({"instances": rows}).encode()
 
 
-def test_one_request_and_several_are_told_apart():
+def test_one_request_and_several_are_distinguished():
     fields, single = decode(json.dumps(GOOD).encode())
     assert single
     assert fields["weight"].tolist() == [1.5]

@@ -12,7 +12,7 @@ def platforms(new_platform):
     return source, target
 
 
-def test_a_sample_has_whole_requests_with_their_labels_and_is_the_same_every_time(platforms):
+def test_a_sample_has_whole_labelled_requests_and_is_repeatable(platforms):
     source, target = platforms
     counts = pull_sample(source.problem, source.tables, target.tables, HISTORY, NOW, 0.2)
     again = pull_sample(source.problem, source.tables, target.tables, HISTORY, NOW, 0.2)

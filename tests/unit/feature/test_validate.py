@@ -63,7 +63,7 @@ def test_a_broken_rule_refuses_the_days_and_says_which_and_how(problem, raw, tab
     assert message in str(error.value)
 
 
-def test_every_violation_is_told_at_once(problem, raw):
+def test_every_violation_is_reported_at_once(problem, raw):
     raw["parcels"] = replaced(replaced(raw["parcels"], "depot", "rome"), "weight", -1.0)
     raw["scans"] = replaced(raw["scans"], "queue", -5.0)
     with pytest.raises(UserError) as error:

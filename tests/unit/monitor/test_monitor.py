@@ -3,12 +3,15 @@
 import json
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.config import UserError
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
+from pipelines.monitor.measure import join_labels, measure
 from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW, learn, release
@@ -31,7 +34,9 @@ def served(tmp_path_factory, mlflow_database):
     release(platform, learn(platform))
     platform.run("feature", FeatureParams(start=NOW, end=NOW + 3 * DAY, online_as_of=NOW))
     writer = LogWriter(platform.objects, "dev", 60, 100_000)
-    service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    service = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     service.refresh()
     rows = parcels.read("parcels", NOW, NOW + 2 * DAY).to_pylist()
     encoded = [{**row, "asked_at": row["asked_at"].isoformat()} for row in rows]
@@ -72,6 +77,16 @@ def test_a_calm_window_is_measured_and_raises_nothing(served):
     assert shown(served)["monitored_predictions"] == {None: measured.predictions}
 
 
+def test_the_skew_of_the_clients_clocks_is_measured(served):
+    params = MonitorParams(as_of=NOW + 2 * DAY)
+    answered = join_labels(params, served.problem, served.tables, served.predictions, served.releases)
+    assert measure(params, served.problem, served.models, answered).clock_skew == 0
+    place, rows = answered.predictions.schema.get_field_index("event_time"), answered.predictions
+    ahead = pc.add(rows["event_time"], pa.scalar(timedelta(hours=1), pa.duration("us")))
+    answered = answered._replace(predictions=rows.set_column(place, "event_time", ahead))
+    assert measure(params, served.problem, served.models, answered).clock_skew == 3600
+
+
 def shown(platform):
     """What Prometheus would read, by metric and the value of its label."""
     found = {}
@@ -96,7 +111,7 @@ def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, 
     assert "model_quality" not in shown(served)
 
 
-def test_nothing_to_monitor_is_told(new_platform, released):
+def test_nothing_to_monitor_is_reported(new_platform, released):
     with pytest.raises(UserError, match="no champion to monitor"):
         new_platform().run("monitor", MonitorParams(as_of=NOW))
     with pytest.raises(UserError, match="nothing was predicted from 2024-02-18 to 2024-02-25"):

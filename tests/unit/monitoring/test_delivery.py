@@ -14,6 +14,7 @@ from pipelines.deployment.transitions import Actor, approve, promote, propose, r
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.provenance import committed
 from pipelines.registry.release_log import ReleaseLog
+from tests.releasing import target
 
 BEGIN, DAY = datetime(2024, 3, 1, tzinfo=UTC), timedelta(days=1)
 CANARY = CanaryStrategy(steps=(0.5,), bake=DAY)
@@ -40,8 +41,8 @@ def brought_in(log, models, version, day, override=None):
     variant = Variant(model=models.versions()[version], version=version)
     how = CANARY if log.state().champion else AllAtOnce()
     file = propose_model(models, log.state(), variant, how, override)
-    for move in (lambda: propose(log, models, at, file), lambda: approve(log, at, file), lambda: start(log, at, file)):
-        move()
+    for move in (propose, approve, start):
+        move(target(log, models), at, file)
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ def entries(log, models):
     """v1 at once on day 0; v2 from day 7, promoted on day 9; v3 from day 14, rolled back on day 15; v4 on day 20, live."""
     brought_in(log, models, 1, 0)
     brought_in(log, models, 2, 7)
-    promote(log, Actor("canary analysis", BEGIN + 9 * DAY), "good")
+    promote(target(log, models), Actor("canary analysis", BEGIN + 9 * DAY), "good")
     brought_in(log, models, 3, 14)
-    roll_back(log, Actor("canary analysis", BEGIN + 15 * DAY), "bad")
+    roll_back(target(log, models), Actor("canary analysis", BEGIN + 15 * DAY), "bad")
     brought_in(log, models, 4, 20, override="a hotfix")
     return list(log.entries())
 
@@ -67,9 +68,9 @@ def test_the_metrics_are_those_of_the_log(entries, models):
     assert found.tenure == timedelta(days=14), "v1 for 9 days, v2 for 19"
 
 
-def test_a_champion_that_is_taken_out_later_was_a_failed_deployment(entries, log):
-    roll_back(log, Actor("canary analysis", BEGIN + 21 * DAY), "v4 is bad")
-    roll_back(log, Actor("me", BEGIN + 22 * DAY), "v2 was bad all along")
+def test_a_champion_that_is_taken_out_later_was_a_failed_deployment(entries, log, models):
+    roll_back(target(log, models), Actor("canary analysis", BEGIN + 21 * DAY), "v4 is bad")
+    roll_back(target(log, models), Actor("me", BEGIN + 22 * DAY), "v2 was bad all along", champion=True)
     found = delivery(list(log.entries()), {}, BEGIN, BEGIN + 28 * DAY)
     assert [bool(one.rolled_back) for one in deployments(log.entries())] == [False, True, True, True]
     assert (found.failed, found.change_failure_rate, found.stability) == (3, 0.75, 0.5)

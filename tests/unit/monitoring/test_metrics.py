@@ -74,7 +74,7 @@ def test_the_bootstrap_is_sure_of_a_difference_that_is_there_every_day():
     assert np.quantile(draws, 0.99) < 0
 
 
-def test_the_bootstrap_by_day_is_less_sure_than_one_by_row_when_days_err_together():
+def test_a_bootstrap_by_day_is_wider_than_by_row_when_days_err_together():
     random = np.random.default_rng(1)
     day = np.arange(2000) // 100
     candidate = random.normal(0, 0.1, 2000) + random.normal(0, 1, 20)[day]

@@ -150,7 +150,7 @@ def test_several_tables_come_back_by_name(runner):
     }
 
 
-def test_a_step_that_returns_what_cannot_be_stored_is_told(runner):
+def test_a_step_that_returns_what_cannot_be_stored_is_reported(runner):
     def wrong() -> int:
         return 3
 

@@ -38,7 +38,9 @@ def test_online_store_and_mlflow_are_rebuilt_from_tables_and_manifests(released)
     with pytest.raises(Unavailable):
         online(again)
     for _ in range(2):
-        assert sum(restore(again.problem, again.tables, again.online, until).values()) == len(before[0])
+        assert sum(
+            restore(again.problem, again.tables, again.online, again.models, again.releases, until).values()
+        ) == len(before[0])
         index(again.models, again.tracking, anew=True)
     assert online(again) == before
     assert versions(again) == known
@@ -46,14 +48,18 @@ def test_online_store_and_mlflow_are_rebuilt_from_tables_and_manifests(released)
 
 def test_a_recovery_to_an_earlier_moment_takes_nothing_newer_back(released):
     before = online(released)
-    restore(released.problem, released.tables, released.online, NOW - timedelta(days=7))
+    restore(
+        released.problem, released.tables, released.online, released.models, released.releases, NOW - timedelta(days=7)
+    )
     assert online(released) == before
 
 
 def test_where_no_features_were_made_nothing_is_restored(new_platform):
     platform = new_platform()
     assert materialised_until(platform.objects) is None
-    assert restore(platform.problem, platform.tables, platform.online, HISTORY) == {}
+    assert (
+        restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, HISTORY) == {}
+    )
 
 
 def test_the_command_says_what_it_needs(new_platform):

@@ -99,9 +99,7 @@ MIXED = [f"2024-01-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00{'Z' if n % 2 else '
         (_frame(), {"owner": None, "miss": None}, "these flags are needed: --owner, --miss"),
     ],
 )  # fmt: skip
-def test_a_sample_or_an_answer_that_does_not_do_is_refused_in_words_and_nothing_is_written(
-    make, tmp_path, sample, flags, message
-):
+def test_a_wrong_sample_or_answer_is_refused_and_nothing_is_written(make, tmp_path, sample, flags, message):
     with pytest.raises(UserError) as error:
         make(sample, **flags)
     assert message in str(error.value)
@@ -209,7 +207,7 @@ def test_questions_are_asked_where_somebody_is_there(tmp_path, monkeypatch):
     assert (answers.entities, answers.costs) == (("shop",), {"false_alarm": 1.0, "miss": 2.0})
 
 
-def test_a_wrong_answer_is_told_and_asked_for_again(tmp_path, monkeypatch, capsys):
+def test_a_wrong_answer_is_reported_and_asked_for_again(tmp_path, monkeypatch, capsys):
     _frame().to_csv(tmp_path / "orders.csv", index=False)
     sample = read_sample(tmp_path / "orders.csv")
     said = {
@@ -232,7 +230,7 @@ def test_a_wrong_answer_is_told_and_asked_for_again(tmp_path, monkeypatch, capsy
     assert answers.costs == {"false_alarm": 1.0, "miss": 2.0}
     told = capsys.readouterr().out
     for error in (
-        "the label 'lat' is no number",
+        "the label 'lat' is not always a number",
         "'soon' is not a duration",
         "'much' is no number",
         "-2 is no cost",

@@ -67,7 +67,7 @@ def test_base_and_contributions_add_up_to_the_prediction(score):
 
 
 @pytest.mark.parametrize(("score", "tolerance"), [(additive, 1e-6), (interacting, 0.25)])
-def test_contributions_are_shapleys_exactly_without_interactions_and_nearly_with(score, tolerance):
+def test_contributions_equal_shapley_values_without_interactions(score, tolerance):
     found = explain(score, ROWS, START, NAMES)
     for row in range(5):
         for name, value in exact(score, row).items():
@@ -105,7 +105,9 @@ def test_a_served_prediction_is_explained_by_the_variant_that_gave_it(learned):
 
     release(learned, _candidate(learned))
     writer = LogWriter(learned.objects, "dev", 60, 10_000)
-    service = PredictionService(learned.problem, learned.online, learned.models, learned.releases, writer)
+    service = PredictionService(
+        learned.problem, learned.online, learned.models, learned.releases, writer, learned.settings
+    )
     champion = learned.releases.state().champion
     model, version, _ = plant_failing_model(learned.models, champion.model, "weight")
     canary(learned, model, version)

@@ -64,7 +64,7 @@ def test_schema_and_decoder_accept_the_same(change):
         assert valid
 
 
-def test_a_nullable_enum_allows_null_and_a_personal_field_says_so_and_is_in_no_example():
+def test_nullable_enums_allow_null_and_personal_fields_have_no_example():
     columns = {
         "depot": Column(type="string", values=("a",), nullable=True),
         "name": Column(type="string", personal=True, nullable=True),

@@ -11,9 +11,9 @@ from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, promote, propose, roll_back, start
 from pipelines.feature.decode import JSON
-from pipelines.serving.model import ServedModel
+from pipelines.serving.model import Rejected, ServedModel
 from pipelines.serving.routing import to_challenger
-from pipelines.serving.service import NoRelease, PredictionService, Rejected
+from pipelines.serving.service import NoRelease, PredictionService
 from pipelines.settings import Settings
 from pipelines.storage.prediction_log import LogReader, LogWriter
 from tests.conftest import NOW
@@ -28,7 +28,9 @@ def platform(released):
 @pytest.fixture
 def service(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    made = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    made = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     made.refresh()
     yield made
     writer.close()
@@ -50,15 +52,15 @@ def canary(platform, model, version, share=0.5):
 def live(platform, model, version, strategy):
     actor, released = Actor("tester", NOW), Variant(model=model, version=version)
     file = propose_model(platform.models, platform.releases.state(), released, strategy, override="a test")
-    propose(platform.releases, platform.models, actor, file)
-    approve(platform.releases, actor, file)
-    start(platform.releases, actor, file)
+    propose(platform.release_target, actor, file)
+    approve(platform.release_target, actor, file)
+    start(platform.release_target, actor, file)
 
 
 def test_without_a_release_there_is_no_answer(new_platform):
     empty = new_platform(name="empty")
     writer = LogWriter(empty.objects, "dev", 60, 100)
-    service = PredictionService(empty.problem, empty.online, empty.models, empty.releases, writer)
+    service = PredictionService(empty.problem, empty.online, empty.models, empty.releases, writer, empty.settings)
     service.refresh()
     with pytest.raises(NoRelease):
         service.predict(body(requests(1)))
@@ -82,7 +84,7 @@ def together(service, rows):
     return service.predict_together([(json.dumps(row).encode(), JSON) for row in rows])
 
 
-def test_what_arrives_together_is_answered_in_one_pass_as_it_would_be_alone(service):
+def test_requests_that_arrive_together_are_answered_as_each_alone(service):
     rows = requests(12)
     bodies = [body(rows[:3]), *(json.dumps(row).encode() for row in rows[3:11]), body(rows[11:])]
     first, *single, last = service.predict_together([(given, JSON) for given in bodies])
@@ -110,7 +112,7 @@ def test_what_arrives_together_with_a_bad_request_is_answered(service):
     assert 'missing_features_total{feature="weight"} 1.0' in service.metrics.text().decode(), "counted once"
 
 
-def test_what_arrives_together_is_scored_apart_while_a_challenger_takes_traffic(service, platform):
+def test_requests_are_scored_apart_while_a_challenger_takes_traffic(service, platform):
     champion = platform.releases.state().champion
     model, version, _ = plant_failing_model(platform.models, champion.model, "weight")
     canary(platform, model, version)
@@ -121,7 +123,7 @@ def test_what_arrives_together_is_scored_apart_while_a_challenger_takes_traffic(
     assert len(set(logged["latency_ms"].to_pylist())) > 30
 
 
-def test_without_a_release_all_that_arrive_together_are_told(new_platform):
+def test_without_a_release_all_that_arrive_together_are_reported(new_platform):
     empty = new_platform(name="empty")
     service = PredictionService(
         empty.problem, empty.online, empty.models, empty.releases, LogWriter(empty.objects, "x", 60, 9)
@@ -232,16 +234,16 @@ def test_a_new_release_is_served_and_a_rolled_back_one_is_not(platform, service)
     canary(platform, model, version, share=0.999999)
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 2
-    roll_back(platform.releases, Actor("tester", NOW), "bad")
+    roll_back(platform.release_target, Actor("tester", NOW), "bad")
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 1
     canary(platform, model, version)
-    promote(platform.releases, Actor("tester", NOW), "after all")
+    promote(platform.release_target, Actor("tester", NOW), "after all")
     service.refresh()
     assert service.predict(json.dumps(light).encode())["model_version"] == 2
 
 
-def test_a_challenger_that_was_tampered_with_is_not_served_and_the_champion_goes_on(platform, service):
+def test_a_tampered_challenger_is_not_served_and_the_champion_goes_on(platform, service):
     model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
     canary(platform, model, version)
     path = platform.home / "store/models" / model / "model.onnx"
@@ -260,14 +262,16 @@ def test_a_challenger_that_was_tampered_with_is_not_served_and_the_champion_goes
 def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform, service):
     model, version, _ = plant_failing_model(platform.models, platform.releases.state().champion.model, "weight")
     canary(platform, model, version)
-    promote(platform.releases, Actor("tester", NOW), "good")
+    promote(platform.release_target, Actor("tester", NOW), "good")
     path = platform.home / "store/models" / model / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     before = service.release
     service.refresh()
     assert service.release is before
     writer = LogWriter(platform.objects, "dev", 60, 100)
-    restarted = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer)
+    restarted = PredictionService(
+        platform.problem, platform.online, platform.models, platform.releases, writer, platform.settings
+    )
     restarted.refresh()
     with pytest.raises(NoRelease, match=r"cannot be loaded: model.onnx of model .* was tampered with"):
         restarted.predict(body(requests(1)))
@@ -288,26 +292,29 @@ def test_a_store_that_fails_ends_no_polling(platform, service, monkeypatch):
     assert service.release.challenger.variant.version == version
 
 
-def test_a_model_that_does_not_predict_what_its_manifest_says_is_not_served(platform):
+def test_a_model_that_contradicts_its_manifest_is_not_served(platform):
     champion = platform.models.versions()[1]
     manifest = platform.models.manifest(champion)
     wrong = manifest.model_copy(update={"example": manifest.example.model_copy(update={"prediction": 0.123})})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
     digest, version = platform.models.put(wrong, files)
-    with pytest.raises(UserError, match="it is not to be trusted"):
-        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+    with pytest.raises(UserError, match="cannot be trusted"):
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem, platform.online)
 
 
-def test_a_model_of_other_features_is_not_served(platform):
+def test_a_model_without_definitions_is_served_by_its_own_only(platform):
     champion = platform.models.versions()[1]
     manifest = platform.models.manifest(champion)
-    versions = manifest.feature_versions.model_copy(
-        update={"views": {**manifest.feature_versions.views, "queue": "other"}}
-    )
+    bare = manifest.feature_versions.model_copy(update={"module": ""})
     files = {name: platform.models.file(champion, name) for name in manifest.files}
+    digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": bare}), files)
+    assert ServedModel(
+        Variant(model=digest, version=version), platform.models, platform.problem, platform.online
+    ).problem.views
+    versions = bare.model_copy(update={"views": {**bare.views, "queue": "other"}})
     digest, version = platform.models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match="trained on other definitions of queue"):
-        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem)
+    with pytest.raises(UserError, match="it carries no feature definitions, and those of today are others"):
+        ServedModel(Variant(model=digest, version=version), platform.models, platform.problem, platform.online)
 
 
 def test_what_is_served_is_what_training_saw(platform, service):
@@ -325,9 +332,9 @@ def test_what_is_served_is_what_training_saw(platform, service):
         assert logged[f"feature_{name}"] == offline[name], name
 
 
-def test_while_a_challenger_takes_traffic_everything_is_logged_and_else_a_sample(platform):
+def test_all_is_logged_while_a_challenger_serves_and_else_a_sample(platform):
     writer = LogWriter(platform.objects, "dev", flush_seconds=60, flush_rows=10_000)
-    settings = Settings(log_sample=0.25)
+    settings = Settings(log_sample=0.25, clock="requests")
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     service.refresh()
     ids = [answer["prediction_id"] for answer in service.predict(body(requests(180)))["predictions"]]

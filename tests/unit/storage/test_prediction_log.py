@@ -14,12 +14,11 @@ START = datetime(2024, 1, 1, 22, tzinfo=UTC)
 
 
 def predictions(*ids, hours=0):
-    rows = len(ids)
+    rows, answered = len(ids), np.datetime64("2024-01-01T22:00", "us") + np.timedelta64(hours, "h")
     return Predictions(
         prediction_id=list(ids),
-        event_time=np.array(
-            [np.datetime64("2024-01-01T22:00") + np.timedelta64(hours, "h")] * rows, dtype="datetime64[us]"
-        ),
+        event_time=np.array([answered + np.timedelta64(days, "D") for days in range(rows)]),
+        answered_at=np.full(rows, answered),
         key=[f"key {one}" for one in ids],
         unit=[f"key {one}" for one in ids],
         release=[3] * rows,
@@ -58,7 +57,15 @@ def test_what_was_answered_can_be_read_back_by_time_and_by_id(objects):
     assert reader.days() == (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
 
 
-def test_files_are_kept_by_the_day_of_the_request(objects):
+def test_a_body_with_a_thousand_days_of_the_client_s_choice_is_one_file(objects):
+    log = writer(objects, rows=10_000)
+    log.append(predictions(*(str(number) for number in range(1000))))
+    log.close()
+    assert len(objects.keys("predictions/dev/")) == 1
+    assert LogReader(objects, "dev").read(START, START + timedelta(hours=1)).num_rows == 1000
+
+
+def test_files_are_kept_by_the_day_of_the_answer(objects):
     log = writer(objects)
     log.append(predictions("a"))
     log.append(predictions("b", hours=3))
@@ -140,7 +147,7 @@ def test_a_store_that_fails_for_a_while_loses_nothing(objects, caplog):
     assert sorted(read["prediction_id"].to_pylist()) == ["a", "b", "c"]
 
 
-def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_told(objects):
+def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_reported(objects):
     class Full(FileObjects):
         def write(self, key, data):
             raise OSError(28, "No space left on device")
@@ -182,7 +189,13 @@ def test_a_sample_is_the_share_that_the_hash_of_the_ids_chooses():
     more = sampled(predictions(*ids), 0.6)
     assert set(some.prediction_id) < set(more.prediction_id)
     assert [one.removeprefix("key ") for one in some.key] == some.prediction_id
-    assert len(some.event_time) == len(some.prediction) == len(some.features["depot"]) == len(some.prediction_id)
+    assert (
+        len(some.answered_at)
+        == len(some.event_time)
+        == len(some.prediction)
+        == len(some.features["depot"])
+        == len(some.prediction_id)
+    )
     assert sampled(predictions(*ids), 1.0).prediction_id == ids
     assert sampled(predictions(*ids), 0.0).prediction_id == []
 

@@ -92,13 +92,13 @@ def test_an_estimator_may_bring_its_own_export():
     assert own(row) == SCORERS[PROBLEMS[0], "boosting"](row)
 
 
-def test_what_is_not_a_model_is_told():
+def test_what_is_not_a_model_is_reported():
     with pytest.raises(UserError, match="not a model that ONNX Runtime can load"):
         Scorer(b"pickle", FEATURES)
 
 
 @pytest.mark.parametrize("package", PROBLEMS)
-def test_thresholds_between_neighbouring_floats_send_each_row_where_the_estimator_sends_it(package):
+def test_thresholds_between_neighbouring_floats_split_as_the_estimator(package):
     problem = Problem.load(package)
     neighbours = np.arange(200, dtype=np.int32) + np.float32(1000).view(np.int32)
     dense = RANDOM.choice(neighbours.view(np.float32), 4000)
@@ -113,8 +113,8 @@ def test_thresholds_between_neighbouring_floats_send_each_row_where_the_estimato
     np.testing.assert_allclose(predicted, expected, atol=1e-5)
 
 
-def test_a_model_that_wants_other_features_is_told():
+def test_a_model_that_wants_other_features_is_reported():
     problem, estimator = MODELS[PROBLEMS[0], "boosting"]
     onnx = to_onnx(estimator, FEATURES, problem.config.task)
-    with pytest.raises(UserError, match="wants features nobody computes: queue"):
+    with pytest.raises(UserError, match="needs unknown features: queue"):
         Scorer(onnx, {"depot": CATEGORICAL, "weight": NUMERIC})

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 
 from pipelines.bootstrap import pipeline
-from pipelines.config import Problem, RequestFeatures
+from pipelines.config import Problem
 from pipelines.feature.materialise import entity_key
 from pipelines.storage.ports import OnlineRow
 from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import Pinned, Trained, TrainingParams, gates
 from pipelines.training.prepare import part
 from tests.conftest import NOW, PROBLEMS, learn
-from tests.problems.parcels import REQUEST_FEATURES, VIEWS
+from tests.definitions import edited
+from tests.problems.parcels import VIEWS
 
 LATE = Problem.load(PROBLEMS[0]).config
 
@@ -74,9 +75,10 @@ def test_the_first_candidate_has_nobody_to_beat():
     assert gates.champion_comparison(LATE, None, predictions(0.3, champion=False)).passed
 
 
-def test_a_champion_of_other_features_cannot_be_beaten_unseen():
-    result = gates.champion_comparison(LATE, CHAMPION, predictions(0.3, champion=False))
-    assert (result.passed, "other definitions of the features" in result.reason) == (False, True)
+def test_a_champion_that_cannot_be_asked_cannot_be_beaten_unseen():
+    result = gates.champion_comparison(LATE, CHAMPION, predictions(0.3, champion=False), "its features import 'x'")
+    assert not result.passed
+    assert result.reason == "the champion cccccccccccc cannot be asked: its features import 'x'"
 
 
 @pytest.fixture
@@ -114,19 +116,31 @@ def test_features_agree_online_and_offline(training):
     assert skew(platform, pinned).passed
 
 
-def test_a_request_feature_that_differs_for_a_single_request_is_refused(training):
+def test_a_request_feature_that_differs_for_a_single_request_is_refused(training, tmp_path, monkeypatch):
     """The classic: a function that standardises by its batch."""
     platform, _, _, pinned = training
-
-    def by_batch(request):
-        return {**REQUEST_FEATURES.compute(request), "weight": request["weight"] - request["weight"].mean()}
-
-    problem = Problem(platform.problem.package, platform.problem.config)
-    problem.__dict__["request_features"] = RequestFeatures(features=REQUEST_FEATURES.features, compute=by_batch)
+    monkeypatch.syspath_prepend(tmp_path)
+    by_batch = ('"weight": request["weight"]', '"weight": request["weight"] - request["weight"].mean()')
+    problem = Problem.load(edited(tmp_path, by_batch))
     requests = gates.recent_requests(TrainingParams(as_of=NOW, reason=""), problem, platform.tables, pinned)
     result = gates.training_serving_skew(problem, platform.tables, platform.online, requests)
     assert not result.passed
     assert result.reason.startswith("weight differs")
+
+
+def test_definitions_that_do_not_travel_are_refused(training, tmp_path, monkeypatch):
+    """Here: one that reads a file beside it, which the model's files do not have."""
+    platform, _, _, pinned = training
+    monkeypatch.syspath_prepend(tmp_path)
+    name = edited(
+        tmp_path, ("DEPOTS = (", "from pathlib import Path\nNOTES = Path(__file__ + '.txt').read_text()\nDEPOTS = (")
+    )
+    (tmp_path / name / "parcels.py.txt").write_text("notes")
+    problem = Problem.load(name)
+    requests = gates.recent_requests(TrainingParams(as_of=NOW, reason=""), problem, platform.tables, pinned)
+    result = gates.training_serving_skew(problem, platform.tables, platform.online, requests)
+    assert not result.passed
+    assert "do not load here: FileNotFoundError" in result.reason
 
 
 def test_online_values_that_are_not_the_offline_ones_are_refused(new_platform):

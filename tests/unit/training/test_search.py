@@ -83,7 +83,7 @@ def test_a_budget_ends_with_its_trials_or_its_money(tmp_path):
     assert not used_up(study, Budget(trials=9, money=2.1, price_per_hour=2))
 
 
-def test_a_search_without_a_finished_trial_is_told(tmp_path):
+def test_a_search_without_a_finished_trial_is_reported(tmp_path):
     with pytest.raises(UserError, match="no trial was finished"):
         winner(study_of(tmp_path, []))
 
@@ -147,7 +147,7 @@ def test_a_tuning_job_has_the_same_search():
     }
 
 
-def test_what_sagemaker_cannot_limit_is_told():
+def test_what_sagemaker_cannot_limit_is_reported():
     short = changed(LATE, budget=Budget(minutes=1)).config
     with pytest.raises(UserError, match="at least 120 s"):
         tuning_job(short, "boosting")

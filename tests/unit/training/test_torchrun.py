@@ -47,7 +47,7 @@ def test_the_command_on_one_machine_and_on_several(monkeypatch):
     assert one[3:] == ["--standalone", "--nproc-per-node=2", "-m", "pipelines.entrypoints.cli", *step]
     several = torchrun(Node(3, 2, "algo-1"), 8, step)
     assert {"--nnodes=3", "--node-rank=2", "--master-addr=algo-1", "--nproc-per-node=8"} <= set(several)
-    with pytest.raises(UserError, match="numbers go from 0"):
+    with pytest.raises(UserError, match="ranks go from 0"):
         torchrun(Node(2, 2, "algo-1"), 1, step)
 
 

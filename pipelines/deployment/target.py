@@ -1,0 +1,132 @@
+"""Where releases go: an environment's log, models and serving, and the facts that the rule book judges on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from pipelines.config import (
+    Manifest,
+    Problem,
+    Refused,
+    ReleaseEntry,
+    ReleaseFile,
+    ReleaseState,
+    UserError,
+    Variant,
+    format_duration,
+)
+from pipelines.deployment.rules import Before, Facts, FileMove, refusals
+from pipelines.registry.carried import trained
+from pipelines.registry.model_store import ModelStore
+from pipelines.registry.release_log import ReleaseLog
+from pipelines.serving.instances import InstanceReport
+from pipelines.serving.model import servable
+from pipelines.storage.ports import OnlineStore
+
+
+class Servable(Protocol):
+    """What can be served."""
+
+    def unservable(self, variant: Variant) -> str:
+        """Return why the running code cannot serve a model; empty when it can."""
+
+    def stale(self, manifest: Manifest, at: datetime) -> Iterator[str]:
+        """Yield, for each feature view that cannot serve a model at a moment, why."""
+
+
+class RunningCode(NamedTuple):
+    """What the code of this process can serve: it loads a model as the serving app does."""
+
+    problem: Problem
+    models: ModelStore
+    online: OnlineStore
+
+    def unservable(self, variant: Variant) -> str:
+        """As :class:`Servable`: the model is loaded with its own features, verified and warmed up."""
+        return "; ".join(servable(self.models, variant, self.problem))
+
+    def stale(self, manifest: Manifest, at: datetime) -> Iterator[str]:
+        """As :class:`Servable`: nothing is materialised, or only rows older than the view's time to live."""
+        for view in trained(self.problem, self.models, manifest).views:
+            until = self.online.as_of(view.versioned_name)
+            if until is None:
+                yield f"feature view {view.name!r} is not materialised; run 'mlops run feature' first"
+            elif at - until > view.ttl:
+                yield (
+                    f"feature view {view.name!r} was materialised up to {until:%Y-%m-%d %H:%M} and stays valid for "
+                    f"{format_duration(view.ttl)}, so not until {at:%Y-%m-%d %H:%M}; "
+                    "run 'mlops run feature' for the latest days, or choose an earlier --as-of"
+                )
+
+
+class ReleaseTarget(NamedTuple):
+    """An environment that models are released to.
+
+    ``before`` opens the release log of the environment before this one, where there is one; ``instances`` reads what
+    the instances of the serving app say.
+    """
+
+    releases: ReleaseLog
+    models: ModelStore
+    serving: Servable
+    before: Callable[[], ReleaseLog | None] = lambda: None
+    instances: Callable[[], Sequence[InstanceReport]] = tuple
+
+    def facts(self, release: ReleaseFile, state: ReleaseState, at: datetime) -> Facts:
+        """Return what a release file is judged on in a state of the log, at a moment."""
+        released, log = release.released, self.before()
+        manifest: Manifest | str
+        try:
+            manifest = self.models.manifest(released.model)
+        except UserError as error:
+            manifest = str(error)
+        return Facts(
+            state=state,
+            champions=tuple(champions(self.releases)),
+            manifest=manifest,
+            registered=self.models.versions().get(released.version),
+            before=Before(log.environment, tuple(champions(log)), log.state().quarantined) if log else None,
+            unservable=self.serving.unservable,
+            stale=lambda manifest: self.serving.stale(manifest, at),
+        )
+
+    def refusals(self, move: FileMove, release: ReleaseFile, at: datetime) -> list[str]:
+        """Return each reason for which a move of a release file must be refused now."""
+        return list(refusals(move, release, self.facts(release, self.releases.state(), at)))
+
+    def latest(self) -> ReleaseEntry | None:
+        """Return the latest transition.
+
+        Raises:
+            UserError: when an instance served a later one, so that the log lost its end.
+        """
+        seen = max(self.instances(), key=lambda one: one.standing.transition, default=None)
+        entry = self.releases.latest()
+        last, environment = entry.number if entry else 0, self.releases.environment
+        if seen and seen.standing.transition > last:
+            raise UserError(
+                f"the release log of {environment!r} ends at transition {last}, and instance {seen.instance} saw "
+                f"{seen.standing.transition}: its end was cut off; restore what followed {last} in the object store"
+            )
+        return entry
+
+    def check_servable(self, variant: Variant) -> None:
+        """Raise Refused when the running code cannot serve a model that a move would bring into service."""
+        if why := self.serving.unservable(variant):
+            raise Refused(f"v{variant.version} cannot be served: {why}; bring back the code that serves it first")
+
+
+def champions(log: ReleaseLog) -> Iterator[Variant]:
+    """Yield each model that was champion, in the order of its latest coming into service, earliest first."""
+    order: dict[str, Variant] = {}
+    for entry in log.entries():
+        if champion := entry.state.champion:
+            order.pop(champion.model, None)
+            order[champion.model] = champion
+    yield from order.values()
+
+
+def check(reasons: list[str]) -> None:
+    """Raise Refused when there are reasons."""
+    if reasons:
+        raise Refused("\n".join(reasons))

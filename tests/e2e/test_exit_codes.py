@@ -1,0 +1,84 @@
+"""One table of exit codes, kept by every command: 0 done, 1 error, 2 wrong usage, 3 the answer is no, 130 Ctrl-C."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.e2e.conftest import Mlops
+from tests.unit.entrypoints.test_cli import COMMANDS, examples
+
+RUN_ON = {("serve",), ("watch",), ("demo",)}  # until they are stopped
+ENDED = {  # the last example of each command, where nothing was done yet; all others want what is not there: 1
+    "data pull": 0,
+    "release tick": 0,
+    "release schema": 0,
+    "status": 0,
+    "releases": 0,
+    "delivery": 0,
+    "render": 0,
+    "recover": 0,
+    "workflow publish": 0,
+    "sweep": 2,  # there is no such estimator
+    "problem profile": 2,  # nor such a file
+    "problem new": 2,
+    "github comment": 2,
+    "github issue": 2,
+    "doctor": 3,  # much is left to do
+    "problem check": 3,  # the source has no rows of that day
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """How the last example of each command ended on an empty home, and what it said."""
+    place = tmp_path_factory.mktemp("place")
+    for path in ROOT.iterdir():  # a checkout into which commands may write
+        if not path.name.startswith(".") and path.name != "model":
+            (place / path.name).symlink_to(path)
+    paths = [path for path in COMMANDS if path not in RUN_ON]
+    lines = [shlex.split(re.sub(r" > [a-z.]+$", "", examples(COMMANDS[path])[-1]))[1:] for path in paths]
+    command = [sys.executable, "-m", "tests.e2e.commands"]
+    environ = {**Mlops(place / "home").environ, "AWS_EC2_METADATA_DISABLED": "true"}
+    for name in ("GITHUB_TOKEN", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        environ.pop(name, None)
+    done = subprocess.run(
+        command, cwd=place, env=environ, input=json.dumps(lines), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(paths, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in RUN_ON], ids=" ".join)
+def test_a_command_on_an_empty_home_ends_with_a_code_of_the_table(ended, path):
+    code, said = ended[path]
+    assert code == ENDED.get(" ".join(path), 1), said
+    assert "Traceback" not in said
+    assert bool(said.strip()) == (code in (1, 2)), "an error is told on standard error, an answer is not"
+
+
+def test_ctrl_c_ends_a_run_with_130_and_says_how_to_resume_it(mlops):
+    process = mlops.start("run", "feature", "--set", "start=2024-01-01", "--set", "end=2024-02-25", "--run-id", "days")
+    while not (mlops.home / "store/runs/days/extract/record.json").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    assert "interrupted; resume it: mlops run feature --run-id days" in said
+    done = mlops("run", "feature", "--run-id", "days")
+    assert (done.code, "resumed, done already" in done.out) == (0, True), done.err
+
+
+def test_no_color_takes_the_colours_away(mlops):
+    mlops.environ |= {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    colour = re.compile(r"\x1b\[[\d;]*3[1-7]m")
+    assert colour.search(mlops("problem", "check").out)
+    mlops.environ["NO_COLOR"] = "1"
+    assert not colour.search(mlops("problem", "check").out)
