@@ -89,7 +89,7 @@ def test_an_update_takes_the_image_that_it_is_reported(pulumi, tmp_path):
     assert config(tmp_path)["infra:image"].endswith(f"@{DIGEST}")
 
 
-def test_an_update_changes_nothing_else_of_the_configuration_and_no_file_of_the_checkout(pulumi, tmp_path):
+def test_an_update_changes_no_other_setting_and_no_file_of_the_checkout(pulumi, tmp_path):
     before = (stack.ROOT / "infra/Pulumi.dev.yaml").read_text()
     stack.move("up", "dev", DIGEST)
     given = config(tmp_path)
