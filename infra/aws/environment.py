@@ -63,24 +63,41 @@ class Environment(pulumi.ComponentResource):
             "mlops:infra:Environment", names.prefix, None, pulumi.ResourceOptions(providers=[_aws(wanted)])
         )
         self._wanted, self._child = wanted, pulumi.ResourceOptions(parent=self)
-        self.keys = Keys(KeysArgs(names, config.production), self._child)
+        self.keys = Keys(KeysArgs(names=names, production=config.production), self._child)
         key = self.keys.data.arn
-        self.lake = Lake(LakeArgs(names, key, config.production, config.retention_days), self._child)
-        self.online = Online(OnlineArgs(names, key, config.production), self._child)
-        network = Network(NetworkArgs(names, config.adopt.vpc), self._child) if config.in_vpc else None
+        self.lake = Lake(
+            LakeArgs(names=names, key=key, production=config.production, retention_days=config.retention_days),
+            self._child,
+        )
+        self.online = Online(OnlineArgs(names=names, key=key, production=config.production), self._child)
+        network = Network(NetworkArgs(names=names, adopted=config.adopt.vpc), self._child) if config.in_vpc else None
         self._subnets = network.subnets if network else []
         self._groups = network.security_groups if network else []
         app_key = config.dispatch.key if config.dispatch else None
         lender = config.adopt.data.role if config.adopt.data else None
         self.identity = Identity(
-            IdentityArgs(names, key, self.keys.signer.arn, self._subnets, config.readers, lender, app_key), self._child
+            IdentityArgs(
+                names=names,
+                data_key=key,
+                signer=self.keys.signer.arn,
+                subnets=self._subnets,
+                readers=config.readers,
+                lender=lender,
+                app_key=app_key,
+            ),
+            self._child,
         )
-        self.notices = Notices(NoticesArgs(names, key, wanted.contacts, config.adopt.topic), self._child)
-        self.events = Events(EventsArgs(names, key, self.notices.topic), self._child)
+        self.notices = Notices(
+            NoticesArgs(names=names, key=key, contacts=wanted.contacts, adopted=config.adopt.topic), self._child
+        )
+        self.events = Events(EventsArgs(names=names, key=key, topic=self.notices.topic), self._child)
         mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready
-        self.registry = Registry(RegistryArgs(names, config.mlflow, config.adopt.mlflow, mlflow, ready), self._child)
+        self.registry = Registry(
+            RegistryArgs(names=names, mlflow=config.mlflow, adopted=config.adopt.mlflow, role=mlflow, ready=ready),
+            self._child,
+        )
         self.serving = self._run(config.image) if config.image else None
-        Monitors(MonitorsArgs(names, wanted.rendered, self.notices.topic), self._child)
+        Monitors(MonitorsArgs(names=names, rendered=wanted.rendered, topic=self.notices.topic), self._child)
         self._guard()
         self.document = write(names, key, fields(self._found()), ready, self._child)
         self.register_outputs({"document": self.document})
@@ -91,33 +108,63 @@ class Environment(pulumi.ComponentResource):
         schedules, dead = self.events.schedules.name, self.events.dead.arn
         Pipelines(
             PipelinesArgs(
-                names, self._wanted.rendered.pipelines, self._places(image), identity.ready("jobs"),
-                identity.ready("scheduler"), schedules, dead, key,
+                names=names,
+                rendered=self._wanted.rendered.pipelines,
+                places=self._places(image),
+                role=identity.ready("jobs"),
+                scheduler=identity.ready("scheduler"),
+                group=schedules,
+                dead=dead,
+                key=key,
             ),
             self._child,
-        )  # fmt: skip
+        )
         tick = ReleaseTick(
             ReleaseTickArgs(
-                names, image, identity.ready("tick"), identity.ready("scheduler"), key, self._subnets, self._groups,
-                dead, self.notices.topic, schedules, config.retention_days,
+                names=names,
+                image=image,
+                role=identity.ready("tick"),
+                scheduler=identity.ready("scheduler"),
+                key=key,
+                subnets=self._subnets,
+                security_groups=self._groups,
+                dead=dead,
+                topic=self.notices.topic,
+                group=schedules,
+                retention_days=config.retention_days,
             ),
             self._child,
-        )  # fmt: skip
+        )
         if config.dispatch:
             told = identity.ready("dispatch")
             DispatchFunction(
                 DispatchArgs(
-                    names, image, told, key, self.events.bus.name, dead, self.notices.topic, config.retention_days
+                    names=names,
+                    image=image,
+                    role=told,
+                    key=key,
+                    bus=self.events.bus.name,
+                    dead=dead,
+                    topic=self.notices.topic,
+                    retention_days=config.retention_days,
                 ),
                 self._child,
             )
         return ServingEndpoint(
             ServingArgs(
-                names, image, config.serving, identity.ready("serving"), key, self._subnets, self._groups,
-                [self.notices.topic, tick.function], config.retention_days, self._wanted.live,
+                names=names,
+                image=image,
+                serving=config.serving,
+                role=identity.ready("serving"),
+                key=key,
+                subnets=self._subnets,
+                security_groups=self._groups,
+                actions=[self.notices.topic, tick.function],
+                retention_days=config.retention_days,
+                live=self._wanted.live,
             ),
             self._child,
-        )  # fmt: skip
+        )
 
     def _places(self, image: str) -> dict[str, Any]:
         """Return the values of the placeholders in rendered pipelines."""
@@ -142,14 +189,27 @@ class Environment(pulumi.ComponentResource):
         names, config = self._wanted.names, self._wanted.config
         Cost(
             CostArgs(
-                names, self._wanted.max_monthly_usd, self.notices.topic, self.identity, self.events.bus.arn,
-                self.events.schedules.name, config.adopt.budget, config.expires,
+                names=names,
+                max_monthly_usd=self._wanted.max_monthly_usd,
+                topic=self.notices.topic,
+                identity=self.identity,
+                bus=self.events.bus.arn,
+                group=self.events.schedules.name,
+                adopted=config.adopt.budget,
+                expires=config.expires,
             ),
             self._child,
-        )  # fmt: skip
+        )
         if config.backup_days:
             kept = [self.lake.store.bucket.arn, self.lake.tables.bucket.arn, self.online.table.arn]
-            backup = BackupArgs(names, config.backup_days, self.keys.data.arn, self.identity, kept, config.production)
+            backup = BackupArgs(
+                names=names,
+                days=config.backup_days,
+                key=self.keys.data.arn,
+                identity=self.identity,
+                resources=kept,
+                production=config.production,
+            )
             Backup(backup, self._child)
 
     def _found(self) -> FoundResources:

@@ -11,7 +11,7 @@ MAIN = "main"
 REQUIRED_CHECK = "required checks"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GitHubSideArgs:
     """The inputs of the repository.
 

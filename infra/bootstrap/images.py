@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from infra.bootstrap.scope import Home
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImagesArgs:
     """The inputs of the repository.
 

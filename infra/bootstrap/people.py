@@ -15,7 +15,7 @@ WORKDAY_SECONDS, WORKDAY = 8 * 3600, "PT8H"
 PERMISSION_SET_NAME = 32  # characters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PeopleArgs:
     """The inputs of people's access.
 

@@ -33,10 +33,10 @@ def bootstrap(settings: BootstrapSettings, home: Home) -> dict[str, pulumi.Outpu
         default_tags={"tags": {"project": home.project, "stack": f"{home.project}-bootstrap", "managed-by": "pulumi"}},
     )
     opts = pulumi.ResourceOptions(providers={"aws": provider})
-    state = StateBackend(StateArgs(home), opts)
-    images = ImageRepository(ImagesArgs(home, settings.image_readers), opts)
-    workflows = Workflows(WorkflowsArgs(settings.github, scopes, settings.protected), opts)
-    People(PeopleArgs(home, scopes, settings), opts)
+    state = StateBackend(StateArgs(home=home), opts)
+    images = ImageRepository(ImagesArgs(home=home, readers=settings.image_readers), opts)
+    workflows = Workflows(WorkflowsArgs(github=settings.github, scopes=scopes, protected=settings.protected), opts)
+    People(PeopleArgs(home=home, scopes=scopes, settings=settings), opts)
     _publish(home, scopes, state, images, workflows, provider)
     _tell_github(settings, home, scopes, state, workflows)
     for line in not_enforced(settings.github):
@@ -120,15 +120,15 @@ def _tell_github(
         shared |= {f"{name}_{suffix}": value for name, value in common.items()}
     GitHubSide(
         GitHubSideArgs(
-            settings.github,
-            settings.environments,
-            settings.protected,
-            {
+            github=settings.github,
+            environments=settings.environments,
+            protected=settings.protected,
+            variables={
                 name: {**common, "AWS_ROLE": role, "RATCHET_PROFILE": "aws", "RATCHET_ENVIRONMENT": name}
                 for name, role in workflows.deploy.items()
             },
-            shared,
-            tomllib.loads((ROOT / ".github/labels.toml").read_text(encoding="utf-8")),
-            settings.is_first,
+            shared=shared,
+            labels=tomllib.loads((ROOT / ".github/labels.toml").read_text(encoding="utf-8")),
+            is_first=settings.is_first,
         )
     )

@@ -16,7 +16,7 @@ from infra.bootstrap.trust import AUDIENCE, ISSUER, deploy_trust, plan_trust, pr
 HOUR = 3600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkflowsArgs:
     """The inputs of the roles.
 

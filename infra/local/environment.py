@@ -51,12 +51,14 @@ class LocalEnvironment(pulumi.ComponentResource):
             "mlops:infra:LocalEnvironment", names.prefix, None, pulumi.ResourceOptions(providers=providers)
         )
         self._wanted, child = wanted, pulumi.ResourceOptions(parent=self)
-        keys = Keys(KeysArgs(names, production=False), child)
+        keys = Keys(KeysArgs(names=names, production=False), child)
         key = keys.data.arn
-        lake = Lake(LakeArgs(names, key, False, RETENTION_DAYS, emulated=True), child)
-        online = Online(OnlineArgs(names, key, production=False), child)
-        notices = Notices(NoticesArgs(names, key, (), None), child)
-        events = Events(EventsArgs(names, key, notices.topic), child)
+        lake = Lake(
+            LakeArgs(names=names, key=key, production=False, retention_days=RETENTION_DAYS, emulated=True), child
+        )
+        online = Online(OnlineArgs(names=names, key=key, production=False), child)
+        notices = Notices(NoticesArgs(names=names, key=key, contacts=(), adopted=None), child)
+        events = Events(EventsArgs(names=names, key=key, topic=notices.topic), child)
         self.document = write(names, key, self._told(keys, notices, events), lake.store.ready, child)
         self._compute(pulumi.ResourceOptions(parent=self, depends_on=[lake, online, events]))
         self.register_outputs({"document": self.document})
@@ -65,18 +67,22 @@ class LocalEnvironment(pulumi.ComponentResource):
         """Make what is in the cluster."""
         names, config, rendered = self._wanted.names, self._wanted.config, self._wanted.rendered
         serve, steps = (config.images.of(names.project, target) for target in ("serve", "steps"))
-        namespace = Namespace(NamespaceArgs(names, config), child)
+        namespace = Namespace(NamespaceArgs(names=names, config=config), child)
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace])
-        identity = ClusterIdentity(ClusterIdentityArgs(names), inside)
-        settings = SettingsMap(SettingsArgs(names, config), inside)
+        identity = ClusterIdentity(ClusterIdentityArgs(names=names), inside)
+        settings = SettingsMap(SettingsArgs(names=names, config=config), inside)
         ready = pulumi.ResourceOptions(parent=self, depends_on=[identity, settings])
-        mlflow = Mlflow(MlflowArgs(names, steps, config.storage), ready)
-        ClusterServing(ClusterServingArgs(names, serve, config.replicas), ready)
-        PipelineJobs(JobsArgs(names, steps, rendered.pipelines, config.storage, config.gpu), ready)
-        WatchDeployment(
-            WatchArgs(names, steps), pulumi.ResourceOptions(parent=self, depends_on=[identity, settings, mlflow])
+        mlflow = Mlflow(MlflowArgs(names=names, image=steps, storage=config.storage), ready)
+        ClusterServing(ClusterServingArgs(names=names, image=serve, replicas=config.replicas), ready)
+        PipelineJobs(
+            JobsArgs(names=names, image=steps, pipelines=rendered.pipelines, storage=config.storage, gpu=config.gpu),
+            ready,
         )
-        MonitoringServices(MonitoringArgs(names, config, rendered), ready)
+        WatchDeployment(
+            WatchArgs(names=names, image=steps),
+            pulumi.ResourceOptions(parent=self, depends_on=[identity, settings, mlflow]),
+        )
+        MonitoringServices(MonitoringArgs(names=names, config=config, rendered=rendered), ready)
 
     def _told(self, keys: Keys, notices: Notices, events: Events) -> dict[str, Any]:
         """Return the fields of the document, as :func:`infra.aws.document.fields` does for an environment on AWS."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import boto3
 
+from infra.aws.components.serving import KEPT
 from infra.names import Names
 from infra.program import stated, wanted
 from pipelines.config.errors import Refused
@@ -42,7 +43,7 @@ def delete_configurations(names: Names) -> list[str]:
     sagemaker = boto3.client("sagemaker", region_name=names.region)
     if sagemaker.list_endpoints(NameContains=names.prefix)["Endpoints"]:
         raise Refused(f"endpoint {names.prefix} still exists: run 'pulumi destroy' first")
-    ours = re.compile(rf"{re.escape(names.prefix)}-[0-9a-f]{{10}}")
+    ours = re.compile(rf"{re.escape(names.of(KEPT))}-[0-9a-f]{{7}}")
     configurations = _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", names, ours)
     models = _listed(sagemaker, "list_models", "Models", "ModelName", names, ours)
     for name in configurations:

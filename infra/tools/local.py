@@ -1,4 +1,4 @@
-"""``python -m infra.local up`` and ``down``: the local environment, by Pulumi where it is, and without it where not.
+"""``python -m infra.tools.local up`` and ``down``: the local environment, by Pulumi where it is, else without it.
 
 Without the Pulumi CLI the very same program runs, its resources on AWS are made on the emulator one by one, and its
 Kubernetes objects are applied by ``kubectl apply --server-side``. ``down`` removes all of it and looks that nothing
@@ -83,7 +83,7 @@ def with_secrets(given: Mapping[str, str], cluster: Cluster, project: str | None
 
 def main() -> int:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.tools.local", description=__doc__)
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="besides Pulumi.local.yaml")
     parser.add_argument("--emulator", default=HERE, metavar="URL", help=f"as this machine reaches it; {HERE}")

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from infra.local.emulator import start, stop
 from infra.local.secrets import fresh
 from infra.program import LOCAL, NAMESPACE, ROOT, wanted_local
+from pipelines.config.errors import UserError
 
 _SECRETS = f"{NAMESPACE}secrets"
 
@@ -20,6 +22,9 @@ def by_pulumi(verb: str, given: Mapping[str, str], here: str, folder: Path) -> N
     """Run ``pulumi up`` or ``pulumi destroy``, in ``folder`` unless ``PULUMI_BACKEND_URL`` names another place.
 
     Pulumi reads a copy of the stack's file, which holds the secrets besides, encrypted: the repository holds none.
+
+    Raises:
+        UserError: when a command of Pulumi fails.
     """
     names = wanted_local({**given, _SECRETS: json.dumps(fresh())}).names
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,15 +37,20 @@ def by_pulumi(verb: str, given: Mapping[str, str], here: str, folder: Path) -> N
     file.write_text(yaml.safe_dump({**before, "config": {**plain, **encrypted}}), encoding="utf-8")
     environ = {**_defaults(here, folder), **os.environ}
 
-    def pulumi(*arguments: str, text: str | None = None) -> None:
-        command = ["pulumi", *arguments, "--config-file", str(file), "--non-interactive"]
-        subprocess.run(command, cwd=ROOT / "infra", env=environ, input=text, text=True, check=True)
+    def pulumi(*arguments: str, within: Path = ROOT / "infra", text: str | None = None) -> None:
+        command = ["pulumi", *arguments, "--non-interactive"]
+        done = subprocess.run(command, cwd=within, env=environ, input=text, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"'{' '.join(command)}' failed with {done.returncode}; it says why above")
 
-    pulumi("stack", "select", "--create", LOCAL)
+    # `pulumi stack` has no --config-file, and writes the salt of the secrets beside the project's file.
+    shutil.copy(ROOT / "infra/Pulumi.yaml", folder)
+    pulumi("stack", "select", "--create", LOCAL, within=folder)
+    stated = ("--stack", LOCAL, "--config-file", str(file))
     if not encrypted:
         for name, value in fresh().items():
-            pulumi("config", "set", "--secret", "--path", f"{_SECRETS}.{name}", "--stack", LOCAL, text=value)
-    pulumi("up" if verb == "up" else "destroy", "--yes", "--skip-preview", "--stack", LOCAL)
+            pulumi("config", "set", "--secret", "--path", f"{_SECRETS}.{name}", *stated, text=value)
+    pulumi("up" if verb == "up" else "destroy", "--yes", "--skip-preview", *stated)
     if verb == "down":
         stop(folder)
 

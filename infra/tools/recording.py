@@ -144,10 +144,14 @@ def _answers(resource: Resource) -> dict[str, str]:
         "eventBus": f"arn:aws:events:{region}:{account}:event-bus/{name}",
         "eventRule": f"arn:aws:events:{region}:{account}:rule/{name}",
     }
+    content = json.dumps([resource.urn, resource.props], sort_keys=True, default=str)
+    drawn = hashlib.sha256(content.encode()).hexdigest()[:7]  # by Pulumi, and anew when it replaces the resource
     more = {
         "queue": {"url": f"https://sqs.{region}.amazonaws.com/{account}/{name}"},
         "key": {"keyId": f"{digest[:8]}-{digest[8:12]}-4000-8000-{digest[12:24]}"},
         "vpcEndpoint": {"prefixListId": f"pl-{digest[:8]}"},
+        "model": {"name": f"{resource.name}-{drawn}"},
+        "endpointConfiguration": {"name": f"{resource.name}-{drawn}"},
     }
     service = resource.type.partition(":")[2].partition("/")[0]
     return {"arn": arns.get(kind, f"arn:aws:{service}:{region}:{account}:{kind}/{name}"), **more.get(kind, {})}

@@ -9,10 +9,15 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
-from infra.program import ROOT, stated, wanted
+import yaml
+
+from infra.program import NAMESPACE, ROOT, stated, wanted
 from pipelines.config.errors import Refused, UserError
 from pipelines.config.release import ReleaseFile
 from pipelines.config.strict import load_toml
@@ -20,24 +25,48 @@ from pipelines.config.strict import load_toml
 POLICIES = ("--policy-pack", "policies")
 RELEASE = "release"
 """Stands for the image that the environment's release file pins."""
+_QUIET = ("--non-interactive", "--color", "never")
 _LONGEST = 55_000  # characters of a report: GitHub takes 65,536 in a comment or an issue
 
 
-def pulumi(environment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Pulumi on a stack, its output passed on and kept; progress of resources goes to the same place."""
-    command = ["pulumi", *arguments, "--stack", environment, "--non-interactive", "--color", "never"]
+def pulumi(environment: str, *arguments: str, config: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run Pulumi on a stack, its output passed on and kept; progress of resources goes to the same place.
+
+    Pulumi writes what it is told into the file of its configuration, so it gets a copy: a checkout stays as it is.
+
+    Args:
+        environment: the stack.
+        arguments: of the command line.
+        config: what the stack's file does not state, by key.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"Pulumi.{environment}.yaml"
+        document = yaml.safe_load((ROOT / "infra" / file.name).read_text(encoding="utf-8"))
+        document["config"] = {**document.get("config", {}), **config}
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        command = ["pulumi", *arguments, "--config-file", str(file), "--stack", environment, *_QUIET]
+        lines = []
+        with _started(command, stderr=subprocess.STDOUT) as process:
+            for line in process.stdout or ():
+                sys.stdout.write(line)
+                lines.append(line)
+    return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
+
+
+def _asked(environment: str, *arguments: str) -> Any:
+    """Return the JSON that a command of Pulumi about the state of a stack prints; such take no configuration."""
+    with _started(["pulumi", "stack", *arguments, "--stack", environment, *_QUIET], stderr=subprocess.PIPE) as process:
+        told, fault = process.communicate()
+    if process.returncode:
+        raise UserError(f"pulumi does not say what {environment} has: {fault.strip()}")
+    return json.loads(told)
+
+
+def _started(command: list[str], stderr: int) -> subprocess.Popen[str]:
     try:
-        process = subprocess.Popen(
-            command, cwd=ROOT / "infra", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        return subprocess.Popen(command, cwd=ROOT / "infra", stdout=subprocess.PIPE, stderr=stderr, text=True)
     except FileNotFoundError as error:
         raise UserError("pulumi is not on the path: https://www.pulumi.com/docs/install") from error
-    lines = []
-    with process:
-        for line in process.stdout or ():
-            sys.stdout.write(line)
-            lines.append(line)
-    return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
 
 
 def image(environment: str, wish: str) -> str | None:
@@ -56,41 +85,39 @@ def image(environment: str, wish: str) -> str | None:
 
 
 def _present(environment: str) -> str | None:
-    done = subprocess.run(
-        ["pulumi", "stack", "output", "--json", "--stack", environment, "--non-interactive"],
-        cwd=ROOT / "infra",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(f"pulumi does not say what {environment} has: {done.stderr.strip()}")
-    found: str | None = json.loads(done.stdout).get("image")
+    found: str | None = _asked(environment, "output", "--json").get("image")
     return found
 
 
-def configured(environment: str, wish: str) -> list[str]:
-    """Return the arguments that have Pulumi take the image."""
-    found = image(environment, wish)
-    return ["--config", f"infra:image={found}"] if found else []
+def protected(environment: str) -> list[str]:
+    """Return the URNs of what the state of a stack protects from deletion."""
+    resources = _asked(environment, "export")["deployment"].get("resources") or []
+    return sorted(one["urn"] for one in resources if one.get("protect"))
 
 
 def move(verb: str, environment: str, wish: str) -> subprocess.CompletedProcess[str]:
     """Carry out a verb of the command line on a stack.
 
     Raises:
-        Refused: for the destruction of production.
+        Refused: for the destruction of production, or of a stack that holds protected resources: Pulumi would delete
+            all the others before it stops at those.
     """
     if verb == "destroy":
         if wanted(environment, stated(environment)).config.production:
             raise Refused(f"{environment} is production, which no workflow destroys")
-        return pulumi(environment, "destroy", "--yes", "--refresh", *configured(environment, wish))
+        if kept := protected(environment):
+            raise Refused(
+                f"{environment} holds {len(kept)} protected resources, and nothing was deleted: {', '.join(kept)}."
+                f" Where they may go, 'pulumi state unprotect --all --stack {environment}' says so"
+            )
     arguments = {
-        "up": ["up", "--yes"],
-        "preview": ["preview", "--diff"],
-        "drift": ["preview", "--diff", "--refresh", "--expect-no-changes"],
+        "up": ["up", "--yes", *POLICIES],
+        "preview": ["preview", "--diff", *POLICIES],
+        "drift": ["preview", "--diff", "--refresh", "--expect-no-changes", *POLICIES],
+        "destroy": ["destroy", "--yes", "--refresh"],
     }[verb]
-    return pulumi(environment, *arguments, *POLICIES, *configured(environment, wish))
+    found = image(environment, wish)
+    return pulumi(environment, *arguments, config={f"{NAMESPACE}image": found} if found else {})
 
 
 def report(verb: str, environment: str, done: subprocess.CompletedProcess[str]) -> str:

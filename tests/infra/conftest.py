@@ -10,6 +10,8 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks, settings, stack
 
+from tests.infra.strict_arguments import strict
+
 
 @dataclass
 class Registered(pulumi.runtime.Mocks):
@@ -52,12 +54,20 @@ class Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _strict_arguments() -> Iterator[None]:
+    """Have every resource that a test registers checked against the types of its SDK."""
+    with strict():
+        yield
+
+
 @pytest.fixture(scope="session")
 def run_program() -> Iterator[Callable[..., Registered]]:
     """Run a function that registers resources, and return what it registered."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    calls = ThreadPoolExecutor(max_workers=1)  # Pulumi makes a loop in each thread that it calls the mocks from
+    # Pulumi wants a loop in each thread that it calls the mocks from.
+    calls = ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(asyncio.new_event_loop()))
     loop.set_default_executor(calls)
 
     def run(program: Callable[[], object], answers: dict[str, dict[str, Any]] | None = None) -> Registered:

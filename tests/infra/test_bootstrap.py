@@ -1,13 +1,16 @@
 """What the bootstrap registers: names, encryption, trust byte by byte; twice the same, twice side by side."""
 
 import json
+import re
 import warnings
 
 import pytest
+import yaml
 
 from infra.bootstrap.permissions.documents import MANAGED_POLICY_LIMIT
 from infra.bootstrap.scope import Home, shortened
 from infra.bootstrap.settings import BootstrapSettings
+from infra.program import ROOT
 from pipelines.config import UserError
 from pipelines.contracts.setup import Setup
 from tests.infra.bootstrap_mocks import ACCOUNT, ATTACHED, GITHUB, PEOPLE, POLICY, ROLE, program, settings, trust_of
@@ -326,3 +329,12 @@ def test_a_linter_finds_nothing_unexplained_in_any_policy(registered):
     assert {name: problems for name, text in policies.items() if (problems := unexplained(text))} == {}
     planted = policies["fleet-approver-1"].replace("s3:GetObject", "s3:GetObjcet")
     assert unexplained(planted)[0][0] == "UNKNOWN_ACTION"
+
+
+def test_the_first_day_tells_how_many_resources_pulumi_will_list(run_program):
+    page = (ROOT / "docs/first-day.md").read_text()
+    (block,) = re.findall(r"```yaml\n(config:.*?)```", page, re.DOTALL)
+    given = {key.removeprefix("bootstrap:"): value for key, value in yaml.safe_load(block)["config"].items()}
+
+    listed = len(run_program(program(**given)).resources) + 1  # the stack itself is one
+    assert f"({listed} resources for two environments)" in page

@@ -52,10 +52,10 @@ def emulator(tmp_path):
             server.terminate()
 
 
-def pulumi(folder, environ, *arguments):
+def pulumi(folder, environ, *arguments, within=ROOT / "infra"):
     done = subprocess.run(
-        ["pulumi", *arguments, "--stack", "trial", "--non-interactive", "--config-file", folder / "Pulumi.trial.yaml"],
-        cwd=ROOT / "infra",
+        ["pulumi", *arguments, "--stack", "trial", "--non-interactive"],
+        cwd=within,
         env={**os.environ, "PULUMI_BACKEND_URL": f"file://{folder}", "PULUMI_CONFIG_PASSPHRASE": "", **environ},
         capture_output=True,
         text=True,
@@ -74,14 +74,16 @@ def lifecycle(folder, environ, config, *left_out):
     """Preview, up, up again without a change, destroy; return the types that were made."""
     stated = {"config": {f"infra:{key}": value for key, value in config.items()}}
     (folder / "Pulumi.trial.yaml").write_text(yaml.safe_dump(stated))
-    pulumi(folder, environ, "stack", "init")
+    shutil.copy(ROOT / "infra/Pulumi.yaml", folder)  # `pulumi stack` takes no --config-file, and writes beside this
+    pulumi(folder, environ, "stack", "init", within=folder)
+    file = ("--config-file", str(folder / "Pulumi.trial.yaml"))
     try:
-        pulumi(folder, environ, "preview", *left_out)
-        pulumi(folder, environ, "up", "--yes", "--skip-preview", *left_out)
+        pulumi(folder, environ, "preview", *file, *left_out)
+        pulumi(folder, environ, "up", "--yes", "--skip-preview", *file, *left_out)
         made = state(folder, environ)
-        pulumi(folder, environ, "up", "--yes", "--skip-preview", "--expect-no-changes", *left_out)
+        pulumi(folder, environ, "up", "--yes", "--skip-preview", "--expect-no-changes", *file, *left_out)
     finally:
-        pulumi(folder, environ, "destroy", "--yes", "--skip-preview")
+        pulumi(folder, environ, "destroy", "--yes", "--skip-preview", *file)
     assert state(folder, environ) == []
     return made
 

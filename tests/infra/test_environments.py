@@ -2,6 +2,7 @@
 
 import json
 
+import pulumi
 import pytest
 
 from infra.names import Names
@@ -76,10 +77,8 @@ def test_a_new_image_changes_only_what_runs_it(stack):
 
 def test_what_nothing_else_changes_is_the_endpoint_that_a_person_named():
     before, after = environment("staging"), changed("staging", retention_days=60)
-    assert all(one(before, kind, name).props == one(after, kind, name).props for kind, name in ENDPOINT_NAMES)
-
-
-ENDPOINT_NAMES = (("Model", "app"), ("EndpointConfiguration", "endpoint"), ("Endpoint", "endpoint"))
+    for kind in ENDPOINT_PARTS:
+        assert [each.props for each in of(before, kind)] == [each.props for each in of(after, kind)]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -108,7 +107,7 @@ def test_before_the_first_image_stores_exist_and_nothing_runs():
 def test_dev_costs_nothing_by_the_hour():
     kinds = {each.type for each in environment("dev")}
     assert not [kind for kind in kinds if kind.startswith(("aws:ec2/", "aws:appautoscaling/", "aws:vpc/"))]
-    (variant,) = one(environment("dev"), "EndpointConfiguration", "endpoint").props["productionVariants"]
+    (variant,) = one(environment("dev"), "EndpointConfiguration", "thing-dev-app").props["productionVariants"]
     assert variant["serverlessConfig"] == {"maxConcurrency": 5, "memorySizeInMb": 3072}
     assert "instanceType" not in variant
 
@@ -120,7 +119,7 @@ def test_jobs_and_endpoint_are_in_private_subnets_without_a_way_out(stack):
     assert {name for name, kind in doors.items() if kind == "Gateway"} == {"s3", "dynamodb"}
     assert {"sagemaker.api", "ecr.dkr", "sts", "logs"} <= {name for name, kind in doors.items() if kind == "Interface"}
     assert not [each for each in resources if "nternetGateway" in each.type or "natGateway" in each.type]
-    assert len(one(resources, "Model", "app").props["vpcConfig"]["subnets"]) == 2
+    assert len(one(resources, "Model", f"thing-{stack}-app").props["vpcConfig"]["subnets"]) == 2
     outward = [each.props.get("cidrIpv4") for each in of(resources, "SecurityGroupEgressRule")]
     assert set(outward) == {None}
 
@@ -140,29 +139,30 @@ def test_an_update_goes_blue_green_and_alarms_take_it_back(stack, routing):
 
 @pytest.mark.parametrize(
     ("kind", "name", "role"),
-    [("Model", "app", "serving"), ("Function", "tick", "tick"), ("Pipeline", "training", "jobs")],
+    [("Model", None, "serving"), ("Function", "tick", "tick"), ("Pipeline", "training", "jobs")],
 )
 def test_nothing_gets_a_role_before_the_role_may_do_what_it_must(resources, kind, name, role):
-    assert one(resources, "RolePolicy", role).urn in one(resources, kind, name).needs
+    (it,) = [each for each in of(resources, kind) if name in {each.name, None}]
+    assert one(resources, "RolePolicy", role).urn in it.needs
 
 
-def test_old_configurations_stay_and_new_ones_have_new_names(resources):
-    for kind, name in ENDPOINT_NAMES[:2]:
-        assert one(resources, kind, name).retain
-    serving = {"kind": "serverless", "memory_mb": 4096}
-    before = one(environment("dev"), "EndpointConfiguration", "endpoint").props["name"]
-    after = one(changed("dev", serving=serving), "EndpointConfiguration", "endpoint").props["name"]
-    assert before != after
+def test_what_is_kept_and_replaced_has_no_name_of_its_own(resources):
+    replaced = [each for each in resources if each.retain and each.type.startswith("aws:sagemaker/")]
+    assert {each.type.rpartition(":")[2] for each in replaced} == {"Model", "EndpointConfiguration"}
+    for each in replaced:
+        assert "name" not in each.props and each.name.endswith("-app")
 
 
 def test_an_update_that_sagemaker_rolled_back_fails_loudly():
-    with pytest.raises(RuntimeError, match=r"serves with thing-dev-old, not with thing-dev-.*rolled the update back"):
+    with pytest.raises(
+        pulumi.RunError, match=r"serves with thing-dev-old, not with thing-dev-.*rolled the update back"
+    ):
         record(plan("dev", live=lambda region, endpoint: f"{endpoint}-old"))
 
 
 def test_an_update_that_succeeded_is_seen_to_have():
     seen = []
-    wanted = one(environment("dev"), "EndpointConfiguration", "endpoint").props["name"]
+    wanted = one(environment("dev"), "Endpoint", "endpoint").props["endpointConfigName"]
 
     def live(region, endpoint):
         seen.append((region, endpoint))

@@ -31,19 +31,19 @@ def kept(sagemaker, name):
 
 def test_configurations_that_updates_kept_are_deleted_and_nobody_elses(aws):
     sagemaker = aws("sagemaker")
-    for name in ("thing-dev-0123456789", "thing-dev-abcdef0123", "thing-dev-by-hand", "thing-prod-0123456789"):
+    for name in ("thing-dev-app-0123456", "thing-dev-app-abcdef0", "thing-dev-by-hand", "thing-prod-app-0123456"):
         kept(sagemaker, name)
-    assert delete_configurations(NAMES) == 2 * ["thing-dev-0123456789", "thing-dev-abcdef0123"]
+    assert delete_configurations(NAMES) == 2 * ["thing-dev-app-0123456", "thing-dev-app-abcdef0"]
     assert {one["ModelName"] for one in sagemaker.list_models()["Models"]} == {
         "thing-dev-by-hand",
-        "thing-prod-0123456789",
+        "thing-prod-app-0123456",
     }
 
 
 def test_nothing_is_deleted_while_the_endpoint_is_there(aws):
     sagemaker = aws("sagemaker")
-    kept(sagemaker, "thing-dev-0123456789")
-    sagemaker.create_endpoint(EndpointName="thing-dev", EndpointConfigName="thing-dev-0123456789")
+    kept(sagemaker, "thing-dev-app-0123456")
+    sagemaker.create_endpoint(EndpointName="thing-dev", EndpointConfigName="thing-dev-app-0123456")
     with pytest.raises(Refused, match="still exists"):
         delete_configurations(NAMES)
     assert sagemaker.list_models()["Models"]

@@ -11,6 +11,7 @@ import yaml
 from infra.local import emulator as emulators
 from infra.local import leftovers, stores
 from infra.local.manifests import Cluster
+from infra.program import ROOT
 from infra.resource import Resource
 from infra.tools import local as local_main
 from infra.tools.local_engine import by_pulumi
@@ -149,13 +150,21 @@ def test_secrets_stay_those_that_the_cluster_has(on_path):
 def test_pulumi_is_given_the_secrets_once_and_never_by_its_command_line(on_path, url):
     """A stand-in for the CLI, which only shows what it would be asked; the real one is exercised in test_engine.py."""
     file = on_path / "state/Pulumi.local.yaml"
-    asked = program(on_path, "pulumi", 'test "$2" != set || cat >>"$(dirname "$0")/secrets"')
+    asked = program(
+        on_path, "pulumi",
+        'case "$*" in "stack "*--config-file*) echo "unknown flag: --config-file" >&2; exit 255;; esac\n'
+        'test "$1" != stack || echo "encryptionsalt: salt" >>Pulumi.local.yaml\n'
+        'test "$2" != set || cat >>"$(dirname "$0")/secrets"',
+    )  # fmt: skip
+    checkout = (ROOT / "infra/Pulumi.local.yaml").read_text()
     stated = {key: value for key, value in given(gpu={"count": 1}).items() if key != "infra:secrets"}
     by_pulumi("up", stated, url, on_path / "state")
     assert [" ".join(line.split()[:2]) for line in asked()] == ["stack select", *["config set"] * 4, "up --yes"]
     secrets = (on_path / "secrets").read_text()
     assert len(secrets) > 50 and secrets[-40:] not in "".join(asked())
+    assert (ROOT / "infra/Pulumi.local.yaml").read_text() == checkout
     config = yaml.safe_load(file.read_text())
+    assert config["encryptionsalt"] == "salt"
     assert config["config"]["infra:gpu"] == {"count": 1}
     encrypted = {"alerts_token": {"secure": "v1:abc"}}
     file.write_text(
@@ -166,3 +175,10 @@ def test_pulumi_is_given_the_secrets_once_and_never_by_its_command_line(on_path,
     kept = yaml.safe_load(file.read_text())
     assert kept["config"]["infra:secrets"] == encrypted and kept["encryptionsalt"] == "salt"
     assert stat.S_IMODE((on_path / "state/passphrase").stat().st_mode) == 0o600
+
+
+def test_a_command_of_pulumi_that_fails_is_told_without_a_traceback(on_path, url):
+    program(on_path, "pulumi", 'test "$1" != up || exit 3')
+    stated = {key: value for key, value in given().items() if key != "infra:secrets"}
+    with pytest.raises(UserError, match=r"'pulumi up --yes .*' failed with 3"):
+        by_pulumi("up", stated, url, on_path / "state")

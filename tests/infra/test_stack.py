@@ -19,11 +19,23 @@ DIGEST = f"sha256:{'d' * 64}"
 PRESENT = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/thing@sha256:{'e' * 64}"
 PULUMI = f"""\
 #!{sys.executable}
-import json, os, sys
+import json, os, shutil, sys
+if "--config-file" in sys.argv:  # as the CLI does, it writes there what it is told
+    file = sys.argv.pop(at := sys.argv.index("--config-file") + 1)
+    sys.argv.pop(at - 1)
+    shutil.copy(file, os.environ["CALLS"] + ".yaml")
+    with open(file, "a") as config:
+        config.write("# written\\n")
+    assert sys.argv[1] in {{"up", "preview", "destroy"}}, "unknown flag: --config-file"
+elif sys.argv[1] != "stack":
+    raise SystemExit("the file of the checkout would be written")
 with open(os.environ["CALLS"], "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 if sys.argv[1:3] == ["stack", "output"]:
     print(os.environ["OUTPUTS"])
+    raise SystemExit
+if sys.argv[1:3] == ["stack", "export"]:
+    print(os.environ["STATE"])
     raise SystemExit
 print("+ aws:sqs:Queue events create")
 print("error: no changes were expected but changes were proposed" if "--expect-no-changes" in sys.argv else "done")
@@ -41,6 +53,7 @@ def pulumi(tmp_path, monkeypatch):
     for name, text in {"PATH": f"{program.parent}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}.items():
         monkeypatch.setenv(name, text)
     monkeypatch.setenv("OUTPUTS", json.dumps({"image": PRESENT}))
+    monkeypatch.setenv("STATE", json.dumps({"version": 3, "deployment": {}}))
     here = tmp_path / "here"
     for name in ("infra", "releases"):
         (here / name).mkdir(parents=True)
@@ -51,38 +64,53 @@ def pulumi(tmp_path, monkeypatch):
     for name in ("stated", "wanted"):
         known = getattr(stack, name)
         monkeypatch.setattr(stack, name, lambda *given, known=known: known(*given, root=here))
-    return lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    yield lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    assert not [path for path in (here / "infra").iterdir() if "# written" in path.read_text()]
 
 
 def last(calls):
     return " ".join(calls()[-1])
 
 
-def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi):
+def config(tmp_path):
+    """Return the configuration that Pulumi was given last."""
+    return yaml.safe_load((tmp_path / "calls.yaml").read_text())["config"]
+
+
+def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi, tmp_path):
     assert stack.move("up", "dev", "").returncode == 0
-    assert last(pulumi) == (
-        f"up --yes --policy-pack policies --config infra:image={PRESENT} --stack dev --non-interactive --color never"
-    )
+    assert last(pulumi) == "up --yes --policy-pack policies --stack dev --non-interactive --color never"
+    assert config(tmp_path)["infra:image"] == PRESENT
 
 
-def test_an_update_takes_the_image_that_it_is_reported(pulumi):
+def test_an_update_takes_the_image_that_it_is_reported(pulumi, tmp_path):
     stack.move("up", "dev", DIGEST)
-    assert f"infra:image={ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/" in last(pulumi)
-    assert f"@{DIGEST} " in last(pulumi)
+    assert config(tmp_path)["infra:image"].startswith(f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/")
+    assert config(tmp_path)["infra:image"].endswith(f"@{DIGEST}")
 
 
-def test_an_update_takes_the_image_of_the_release_file(pulumi):
+def test_an_update_changes_no_other_setting_and_no_file_of_the_checkout(pulumi, tmp_path):
+    before = (stack.ROOT / "infra/Pulumi.dev.yaml").read_text()
+    stack.move("up", "dev", DIGEST)
+    given = config(tmp_path)
+    given.pop("infra:image")
+    assert given == yaml.safe_load(before)["config"]
+    assert given["infra:account"] == ACCOUNT and given["infra:budget_percent"] == 10
+    assert (stack.ROOT / "infra/Pulumi.dev.yaml").read_text() == before
+
+
+def test_an_update_takes_the_image_of_the_release_file(pulumi, tmp_path):
     text = f'image = "{DIGEST}"\nrequest_schema = "{"b" * 64}"\n[feature_views]\n[strategy]\n'
     text += f'kind = "all-at-once"\n[champion]\nmodel = "{"a" * 64}"\nversion = 1\n'
     (stack.ROOT / "releases/prod.toml").write_text(text)
     stack.move("up", "prod", stack.RELEASE)
-    assert f"@{DIGEST} " in last(pulumi)
+    assert config(tmp_path)["infra:image"].endswith(f"@{DIGEST}")
 
 
-def test_a_stack_without_an_image_gets_none(pulumi, monkeypatch):
+def test_a_stack_without_an_image_gets_none(pulumi, monkeypatch, tmp_path):
     monkeypatch.setenv("OUTPUTS", "{}")
     stack.move("preview", "dev", "")
-    assert "--config" not in last(pulumi)
+    assert "infra:image" not in config(tmp_path)
 
 
 def test_a_preview_changes_nothing_and_its_report_is_for_people(pulumi):
@@ -122,6 +150,15 @@ def test_what_is_no_production_is(pulumi):
     assert last(pulumi).startswith("destroy --yes --refresh ")
 
 
+def test_what_is_protected_stops_a_destruction_before_anything_goes(pulumi, monkeypatch):
+    urn = "urn:pulumi:staging::infra::aws:s3/bucket:Bucket::store"
+    resources = [{"urn": urn, "protect": True}, {"urn": f"{urn}-logs", "protect": False}, {"urn": f"{urn}-more"}]
+    monkeypatch.setenv("STATE", json.dumps({"version": 3, "deployment": {"resources": resources}}))
+    with pytest.raises(Refused, match=f"staging holds 1 protected resources, and nothing was deleted: {urn}\\."):
+        stack.move("destroy", "staging", "")
+    assert "destroy" not in {call[0] for call in pulumi()}
+
+
 def test_what_expires_is_listed_from_its_day_on(pulumi):
     path = stack.ROOT / "infra/Pulumi.staging.yaml"
     document = yaml.safe_load(path.read_text())
@@ -140,7 +177,7 @@ def test_who_destroys_by_hand_says_so_twice():
 def test_without_pulumi_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="pulumi is not on the path"):
-        stack.pulumi("dev", "up")
+        stack.pulumi("dev", "up", config={})
 
 
 def test_the_command_ends_as_pulumi_does_and_leaves_its_report(pulumi, monkeypatch, tmp_path, capsys):

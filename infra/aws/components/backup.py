@@ -16,7 +16,7 @@ _MANAGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackupArgs:
     """The inputs of the backup.
 

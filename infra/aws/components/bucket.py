@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrivateBucketArgs:
     """The inputs of a bucket.
 

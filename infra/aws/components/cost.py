@@ -18,7 +18,7 @@ STARTS = (
 """Actions that cost money when they start. The endpoint keeps serving whatever the month has cost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostArgs:
     """The inputs of the budget and the expiry.
 

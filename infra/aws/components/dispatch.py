@@ -13,7 +13,7 @@ MEMORY_MB = 512
 TIMEOUT = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DispatchArgs:
     """The inputs of the function.
 

@@ -14,7 +14,7 @@ ATTEMPTS = 5
 _DAYS = 86_400
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EventsArgs:
     """The inputs of the events.
 
@@ -85,7 +85,11 @@ class Events(pulumi.ComponentResource):
         self, part: str, names: Names, pattern: dict[str, Any], bus: pulumi.Input[str], queue: aws.sqs.Queue
     ) -> aws.cloudwatch.EventRule:
         ours = {"source": [names.project], **pattern}
-        return rule(part, RuleArgs(names, ours, "queue", queue.arn, self.dead.arn, bus), self._child)
+        return rule(
+            part,
+            RuleArgs(names=names, pattern=ours, target="queue", arn=queue.arn, dead=self.dead.arn, bus=bus),
+            self._child,
+        )
 
 
 def of_aws(names: Names) -> dict[str, dict[str, Any]]:

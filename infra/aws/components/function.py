@@ -12,7 +12,7 @@ from infra.aws.components.rule import RuleArgs, rule
 from infra.names import Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
     """The inputs of the function.
 
@@ -78,7 +78,7 @@ def on_event(
     bus: pulumi.Input[str] | None = None,
 ) -> None:
     """Declare a rule that calls a function on events of a pattern, from the account's bus unless another is named."""
-    stated = RuleArgs(args.names, pattern, "function", called.arn, args.dead, bus)
+    stated = RuleArgs(names=args.names, pattern=pattern, target="function", arn=called.arn, dead=args.dead, bus=bus)
     aws.lambda_.Permission(
         part,
         action="lambda:InvokeFunction",

@@ -11,7 +11,7 @@ from infra.names import Names
 SAGEMAKER, LAMBDA, SCHEDULER = "sagemaker.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IdentityArgs:
     """The inputs of the roles.
 

@@ -11,7 +11,7 @@ _WRITERS = ("backup", "budgets", "cloudwatch", "s3", "scheduler", "sns")
 """Services that write into encrypted topics, queues and buckets themselves."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KeysArgs:
     """The inputs of the keys.
 

@@ -13,7 +13,7 @@ SCHEMAS = ("raw", "features")
 SCANNED_BYTES = 100 * 2**30  # of one query, which is 0.50 USD; a mistake stops there
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LakeArgs:
     """The inputs of the lake.
 

@@ -13,7 +13,7 @@ from infra.names import Names
 from pipelines.contracts.rendered import Rendered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MonitorsArgs:
     """The inputs of the monitors.
 

@@ -17,7 +17,7 @@ INTERFACES = (
 """Services that jobs, the endpoint and the tick call; each costs some 9 USD a month and zone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
     """The inputs of the network.
 

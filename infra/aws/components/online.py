@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from infra.names import Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OnlineArgs:
     """The inputs of the online store.
 

@@ -11,7 +11,7 @@ from infra.names import Names
 from pipelines.contracts.rendered import RenderedPipeline, filled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PipelinesArgs:
     """The inputs of the pipelines.
 

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from infra.names import Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RegistryArgs:
     """The inputs of the registry.
 

@@ -18,7 +18,7 @@ MEMORY_MB = 2048
 TIMEOUT = 120
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReleaseTickArgs:
     """The inputs of the tick.
 

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from infra.names import Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RuleArgs:
     """The inputs of a rule.
 

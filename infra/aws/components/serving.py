@@ -1,12 +1,14 @@
 """The endpoint, which exists before any model and changes only with the image or the instances.
 
 The app in it follows the release log. When SageMaker rolls an update back, the provider still records the new
-configuration and may delete the one that serves (hashicorp/terraform-provider-aws 48997, 46663). So each configuration
-is named by its content, none is ever deleted, and after each update the program reads which one the endpoint has.
+configuration and may delete the one that serves (hashicorp/terraform-provider-aws 48997, 46663). So none is ever
+deleted, and after each update the program reads which one the endpoint has.
+
+A configuration that stays in SageMaker would block a new one of its name: when an earlier image returns, or when only
+the network changes. So models and configurations have no fixed name: Pulumi appends random digits to the logical one,
+new ones with each replacement (https://www.pulumi.com/docs/iac/concepts/resources/names/#autonaming).
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +21,15 @@ from infra.aws.components.alarm import AlarmBound, alarm
 from infra.aws.components.container import variables
 from infra.aws.config import RealTime, Serverless
 from infra.names import Names
+from pipelines.config.errors import UserError
 
 VARIANT = "app"
+KEPT = "app"
+"""What models and configurations are called after the environment, before their random digits."""
 _LOCAL_DISK = ("d.", "dn.", "g4dn", "g5", "g6", "p4d", "p5")  # instances whose own disks are encrypted by hardware
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingArgs:
     """The inputs of the endpoint.
 
@@ -90,13 +95,13 @@ class ServingEndpoint(pulumi.ComponentResource):
     def _configuration(self, args: ServingArgs) -> aws.sagemaker.EndpointConfiguration:
         names = args.names
         kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
-        container = {"image": args.image, "environment": {**variables(names), "AWS_DEFAULT_REGION": names.region}}
-        model_name = names.of(_digest([container, bool(args.subnets), names.account]))
         model = aws.sagemaker.Model(
-            "app",
-            name=model_name,
+            names.of(KEPT),
             execution_role_arn=args.role,
-            primary_container=container,
+            primary_container={
+                "image": args.image,
+                "environment": {**variables(names), "AWS_DEFAULT_REGION": names.region},
+            },
             vpc_config={"subnets": args.subnets, "security_group_ids": args.security_groups} if args.subnets else None,
             opts=kept,
         )
@@ -105,8 +110,7 @@ class ServingEndpoint(pulumi.ComponentResource):
             part in args.serving.instance for part in _LOCAL_DISK
         )
         return aws.sagemaker.EndpointConfiguration(
-            "endpoint",
-            name=names.of(_digest([model_name, variant])),
+            names.of(KEPT),
             kms_key_arn=args.key if encrypted else None,
             production_variants=[{**variant, "model_name": model.name}],
             opts=kept,
@@ -143,21 +147,20 @@ def checked(live: Callable[[str], str] | None, arn: str, endpoint: str, wanted: 
     """Return the configuration that the endpoint has.
 
     Raises:
-        RuntimeError: when it is another than was asked for: SageMaker rolled the update back.
+        RunError: when it is another than was asked for, as SageMaker rolled the update back; or nobody can tell.
     """
     if live is None or pulumi.runtime.is_dry_run() or not arn.startswith("arn:"):  # there is no endpoint to ask yet
         return wanted
-    found = live(endpoint)
+    try:
+        found = live(endpoint)
+    except UserError as error:
+        raise pulumi.RunError(str(error)) from error
     if found != wanted:
-        raise RuntimeError(
+        raise pulumi.RunError(
             f"endpoint {endpoint} serves with {found}, not with {wanted}: SageMaker rolled the update back. Its alarms"
             " and its log say why. Nothing was deleted: run 'pulumi refresh' to record what serves, then fix the image"
         )
     return found
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def _variant(serving: Serverless | RealTime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from infra.names import Names
 ACCOUNTS = ("mlflow", "monitoring", "pipelines", "serving", "watch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterIdentityArgs:
     """Of which environment."""
 

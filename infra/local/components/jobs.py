@@ -22,7 +22,7 @@ ATHENA = {"maintenance"}  # what Athena alone can do, which emulators do not hav
 _NUMBERED = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobsArgs:
     """The inputs of the runs.
 

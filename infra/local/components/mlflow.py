@@ -14,7 +14,7 @@ PORT = 5000
 _FOLDER = "/mlflow"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MlflowArgs:
     """The inputs of the server.
 

@@ -19,7 +19,7 @@ from pipelines.contracts.rendered import Rendered
 PORTS = {"prometheus": prometheus.PORT, "alertmanager": alertmanager.PORT, "grafana": grafana.PORT}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MonitoringArgs:
     """The inputs of the monitoring.
 

@@ -13,7 +13,7 @@ from infra.names import Names
 API_PORTS = (443, 6443, 8443)  # of the API server: its service, and the usual ones of its own, minikube's the last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
     """The inputs of the namespace: the environment, and its configuration."""
 

@@ -22,7 +22,7 @@ DRAINING_SECONDS = 25  # the app's drain, and the 20 s that it gives its workers
 PODS = "serving-pods"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterServingArgs:
     """The inputs of the app: the environment, its image, and how many pods."""
 

@@ -10,7 +10,7 @@ from infra.local.config import LocalConfig
 from infra.names import Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingsArgs:
     """Of which environment, and its configuration."""
 

@@ -15,7 +15,7 @@ TOKEN = {"secret": {"secretName": "alerts", "defaultMode": 0o440}}
 TOKEN_FOLDER = "/etc/alerts"  # noqa: S105  (where it is, not what)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WatchArgs:
     """The inputs of the watch: the environment, and the image of the steps."""
 
