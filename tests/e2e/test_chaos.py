@@ -13,7 +13,6 @@ import pytest
 from pipelines.config import AllAtOnce, BlueGreen, CanaryStrategy, Shadow, Variant
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, advance, approve, conclude, promote, propose, roll_back, start
-from pipelines.registry.model_store import ONNX, REFERENCE
 from tests.conftest import NOW, make_platform
 from tests.e2e.load import Clients, ask, logged, metric, one, several, until, workers
 
@@ -25,10 +24,8 @@ def twin(platform):
     """A second model like the first, of another digest."""
     first = platform.releases.state().champion.model
     manifest = platform.models.manifest(first).model_copy(update={"reason": "the same again"})
-    files = {name: platform.models.file(first, name) for name in (ONNX, REFERENCE)}
-    model, version = platform.models.put(
-        manifest.model_copy(update={"files": platform.models.manifest(first).files}), files
-    )
+    files = {name: platform.models.file(first, name) for name in manifest.files}
+    model, version = platform.models.put(manifest, files)
     return Variant(model=model, version=version)
 
 

@@ -59,7 +59,7 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     state = home("status", "--json").json["release"]
     assert (state["phase"], state["champion"]["version"]) == ("promoted", 1)
     done = home("explain", "v1")
-    assert "approve by ada: v1" in done.out
+    assert "approve  v1 (by ada)" in done.out
     assert "champion_comparison" in done.out
     done = home("rollback", "--reason", "a test")
     assert (done.code, "the champion v1 serves: --champion takes it out" in done.err) == (3, True)
@@ -148,31 +148,31 @@ def test_a_model_is_exported_into_a_folder_once(home, tmp_path):
 
 
 MISTAKES = [
-    (["run", "trainin"], 1, "there is no pipeline 'trainin'; did you mean 'training'?"),
-    (["run", "training", "--set", "as_off=2024-01-01"], 1, "--set as_off: unknown key; did you mean 'as_of'?"),
-    (["run", "training", "--set", "as_of=soon"], 1, "--set as_of: Input should be a valid datetime"),
-    (["step", "training/trian", "--run-id", "one"], 1, "has no step 'trian'; did you mean 'train'?"),
+    (["run", "trainin"], 2, "there is no pipeline 'trainin'; did you mean 'training'?"),
+    (["run", "training", "--set", "as_off=2024-01-01"], 2, "--set as_off: unknown key; did you mean 'as_of'?"),
+    (["run", "training", "--set", "as_of=soon"], 2, "--set as_of: Input should be a valid datetime"),
+    (["step", "training/trian", "--run-id", "one"], 2, "has no step 'trian'; did you mean 'train'?"),
     (["step", "training/train", "--run-id", "none"], 1, "there is no run 'none'"),
     (["run", "training", "--set", "as_of=2024-01-05"], 1, "too few as of 2024-01-05"),
     (["run", "training", "--set", 'estimators=["boost"]'], 1, "has no estimator 'boost'; did you mean 'boosting'?"),
     (["propose", "v99"], 1, "there is no model 'v99'"),
-    (["propose", "v1", "--strategy", "yolo"], 1, "there is no strategy 'yolo'"),
+    (["propose", "v1", "--strategy", "yolo"], 2, "there is no strategy 'yolo'"),
     (["approve"], 1, "write it with 'mlops propose'"),
     (["monitor"], 1, "there is no champion to monitor"),
     (["lineage", "0" * 32], 1, "has no prediction"),
     (["report"], 1, "nothing was served in 'dev' yet"),
-    (["predict", "--output", "x.csv"], 1, "give either --input FILE or --as-of DATE"),
-    (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 1, "x.txt ends in neither .csv nor .parquet"),
+    (["predict", "--output", "x.csv"], 2, "give either --input FILE or --as-of DATE"),
+    (["predict", "--as-of", "2024-02-20", "--output", "x.txt", "--model", "v1"], 2, "x.txt ends in neither .csv nor .parquet"),
     (["replay", "--url", "http://127.0.0.1:9", "--start", "2030-01-01", "--end", "2030-01-02"], 1, "has no requests from 2030-01-01"),
     (["--home"], 2, "requires an argument"),
     (["fly"], 2, "No such command 'fly'"),
-    (["run", "feature", "--set", "start=2024-01-03", "--set", "end=2024-01-01"], 1, "is not before end"),
-    (["run", "feature", "--set", "start=2024-01-01T13:00:00Z", "--set", "end=2024-01-03"], 1, "give midnights in UTC"),
-    (["run", "training", "--set", "as_of=someday"], 1, "write a day or a moment, such as 2024-03-01"),
-    (["run", "training", "--set", "as_of=2024-02-25", "--set", "estimators=nope"], 1, 'write a list, such as ["one'),
+    (["run", "feature", "--set", "start=2024-01-03", "--set", "end=2024-01-01"], 2, "is not before end"),
+    (["run", "feature", "--set", "start=2024-01-01T13:00:00Z", "--set", "end=2024-01-03"], 2, "give midnights in UTC"),
+    (["run", "training", "--set", "as_of=someday"], 2, "write a day or a moment, such as 2024-03-01"),
+    (["run", "training", "--set", "as_of=2024-02-25", "--set", "estimators=nope"], 2, 'write a list, such as ["one'),
     (["run", "training", "--set", "as_of=2024-03-20"], 1, "there are no labelled requests in its periods"),
-    (["run", "training", "--run-id", "../evil"], 1, "'../evil' is no run id"),
-    (["-e", "../evil", "status"], 1, "--environment: String should match pattern"),
+    (["run", "training", "--run-id", "../evil"], 2, "'../evil' is no run id"),
+    (["-e", "../evil", "status"], 2, "--environment: String should match pattern"),
     (["compare", "v1", "v99"], 1, "there is no model 'v99'"),
     (["release", "report"], 1, "no release of this environment had a challenger"),
 ]  # fmt: skip
@@ -199,7 +199,7 @@ def test_a_mistake_is_explained_without_a_traceback(home, answers, number, code,
 
 def test_a_process_ends_as_its_command_does(home):
     done = home("run", "trainin")
-    assert (done.code, done.err) == (1, "error: there is no pipeline 'trainin'; did you mean 'training'?\n")
+    assert (done.code, done.err) == (2, "error: there is no pipeline 'trainin'; did you mean 'training'?\n")
     assert home("fly").code == 2
 
 
@@ -356,4 +356,4 @@ def test_releases_are_listed_and_another_home_has_its_own_files(home):
     assert (home.home / "releases/dev.toml").exists()
     assert re.search(r"v1\s+all-at-once\s+proposed", home("releases").out)
     assert [one["version"] for one in home("releases", "--json").json] == [1]
-    assert re.search(r"run \S+: \d of \d steps done", home("status").out)
+    assert re.search(r"\S+ +\d of \d steps done", home("status").out)

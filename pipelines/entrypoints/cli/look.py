@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.orchestration.runs import RunSummary
 
-_LATEST, _DECISIONS = 5, 3
+_LATEST = 5
 _LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
 
@@ -258,7 +258,7 @@ def _status(platform: "Platform") -> dict[str, Any]:
         chosen = manifest.model_dump(mode="json", include={"created", "estimator", "reason", "run_id"})
         judged = {"accepted": manifest.accepted, "judged": bool(manifest.gates)}
         versions.append({"version": version, "model": digest, **judged, **chosen})
-    decisions = [_read(platform, key) for key in platform.objects.keys(keys.decisions(environment))[-_DECISIONS:]]
+    decisions = [_read(platform, key) for key in platform.objects.keys(keys.decisions(environment))[-_LATEST:]]
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),

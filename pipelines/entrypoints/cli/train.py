@@ -87,9 +87,7 @@ def train(
 )
 def sweep(
     context: typer.Context,
-    estimator: Annotated[
-        str, typer.Argument(metavar="ESTIMATOR", help="An estimator with [training.search.NAME] in problem.toml.")
-    ],
+    estimator: Annotated[str, typer.Argument(metavar="ESTIMATOR", help="An estimator with a search in problem.toml.")],
     as_of: AsOf = None,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that try settings side by side.")] = 1,
     run_id: Annotated[

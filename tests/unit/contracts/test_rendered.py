@@ -140,4 +140,4 @@ def test_the_embedded_profile_needs_no_package_of_a_cloud(tmp_path):
     command = [sys.executable, "-c", code, "--home", str(tmp_path), "status"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no model yet" in done.stdout
+    assert "next: mlops run feature" in done.stdout

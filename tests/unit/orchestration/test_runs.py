@@ -62,7 +62,7 @@ def test_a_summary_follows_the_records(runs):
     assert runs.summary("other") is None
 
 
-def test_a_summary_that_a_killed_process_left_behind_is_mended_by_the_record(objects, runs):
+def test_a_stale_summary_is_mended_by_the_record_of_the_step(objects, runs):
     runs.create("run", "training", {})
     objects.write(keys.step_record("run", "pin"), record("pin").to_json())
     assert runs.summary("run").done == ()
