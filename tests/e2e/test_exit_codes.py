@@ -64,6 +64,15 @@ def test_a_command_on_an_empty_home_ends_with_a_code_of_the_table(ended, path):
     assert bool(said.strip()) == (code in (1, 2)), "an error is told on standard error, an answer is not"
 
 
+@pytest.fixture
+def heard():
+    """Have processes hear Ctrl-C, which what a shell starts in the background inherits as ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_a_run_with_130_and_says_how_to_resume_it(mlops):
     for attempt in range(5):  # on a busy machine a run may end before it is interrupted
         run_id = f"days{attempt}"
