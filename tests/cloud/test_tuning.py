@@ -73,7 +73,7 @@ def test_a_search_from_a_laptop_ends_in_a_judged_model(function, searching, made
     told = invoke(app, given)
     assert told.exit_code == 0, told.output
     assert "next: mlops follow search --run-id s" in told.output
-    assert "then: mlops follow training --run-id s-best" in told.output
+    assert "next: mlops follow training --run-id s-best" in told.output
     for _ in range(2):  # what SageMaker Pipelines would run; again it starts no second job
         assert searching.runner.run(pipeline("search"), "s").estimator == "boosting"
     name = searching.runner.output(pipeline("search"), "tune", "s").job

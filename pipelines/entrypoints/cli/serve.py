@@ -161,10 +161,10 @@ def replay(
     from pipelines.serving.replay import replay as replay_rows
 
     platform: Platform = context.obj
-    rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     client = ServingClient(url) if url else platform.aws.endpoint
     if client is None:
         raise UserError(f"{platform.settings.environment!r} has no SageMaker endpoint; give the app's --url")
+    rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     with progress("Replaying", rows.num_rows) as advance:
         ended = replay_rows(client, rows, batch, rate, advance)
     if as_json:
