@@ -25,7 +25,7 @@ TAG = local
 help: ## Show the targets of this file
 	@awk -F ':.*## ' '/^##@ / {print "\n\033[1m" substr($$0, 5) "\033[0m"} /^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST)) $(wildcard tests/template/targets.mk)
 
-demo: $(STAMP) ## Watch the whole loop on real data, in about a minute (ARGS=--fast is shorter)
+demo: $(STAMP) ## Watch the whole loop in a minute (ARGS=--fast is shorter)
 	@$(RUN) mlops demo $(ARGS)
 
 doctor: $(STAMP) ## Say what is left to set up, and what is wrong
@@ -38,7 +38,7 @@ check: $(ALL) ## Lint, and check formatting, types, layers and dependencies
 	@$(RUN) lint-imports --no-logo
 	@$(RUN) deptry .
 
-test: $(ALL) ## Run the tests in parallel, with coverage (ARGS="tests/unit -k gates")
+test: $(ALL) ## Run the tests, with coverage (ARGS="tests/unit -k gates")
 	@$(RUN) pytest $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what the linter can
@@ -57,16 +57,16 @@ clean: ## Remove environments, caches and the data of the demo
 test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)
 	@$(RUN) pytest --numprocesses=0 --no-cov tests/docs $(ARGS)
 
-test-slow: $(ALL) ## Whole projects and kills at every point, before a release (minutes each)
+test-slow: $(ALL) ## Whole projects and kills at every point (minutes each)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
-test-infra: $(ALL) ## The environments, without AWS and without a cluster (minutes)
+test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
-test-roles: $(ALL) ## Ask a simulator of IAM what each role may do (half a minute, npm)
+test-roles: $(ALL) ## What each role may do, by a simulator of IAM from npm
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
 
-test-cloud: $(ALL) ## Faults, runs and the whole loop on an emulator of AWS (minutes)
+test-cloud: $(ALL) ## Faults and the whole loop on an emulator of AWS (minutes)
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
 
 test-athena: $(ALL) ## Athena's SQL on a Trino at TRINO_URL
@@ -77,7 +77,7 @@ test-workflows: $(ALL) ## Execute the workflows by act, which Go installs (minut
 	else echo "Go is not here: what needs act or gitleaks, and finds none, is skipped"; fi
 	@$(RUN) pytest -m workflows -rs --numprocesses=0 --no-cov tests/workflows $(ARGS)
 
-test-cluster: $(ALL) ## On a Kubernetes cluster: KUBECONFIG, CLUSTER_BUILD, CLUSTER_HOST (minutes)
+test-cluster: $(ALL) ## On the cluster of KUBECONFIG, CLUSTER_BUILD, CLUSTER_HOST
 	@$(RUN) pytest -m cluster -rs --numprocesses=0 --no-cov tests/cluster $(ARGS)
 
 test-torch: $(STAMP) ## Install torch (4.5 GB) and test the networks (minutes)
@@ -90,7 +90,7 @@ test-all-pythons: | $(UV) ## Run the tests on every supported Python that is ins
 		UV_PROJECT_ENVIRONMENT=.venv-$$python $(UV) run --frozen --all-extras --python $$python pytest $(ARGS) || exit 1; \
 	done
 
-check-workflows: $(ALL) $(TOOLS)/actionlint $(TOOLS)/gitleaks ## actionlint, zizmor, schemas, shellcheck, permissions of workflows
+check-workflows: $(ALL) $(TOOLS)/actionlint $(TOOLS)/gitleaks ## Lint the workflows, and check schemas and permissions
 	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov tests/workflows/test_static.py tests/workflows/test_linters.py $(ARGS)
 
 audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets in every commit
@@ -98,19 +98,19 @@ audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets i
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
-fuzz: $(ALL) ## Send the serving app many thousand requests made from its contract
+fuzz: $(ALL) ## Send the app thousands of requests made from its contract
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
 
-soak: $(ALL) ## Load the serving app and look for leaks (ARGS=--soak-seconds=300)
+soak: $(ALL) ## Load the app, look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)
 
-bench: $(ALL) ## Measure joins, ingest, online reads, drift, overhead, start-up, serving
+bench: $(ALL) ## Measure joins, ingest, reads, drift, start-up and serving
 	@$(RUN) python -m tests.bench
 
-bench-plot: $(ALL) ## Measure serving against others and draw docs/images/serving.png
+bench-plot: $(ALL) ## Measure serving beside others; draws docs/images/serving.png
 	@$(RUN) python -m tests.bench serving --plot docs/images/serving.png
 
-bench-training: $(STAMP) ## Measure the training of networks (ARGS="training streaming models sweep")
+bench-training: $(STAMP) ## Measure the training of networks (ARGS="training models")
 	@$(UV) sync --frozen --quiet --inexact --extra torch --group bench
 	@$(RUN) python -m tests.bench $(or $(ARGS),training streaming)
 
@@ -124,16 +124,16 @@ bench-gpu: $(STAMP) ## The same on a GPU; says so where there is none
 local-up: $(ALL) ## Make the local environment: a cluster and an emulator of AWS
 	@$(RUN) python -m infra.tools.local up $(ARGS)
 
-local-down: $(ALL) ## Tear the local environment down, and check that nothing is left
+local-down: $(ALL) ## Tear the local environment down, and check that it is gone
 	@$(RUN) python -m infra.tools.local down $(ARGS)
 
 infra-preview: ## Show what infra-up would change: ENV=dev, REPORT=FILE
 	@$(RUN) python -m infra.tools.stack preview "$$ENV" --report "$${REPORT:-/dev/null}"
 
-infra-up: ## Bring a stack to the program: ENV=dev, IMAGE=sha256:… or release
+infra-up: ## Bring a stack up: ENV=dev, IMAGE=sha256:… or release
 	@$(RUN) python -m infra.tools.stack up "$$ENV" --image "$$IMAGE"
 
-infra-drift: ## Fail where a stack differs from the program or from AWS: ENV=dev
+infra-drift: ## Fail where a stack differs from program or AWS: ENV=dev
 	@$(RUN) python -m infra.tools.stack drift "$$ENV" --report "$${REPORT:-/dev/null}"
 
 infra-destroy: ## Tear a stack down, never production, and prove it: ENV=dev

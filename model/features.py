@@ -10,11 +10,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.config import CATEGORICAL, NUMERIC, FeatureView, RequestFeatures
 
-Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _MINUTE = np.timedelta64(1, "m")
@@ -131,7 +132,7 @@ REQUEST_FEATURES = RequestFeatures(
 )
 
 
-def _utc_offset(times: np.ndarray[Any, np.dtype[np.datetime64]]) -> np.ndarray[Any, np.dtype[np.timedelta64]]:
+def _utc_offset(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.timedelta64]:
     """Return New York's offset from UTC at each time; it changes only on the hour, so an hour is looked up once."""
     return np.array([_offset_at(hour) for hour in times.astype("datetime64[h]").tolist()], dtype="timedelta64[s]")
 

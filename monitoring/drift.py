@@ -1,15 +1,16 @@
 """Drift: how far the distribution of a column has moved from the one that the model was trained on."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import FeatureType, StrictModel
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Column = npt.NDArray[np.floating] | npt.NDArray[np.object_]
+"""A column of numbers, NaN where missing, or of texts, empty where missing; shape [rows]."""
 
 _FLOOR = 1e-4  # the share that an empty bin counts as; without it one unseen value makes the index infinite
 
@@ -41,7 +42,7 @@ class Reference(StrictModel):
     prediction: Distribution
 
 
-def describe(values: Array, kind: FeatureType, bins: int = 10) -> Distribution:
+def describe(values: Column, kind: FeatureType, bins: int = 10) -> Distribution:
     """Return the distribution of a training column; numbers go into ``bins`` of equally many values."""
     if kind is FeatureType.CATEGORICAL:
         counts = {value: count for value, count in _counts(values).items() if value != ""}
@@ -55,7 +56,7 @@ def describe(values: Array, kind: FeatureType, bins: int = 10) -> Distribution:
     return shape.model_copy(update={"shares": tuple(float(share) for share in shares(values, shape))})
 
 
-def shares(values: Array, shape: Distribution) -> Array:
+def shares(values: Column, shape: Distribution) -> npt.NDArray[np.float64]:
     """Return the shares of ``values`` in the bins of a distribution."""
     if shape.kind is FeatureType.CATEGORICAL:
         position = {category: number for number, category in enumerate(shape.categories)}
@@ -71,7 +72,7 @@ def shares(values: Array, shape: Distribution) -> Array:
     return binned / max(1.0, binned.sum())  # type: ignore[no-any-return]
 
 
-def psi(reference: Distribution, values: Array) -> float:
+def psi(reference: Distribution, values: Column) -> float:
     """Return the population stability index of ``values`` against a reference distribution.
 
     The sum over bins of (actual - expected) * ln(actual / expected). By custom below 0.1 is stable and above 0.25 a
@@ -82,11 +83,11 @@ def psi(reference: Distribution, values: Array) -> float:
     return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
-def drift(reference: Reference, features: Mapping[str, Array]) -> dict[str, float]:
+def drift(reference: Reference, features: Mapping[str, Column]) -> dict[str, float]:
     """Return the population stability index of each feature."""
     return {name: psi(reference.features[name], values) for name, values in features.items()}
 
 
-def _counts(values: Array) -> dict[str, int]:
+def _counts(values: Column) -> dict[str, int]:
     counted = pc.value_counts(pa.array(values, pa.string()))
     return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))

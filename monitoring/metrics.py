@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.config import ProblemConfig, Task
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Floats = npt.NDArray[np.floating]
 
 _EPSILON = 1e-7  # keeps the logarithm of a prediction of exactly 0 or 1 finite; float32 resolves about this much
 
 
-def quality(config: ProblemConfig, labels: Array, predictions: Array) -> dict[str, float]:
+def quality(config: ProblemConfig, labels: Floats, predictions: Floats) -> dict[str, float]:
     """Return every metric of the problem's task, and ``bias``: the mean prediction minus the mean label.
 
     ``labels`` and ``predictions`` have shape [rows]. The areas under curves are NaN while all labels are the same.
@@ -27,14 +28,14 @@ def quality(config: ProblemConfig, labels: Array, predictions: Array) -> dict[st
     return {**measured, "bias": float(predictions.mean() - labels.mean())}
 
 
-def mean_loss(config: ProblemConfig, labels: Array, predictions: Array) -> float:
+def mean_loss(config: ProblemConfig, labels: Floats, predictions: Floats) -> float:
     """Return the problem's primary metric, the one that champions are compared by."""
     metric = config.gates.champion_comparison.metric
     mean = float(row_losses(config, metric, labels, predictions).mean())
     return mean**0.5 if metric == "rmse" else mean
 
 
-def row_losses(config: ProblemConfig, metric: str, labels: Array, predictions: Array) -> Array:
+def row_losses(config: ProblemConfig, metric: str, labels: Floats, predictions: Floats) -> Floats:
     """Return the loss of each row, lower is better, whose mean is ``metric`` (for the rmse: its square)."""
     if metric == "log_loss":
         clipped = np.clip(predictions.astype(np.float64), _EPSILON, 1 - _EPSILON)
@@ -55,7 +56,7 @@ def decision_threshold(config: ProblemConfig) -> float:
     return business.false_alarm / (business.false_alarm + business.miss)
 
 
-def calibration_curve(labels: Array, predictions: Array, bins: int = 10) -> list[tuple[float, float, int]]:
+def calibration_curve(labels: Floats, predictions: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
     """Return (mean prediction, mean label, rows) for bins of equally many predictions, empty bins left out."""
     edges = np.unique(np.quantile(predictions, np.linspace(0, 1, bins + 1)[1:-1]))
     groups = np.searchsorted(edges, predictions, side="right")
@@ -66,22 +67,31 @@ def calibration_curve(labels: Array, predictions: Array, bins: int = 10) -> list
 
 
 def paired_bootstrap(
-    candidate: Array, champion: Array, blocks: Sequence[Any] | Array, resamples: int, seed: int
-) -> Array:
+    candidate_losses: Floats,
+    champion_losses: Floats,
+    blocks: Sequence[object] | npt.NDArray[np.integer],
+    resamples: int,
+    seed: int,
+) -> Floats:
     """Return ``resamples`` draws of the candidate's mean row loss minus the champion's, shape [resamples].
 
     Draws whole blocks, such as days, with replacement, because the errors of one block are correlated: drawing single
     rows would claim more certainty than there is (Künsch 1989, the block bootstrap).
     """
     _, block = np.unique(np.asarray(blocks), return_inverse=True)
-    sums = np.bincount(block, weights=candidate - champion)
+    sums = np.bincount(block, weights=candidate_losses - champion_losses)
     sizes = np.bincount(block).astype(np.float64)
     drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
     return sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)  # type: ignore[no-any-return]
 
 
 def slices(
-    config: ProblemConfig, labels: Array, predictions: Array, groups: Mapping[str, Array], metric: str, min_rows: int
+    config: ProblemConfig,
+    labels: Floats,
+    predictions: Floats,
+    groups: Mapping[str, npt.NDArray[Any]],
+    metric: str,
+    min_rows: int,
 ) -> dict[str, float]:
     """Return ``metric`` for each value of each grouping with at least ``min_rows`` rows, as ``{"origin=JFK": …}``."""
     measured = {}
@@ -93,7 +103,7 @@ def slices(
     return measured
 
 
-def _binary(labels: Array, predictions: Array) -> dict[str, float]:
+def _binary(labels: Floats, predictions: Floats) -> dict[str, float]:
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
     both = 0 < labels.mean() < 1
@@ -107,7 +117,7 @@ def _binary(labels: Array, predictions: Array) -> dict[str, float]:
     }
 
 
-def _regression(labels: Array, predictions: Array) -> dict[str, float]:
+def _regression(labels: Floats, predictions: Floats) -> dict[str, float]:
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     return {
@@ -117,7 +127,7 @@ def _regression(labels: Array, predictions: Array) -> dict[str, float]:
     }
 
 
-def _cost(config: ProblemConfig, labels: Array, predictions: Array) -> Array:
+def _cost(config: ProblemConfig, labels: Floats, predictions: Floats) -> Floats:
     business = config.business
     if config.task is Task.BINARY:
         alarm = predictions >= decision_threshold(config)

@@ -10,12 +10,13 @@ from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Floats = npt.NDArray[np.floating]
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, GREY, RED, GREEN, AMBER = "#2563eb", "#9aa5b1", "#dc2626", "#059669", "#d97706"
@@ -74,7 +75,7 @@ class Line(NamedTuple):
     """Values over time, and how they are drawn."""
 
     name: str
-    values: Array
+    values: Floats
     colour: str
     style: str = "-"
 
@@ -85,7 +86,7 @@ def over_time(
     ylabel: str,
     tenures: Sequence[Tenure],
     marks: Sequence[Mark] = (),
-    gain: tuple[str, Array] | None = None,
+    gain: tuple[str, Floats] | None = None,
 ) -> str:
     """Plot lines over time, above bands for champions and marks for events; ``gain`` is a panel of bars below them."""
     with _svg(9.6, 4.4 if gain else 3.4) as figure:
@@ -113,7 +114,7 @@ def over_time(
     return figure.svg  # type: ignore[attr-defined, no-any-return]
 
 
-def heat_map(features: Sequence[str], times: Sequence[datetime], values: Array, limit: float) -> str:
+def heat_map(features: Sequence[str], times: Sequence[datetime], values: Floats, limit: float) -> str:
     """Plot the drift of features over time, shape [features, times]; colour saturates at twice ``limit``."""
     with _svg(9.6, 0.8 + 0.24 * len(features)) as figure:
         axes = figure.subplots()
@@ -151,7 +152,7 @@ def calibration(curves: Mapping[str, Sequence[tuple[float, float, int]]], xlabel
     return figure.svg  # type: ignore[attr-defined, no-any-return]
 
 
-def bars(times: Sequence[datetime], width: float, parts: Mapping[str, tuple[Array, str]], ylabel: str) -> str:
+def bars(times: Sequence[datetime], width: float, parts: Mapping[str, tuple[Floats, str]], ylabel: str) -> str:
     """Plot stacked bars over time, ``width`` days wide; ``parts`` maps each part of a bar to its values and colour."""
     with _svg(4.6, 4.2) as figure:
         axes = figure.subplots()
@@ -215,7 +216,7 @@ def _mark(axes: Axes, marks: Sequence[Mark]) -> None:
     axes.set_ylim(bottom if marks else axes.get_ylim()[0], top)
 
 
-def _gain(axes: Axes, times: Sequence[datetime], ylabel: str, values: Array) -> None:
+def _gain(axes: Axes, times: Sequence[datetime], ylabel: str, values: Floats) -> None:
     width = (times[1] - times[0]).total_seconds() / 86400 * 0.62 if len(times) > 1 else 1.0
     axes.bar(date2num(times), values, width, color=[GREEN if value > 0 else RED for value in values], lw=0)
     axes.axhline(0, color=MUTED, lw=0.8)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from monitoring import plots
 from monitoring.metrics import calibration_curve, mean_loss, row_losses
 from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Tenure
 from pipelines.config import METRICS, ProblemConfig, StrictModel, Task
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _BIN = timedelta(days=7)
 
@@ -26,27 +25,27 @@ class Served:
     ``first`` is what the first champion would have predicted for the same requests.
     """
 
-    answered_at: Array
-    label: Array
-    prediction: Array
-    first: Array
-    version: Array
-    by_challenger: Array
-    fell_back: Array
+    answered_at: npt.NDArray[np.datetime64]
+    label: npt.NDArray[np.float64]
+    prediction: npt.NDArray[np.float32]
+    first: npt.NDArray[np.float32]
+    version: npt.NDArray[np.integer]
+    by_challenger: npt.NDArray[np.bool_]
+    fell_back: npt.NDArray[np.bool_]
 
 
 class Version(StrictModel):
     """A model version in short.
 
-    ``quality`` is the primary metric on its test period, ``champion`` the champion's there, ``seconds`` the time of its
-    training's steps. A model that no gate judged has none of them.
+    ``quality`` is the primary metric on its test period, ``champion_quality`` the champion's there, ``seconds`` the
+    time of its training's steps. A model that no gate judged has none of them.
     """
 
     version: int
     as_of: date
     estimator: str
     quality: float | None
-    champion: float | None
+    champion_quality: float | None
     judged: bool
     failed: tuple[str, ...]
     reason: str
@@ -105,7 +104,7 @@ def metric_name(config: ProblemConfig) -> str:
     return config.gates.champion_comparison.metric.replace("_", " ")
 
 
-def _weeks(content: Content) -> list[tuple[datetime, Array]]:
+def _weeks(content: Content) -> list[tuple[datetime, npt.NDArray[np.bool_]]]:
     """Return the middle of each week with labels, and which rows are its labelled ones."""
     times = content.served.answered_at
     start = times.min().astype("datetime64[D]")

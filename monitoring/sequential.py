@@ -6,11 +6,12 @@ Vovk and Shafer 2023, Game-theoretic statistics and safe anytime-valid inference
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Floats = npt.NDArray[np.floating]
 
 _RATES = 12  # alternatives that a rate is weighed against
 _EFFECT = 0.1  # the difference of means, in standard deviations of a row, to which the test is the most sensitive
@@ -35,7 +36,7 @@ class Mean(NamedTuple):
     spread: float
 
 
-def mean(values: Array, units: Sequence[Any] | Array | None = None) -> Mean:
+def mean(values: Floats, units: Sequence[object] | npt.NDArray[np.integer] | None = None) -> Mean:
     """Return the mean of ``values`` of shape [rows]; rows of one unit (a customer, say) are not independent.
 
     The variance is then that of a mean of clusters (Liang and Zeger 1986).
@@ -80,7 +81,7 @@ def difference_interval(now: Mean, usual: Mean, alpha: float) -> tuple[float, fl
     return difference - half, difference + half
 
 
-def distance_bound(now: Array, usual: Array, alpha: float) -> float:
+def distance_bound(now: Floats, usual: Floats, alpha: float) -> float:
     """Return a lower bound on the Kolmogorov-Smirnov distance between the distributions of two samples.
 
     It holds at every look together with confidence ``1 - alpha`` (Howard and Ramdas 2022, Sequential estimation of

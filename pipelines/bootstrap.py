@@ -61,7 +61,8 @@ def pipeline(name: str) -> Pipeline:
     """Return a pipeline by name, its wiring checked.
 
     Raises:
-        UserError: when there is none of this name, or its steps ask for what neither a step nor the platform gives.
+        WrongUsage: when there is no pipeline of this name.
+        UserError: when a step takes a parameter that neither a step before it nor the platform provides.
     """
     from pipelines.adapters.resources import resource_types
 
@@ -73,9 +74,9 @@ def pipeline(name: str) -> Pipeline:
 
 
 class Platform:
-    """What steps, commands and the serving app use, each made when first asked for.
+    """What steps, commands and the serving app use; each is created on first use.
 
-    What a step may name is the table :class:`pipelines.adapters.resources.Resources`.
+    Steps may take what :class:`pipelines.adapters.resources.Resources` lists, by name.
     """
 
     def __init__(self, settings: Settings, root: Path = Path()) -> None:
@@ -142,7 +143,7 @@ class Platform:
 
     @cached_property
     def lookup(self) -> "Lookup | None":
-        """What joins features to requests where their tables are."""
+        """The engine that joins features to requests where the tables are."""
         return self.profile.lookup
 
     @cached_property
@@ -157,12 +158,12 @@ class Platform:
 
     @cached_property
     def table_maintenance(self) -> "TableMaintenance | None":
-        """What compacts tables and deletes what no snapshot needs."""
+        """Compacts tables and deletes files that no snapshot needs."""
         return self.profile.table_maintenance
 
     @cached_property
     def tuner(self) -> "Tuner | None":
-        """What makes the trials of a search elsewhere."""
+        """Runs the trials of a search on the platform."""
         return self.profile.tuner
 
     @cached_property
@@ -224,10 +225,10 @@ class Platform:
 
     @cached_property
     def executions(self) -> "Executions":
-        """Runs that are left to themselves, for who cannot do without; else ask the profile.
+        """Runs on SageMaker, or as Jobs of a cluster.
 
         Raises:
-            UserError: where runs are only made here.
+            UserError: on a profile without any; ask the profile itself where that is no error.
         """
         if self.profile.executions is None:
             raise UserError("runs elsewhere need RATCHET_PROFILE=aws or RATCHET_PROFILE=kubernetes")
@@ -235,7 +236,7 @@ class Platform:
 
     @cached_property
     def aws(self) -> "AwsProfile":
-        """The profile on AWS, which alone has an endpoint.
+        """The profile on AWS, the only one with an endpoint.
 
         Raises:
             UserError: on another profile.
@@ -265,7 +266,7 @@ class Platform:
         """Return a resource by its name, for a step's parameter."""
         from pipelines.adapters.resources import resource_types
 
-        resources: Resources = self  # so mypy holds the platform to what steps are checked against
+        resources: Resources = self  # mypy checks that the platform has every resource, of the type that it states
         if name not in resource_types():
             raise UserError(f"there is no resource {name!r}; {nearest(name, resource_types())}")
         return getattr(resources, name)

@@ -84,7 +84,7 @@ def manifest() -> Manifest:
         request_schema={},
         periods={"train": moment, "validation": moment, "test": moment},
         metrics={"test": {"log_loss": 0.3}, "champion": {}},
-        champion=None,
+        champion_model=None,
         gates=(GateResult(gate="absolute_quality", passed=True, reason="good"),),
         example=Example(features={"weight": 1.0}, prediction=0.5),
         files={},

@@ -57,7 +57,8 @@ def written(text: str, blocks: dict[str, str]) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"the page has no block {name}")
-        text = pattern.sub(lambda block, content=content: f"{block[1]}{content}\n{block[2]}", text)  # type: ignore[misc]
+        escaped = content.replace("\\", r"\\")
+        text = pattern.sub(rf"\g<1>{escaped}\n\g<2>", text)
     return text
 
 

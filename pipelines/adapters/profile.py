@@ -1,4 +1,4 @@
-"""What a profile is: the stores of a place, and what else the place offers; one class for each implements it."""
+"""What each profile provides; ``pipelines.bootstrap`` chooses the one that the settings name."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 PushMetrics = Callable[["CollectorRegistry"], Callable[[], None]]
-"""Begins to send a registry's metrics to where they are kept, and returns what ends it."""
+"""Starts sending a registry's metrics, and returns the function that stops it."""
 
 
 class Stores(Protocol):
-    """What steps use of a profile. What a place does not have is None, and who needs it says what to do instead."""
+    """The part of a profile that steps use."""
 
     @property
     def objects(self) -> ObjectStore:
@@ -35,7 +35,7 @@ class Stores(Protocol):
 
     @property
     def events(self) -> Queue:
-        """What asks for continuous training: alarms, and people."""
+        """The queue of triggers for continuous training: alarms and people."""
 
     @property
     def signer(self) -> Signer:
@@ -43,40 +43,40 @@ class Stores(Protocol):
 
     @property
     def metrics_sink(self) -> MetricsSink:
-        """Where what batch work measured is shown and held to bounds."""
+        """Where batch runs publish their metrics, which alarms watch."""
 
     @property
     def lookup(self) -> Lookup | None:
-        """What joins features to requests where their tables are; without one, DuckDB joins on this machine."""
+        """The engine that joins features to requests where the tables are; without one, DuckDB joins here."""
 
     @property
     def tracking(self) -> Tracking | None:
-        """MLflow; without one, the model store knows everything."""
+        """MLflow; everything that a release needs is in the model store, with MLflow or without."""
 
     @property
     def tuner(self) -> Tuner | None:
-        """What makes the trials of a search elsewhere; without one, ``mlops sweep`` makes them."""
+        """Runs the trials of a search on the platform; without one, ``mlops sweep`` runs them."""
 
     @property
     def table_maintenance(self) -> TableMaintenance | None:
-        """What compacts tables and deletes what no snapshot needs; without it, they are left as they are."""
+        """Compacts tables and deletes files that no snapshot needs; without it, tables stay as they were written."""
 
 
 class Profile(Stores, Protocol):
-    """What :class:`pipelines.bootstrap.Platform` takes from a place, each thing made when first asked for.
+    """The stores and services of a profile, each created on first use.
 
-    A place that lacks something has None for it: no stand-in that does nothing or refuses. So whoever can do without
-    looks for None, and whoever cannot raises a UserError that says what to do.
+    A profile has None for each service that it lacks, and never a stand-in that does nothing or refuses. A caller that
+    can work without the service checks for None; one that cannot raises a UserError that says what to do.
     """
 
     @property
     def shared_tables(self) -> Tables | None:
-        """The tables of the environment whose raw rows this one reads; without, the problem's source has the rows."""
+        """The tables of the environment that shares its raw rows; without them, the problem's source provides rows."""
 
     @property
     def executions(self) -> Executions | None:
-        """Runs that are left to themselves: on SageMaker, or as Jobs of a cluster."""
+        """Runs on SageMaker, or as Jobs of a cluster."""
 
     @property
     def push_metrics(self) -> PushMetrics | None:
-        """What sends the serving app's metrics; without it, Prometheus asks for them."""
+        """Sends the serving app's metrics; without it, Prometheus scrapes them."""

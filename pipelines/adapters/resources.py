@@ -1,6 +1,7 @@
-"""The table of what a step may ask for by name: ``pipelines.bootstrap.Platform`` has it, and mypy sees that it does.
+"""The resources that a step may take, by parameter name, and their types.
 
-``pipelines.bootstrap.pipeline`` holds the annotations of each pipeline's steps against this table.
+``pipelines.bootstrap.Platform`` implements them, which mypy checks. ``pipelines.bootstrap.pipeline`` checks the
+annotations of a pipeline's steps against them when it loads the pipeline, so steps import their heavy types only then.
 """
 
 import inspect
@@ -18,7 +19,7 @@ from pipelines.storage.prediction_log import LogReader
 
 
 class Resources(Stores, Protocol):
-    """The stores of the profile, and what is made of them and of the problem."""
+    """The stores of the profile, and what is built from them and the problem."""
 
     @property
     def problem(self) -> Problem:
@@ -26,7 +27,7 @@ class Resources(Stores, Protocol):
 
     @property
     def source(self) -> Source:
-        """Where raw rows come from: the problem's own source, or what another environment shares."""
+        """Where raw rows come from: the problem's own source, or another environment's shared tables."""
 
     @property
     def code(self) -> Code:
@@ -42,7 +43,7 @@ class Resources(Stores, Protocol):
 
     @property
     def release_target(self) -> ReleaseTarget:
-        """The environment as releases go to it: log, models, and what can be served."""
+        """Where releases of the environment go, and what may be released there."""
 
     @property
     def predictions(self) -> LogReader:
@@ -54,11 +55,11 @@ class Resources(Stores, Protocol):
 
     @property
     def profiles(self) -> Path:
-        """The folder of the profiles of trainings, by run."""
+        """The folder of training profiles, by run."""
 
     @property
     def run_pipeline(self) -> RunPipeline:
-        """Runs another pipeline to its end, as a step of one may."""
+        """Runs another pipeline to its end, for a step that needs its result."""
 
 
 @cache

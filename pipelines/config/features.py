@@ -12,10 +12,10 @@ from pipelines.config.errors import UserError
 from pipelines.config.meaning import function_text, sql_text
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
-    Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+    Columns = Mapping[str, npt.NDArray[Any]]
 
 
 class FeatureType(StrEnum):

@@ -80,7 +80,7 @@ class Manifest(StrictModel):
     request_schema: dict[str, Column]
     periods: dict[str, Period]
     metrics: dict[str, dict[str, float]]
-    champion: str | None
+    champion_model: str | None
     gates: tuple[GateResult, ...]
     example: Example
     files: dict[str, str]

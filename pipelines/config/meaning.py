@@ -51,7 +51,7 @@ def function_text(function: Callable[..., Any]) -> str:
 
 
 def named_text(module: str, name: str, sources: Sources) -> str:
-    """Return the meaning of what a module of these sources binds to a name."""
+    """Return the meaning of what a module of these sources binds to a name, without importing it."""
     graph = _Graph(sources)
     if not graph.refer(module, name):
         raise ValueError(f"{module} defines no {name}")

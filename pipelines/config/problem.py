@@ -25,6 +25,7 @@ from pipelines.config.strict import Duration, StrictModel, load_toml
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
@@ -346,17 +347,25 @@ class Source(Protocol):
 
 
 class Estimator(Protocol):
-    """An estimator with scikit-learn's interface; classifiers also have ``predict_proba``.
+    """An estimator with scikit-learn's interface; one of events is a :class:`Classifier` too.
 
     skl2onnx exports it unless it has its own ``to_onnx(features) -> bytes``, which must return a graph
     with one input of shape [rows, 1] for each feature and one output ``prediction`` of shape [rows].
     """
 
-    def fit(self, X: "pd.DataFrame", y: "np.ndarray[Any, Any]") -> Any:
+    def fit(self, X: "pd.DataFrame", y: "npt.NDArray[np.float64]") -> Any:
         """Fit on features and labels, one row each."""
 
-    def predict(self, X: "pd.DataFrame") -> "np.ndarray[Any, Any]":
+    def predict(self, X: "pd.DataFrame") -> "npt.NDArray[np.floating]":
         """Return one prediction for each row."""
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What an estimator of events has besides: probabilities."""
+
+    def predict_proba(self, X: "pd.DataFrame") -> "npt.NDArray[np.floating]":
+        """Return the probabilities of no event and of the event for each row, shape [rows, 2]."""
 
 
 @runtime_checkable

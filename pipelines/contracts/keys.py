@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 RUNS, RUN_INDEX = "runs/", "run-index/"
 MODELS, VERSIONS = "models/", "versions/"
 RELEASES, SERVING = "releases/", "serving/"
-DECISIONS, MONITORING = "decisions/", "monitoring/"
+DECISIONS, MONITORING, ALERTS = "decisions/", "monitoring/", "alerts/"
 PREDICTIONS, CHECKPOINTS = "predictions/", "checkpoints/"
 MLFLOW, JOBS, REPORTS = "mlflow/", "jobs/", "reports/"
 TABLES = "tables/"
@@ -96,6 +96,11 @@ def decisions(environment: str) -> str:
 def decision(environment: str, at: datetime, run_id: str) -> str:
     """Return the key of a decision."""
     return f"{decisions(environment)}{at:%Y-%m-%dT%H%M}-{run_id}.json"
+
+
+def alert(environment: str, started: datetime, fingerprint: str) -> str:
+    """Return the key that says that an alert was taken in."""
+    return f"{ALERTS}{environment}/{started:%Y-%m-%dT%H%M%S}-{fingerprint}.json"
 
 
 def monitor_reports(environment: str) -> str:

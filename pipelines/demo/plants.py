@@ -12,20 +12,20 @@ from pipelines.registry.model_store import ONNX, REFERENCE, ModelStore
 from pipelines.registry.scoring import Scorer
 
 
-def plant_failing_model(models: ModelStore, champion: str, feature: str) -> tuple[str, int, float]:
+def plant_failing_model(models: ModelStore, champion_model: str, feature: str) -> tuple[str, int, float]:
     """Register a copy of the champion that fails where a numeric feature is in the top tenth of its training values.
 
     No gate judged it: its manifest has none. Returns its digest, its version and the value above which it fails.
     """
-    manifest = models.manifest(champion)
-    edges = Reference.from_json(models.file(champion, REFERENCE)).features[feature].edges
-    files = {name: models.file(champion, name) for name in manifest.files}
+    manifest = models.manifest(champion_model)
+    edges = Reference.from_json(models.file(champion_model, REFERENCE)).features[feature].edges
+    files = {name: models.file(champion_model, name) for name in manifest.files}
     files[ONNX] = failing(files[ONNX], feature, above=edges[-1])
     planted = manifest.model_copy(
         update={
             "reason": "planted: a hotfix that nobody tested",
             "gates": (),
-            "example": _example(manifest, models.onnx(champion), feature, edges[0]),
+            "example": _example(manifest, models.onnx(champion_model), feature, edges[0]),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
     )

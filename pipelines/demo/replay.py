@@ -109,7 +109,7 @@ class Replay:
         manifest = self.platform.models.manifest(candidate.model)
         metric = self.platform.problem.config.gates.champion_comparison.metric
         quality = f"{manifest.estimator.replace('_', ' ')}, {metric} {manifest.metrics['test'][metric]:.4f}"
-        if manifest.champion:
+        if manifest.champion_model:
             quality += f" where the champion has {manifest.metrics['champion'][metric]:.4f}"
         tell = self.story.good if candidate.accepted else self.story.bad
         tell(f"v{candidate.version} {'passed' if candidate.accepted else 'was refused by'} the gates: {quality}")

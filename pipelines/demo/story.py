@@ -128,7 +128,7 @@ def _versions(summary: Summary) -> Table:
             f"[bold]v{one.version}[/]",
             f"{one.as_of:%d %b}",
             "" if one.quality is None else f"{one.quality:.4f}",
-            "" if one.champion is None else f"{one.champion:.4f}",
+            "" if one.champion_quality is None else f"{one.champion_quality:.4f}",
             judged if one.judged else "[red]✘ none[/]",
             f"[bold green]{one.fate}[/]" if one.fate == "champion" else one.fate,
             "" if one.seconds is None else f"{one.seconds:.1f} s",

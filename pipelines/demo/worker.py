@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,14 @@ class Worker:
 
 @contextmanager
 def running_worker(settings: Settings, root: Path, log: Path) -> Iterator[Worker]:
-    """Start a worker, and stop it at the end."""
+    """Start a worker, and stop it at the end; an error or Ctrl-C kills its run, as any run may be killed."""
     with ProcessPoolExecutor(1, get_context("spawn"), _start, (settings, root, log)) as pool:
-        yield Worker(pool)
+        try:
+            yield Worker(pool)
+        except BaseException:
+            for process in active_children():
+                process.kill()
+            raise
 
 
 def _start(settings: Settings, root: Path, log: Path) -> None:

@@ -56,8 +56,8 @@ class _Case(NamedTuple):
     """What is judged: both sides' traffic of this step, and how sure each test must be."""
 
     config: ProblemConfig
-    champion: Side
-    challenger: Side
+    champion_side: Side
+    challenger_side: Side
     alpha: float
 
     @property
@@ -67,7 +67,7 @@ class _Case(NamedTuple):
 
     @property
     def answered(self) -> tuple[Side, Side]:
-        return self.champion.answered(), self.challenger.answered()
+        return self.champion_side.answered(), self.challenger_side.answered()
 
 
 def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
@@ -82,7 +82,7 @@ def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None,
 def _judged(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     if traffic is None:
         return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason="no traffic yet")
-    case = _Case(config, traffic.champion, traffic.challenger, _alpha(config, state))
+    case = _Case(config, traffic.champion_side, traffic.challenger_side, _alpha(config, state))
     for test in (_errs, _slows, _shifts, _costs if isinstance(state.strategy, AbTest) else _degrades):
         if reason := test(case):
             return Verdict(outcome=AnalysisOutcome.FAIL, reason=reason)
@@ -107,7 +107,7 @@ def _length(state: ReleaseState) -> timedelta:
 
 
 def _errs(case: _Case) -> str:
-    failed, rows = int(case.challenger.failed.sum()), case.challenger.rows
+    failed, rows = int(case.challenger_side.failed.sum()), case.challenger_side.rows
     if rate_evidence(failed, rows, case.config.canary_analysis.max_error_rate) < case.certain:
         return ""
     return f"it failed {failed} of {rows} requests ({failed / rows:.1%}), which the champion answered"
@@ -157,10 +157,10 @@ def _costs(case: _Case) -> str:
 
 
 def _worse(case: _Case, metric: str, write: Callable[[float], str]) -> str:
-    usual, now = losses(case.config, metric, case.champion, case.challenger)
+    usual, now = losses(case.config, metric, case.champion_side, case.challenger_side)
     if usual is None or now is None or larger_evidence(now, usual) < case.certain:
         return ""
-    labels = case.challenger.labelled().rows
+    labels = case.challenger_side.labelled().rows
     return f"its {metric} is {write(now.value)}, the champion's {write(usual.value)}, over {labels} labels"
 
 
@@ -188,10 +188,10 @@ def _wait(case: _Case, elapsed: timedelta, length: timedelta) -> Verdict | None:
         reason = f"{counts} {what}, {judged.min_predictions} of each are needed; send more traffic"
     elif elapsed < length:
         reason = f"baking, {elapsed} of {length}"
-    elif case.challenger.failed.mean() > judged.max_error_rate:
-        share = case.challenger.failed.mean()
+    elif case.challenger_side.failed.mean() > judged.max_error_rate:
+        share = case.challenger_side.failed.mean()
         reason = f"it failed {share:.1%} of its requests, which may be chance; send more traffic"
-    elif _slow(case)[0] > _SLOWEST * case.challenger.rows:
+    elif _slow(case)[0] > _SLOWEST * case.challenger_side.rows:
         reason = f"it often takes longer than {_slow(case)[1]:.0f} ms, which may be chance; send more traffic"
     return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason) if reason else None
 
@@ -202,7 +202,7 @@ def _praise(case: _Case) -> str:
 
 def _experiment(case: _Case, elapsed: timedelta, strategy: AbTest) -> Verdict:
     """Say whether an A/B test shows the challenger to cost less, or is over."""
-    usual, now = losses(case.config, "expected_cost", case.champion, case.challenger)
+    usual, now = losses(case.config, "expected_cost", case.champion_side, case.challenger_side)
     if usual is not None and now is not None:
         low, high = difference_interval(now, usual, 2 * case.alpha)
         currency = case.config.business.currency

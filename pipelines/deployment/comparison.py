@@ -48,8 +48,8 @@ class Compared(StrictModel):
     outcome: str
     since: datetime
     until: datetime
-    champion: ComparedAnswers
-    challenger: ComparedAnswers
+    champion_answers: ComparedAnswers
+    challenger_answers: ComparedAnswers
     effect: Effect | None
     disagreement: float | None
 
@@ -68,7 +68,7 @@ def compare_live(
     until = min(end.at, as_of) if end else as_of
     numbers = {entry.number for entry in live}
     traffic = live_traffic(problem, tables, predictions, first.state, numbers, first.at, as_of)
-    if traffic is None or not traffic.champion.rows or not traffic.challenger.rows:
+    if traffic is None or not traffic.champion_side.rows or not traffic.challenger_side.rows:
         raise UserError("the variants have not answered anything yet; send traffic, for example with 'mlops replay'")
     config, mirrored = problem.config, first.state.routing.mirror
     return Compared(
@@ -76,8 +76,8 @@ def compare_live(
         outcome=end.reason if end else "live",
         since=first.at,
         until=until,
-        champion=_answers(config, traffic, first.state.champion, challenger=False),
-        challenger=_answers(config, traffic, first.state.challenger, challenger=True),
+        champion_answers=_answers(config, traffic, first.state.champion, challenger=False),
+        challenger_answers=_answers(config, traffic, first.state.challenger, challenger=True),
         effect=_effect(config, traffic, mirrored, (until - first.at).total_seconds() / 86400),
         disagreement=_disagreement(config, traffic) if mirrored else None,
     )
@@ -96,7 +96,7 @@ def _latest(releases: ReleaseLog) -> tuple[list[ReleaseEntry], ReleaseEntry | No
 
 
 def _answers(config: ProblemConfig, traffic: Traffic, variant: Variant, challenger: bool) -> ComparedAnswers:
-    side = traffic.challenger if challenger else traffic.champion
+    side = traffic.challenger_side if challenger else traffic.champion_side
     answered = side.answered()
     (cost,) = losses(config, "expected_cost", side)
     return ComparedAnswers(
@@ -112,17 +112,17 @@ def _answers(config: ProblemConfig, traffic: Traffic, variant: Variant, challeng
 
 
 def _effect(config: ProblemConfig, traffic: Traffic, mirrored: bool, days: float) -> Effect | None:
-    usual, now = losses(config, "expected_cost", traffic.champion, traffic.challenger)
+    usual, now = losses(config, "expected_cost", traffic.champion_side, traffic.challenger_side)
     if usual is None or now is None:
         return None
     low, high = difference_interval(now, usual, 1 - config.canary_analysis.confidence)
     difference = now.value - usual.value
-    rows = traffic.champion.rows if mirrored else traffic.champion.rows + traffic.challenger.rows
+    rows = traffic.champion_side.rows if mirrored else traffic.champion_side.rows + traffic.challenger_side.rows
     return Effect(per_prediction=difference, low=low, high=high, per_day=difference * rows / max(days, 1 / 24))
 
 
 def _disagreement(config: ProblemConfig, traffic: Traffic) -> float:
-    both = ~traffic.champion.failed & ~traffic.challenger.failed
+    both = ~traffic.champion_side.failed & ~traffic.challenger_side.failed
     champion, challenger = (side.prediction[both] for side in traffic)
     if config.task is Task.BINARY:
         threshold = decision_threshold(config)
@@ -140,7 +140,10 @@ def rows(config: ProblemConfig, compared: Compared) -> Iterator[tuple[str, ...]]
     fields += [("latency p50 ms", "latency_p50", "{:.2f}"), ("latency p95 ms", "latency_p95", "{:.2f}")]
     fields += [("mean prediction", "mean_prediction", "{:.3f}"), ("labels", "labels", "{:,}")]
     for title, field, form in fields:
-        yield title, *(form.format(getattr(side, field)) for side in (compared.champion, compared.challenger))
+        yield (
+            title,
+            *(form.format(getattr(side, field)) for side in (compared.champion_answers, compared.challenger_answers)),
+        )
     if compared.disagreement is not None:
         what = "act differently" if config.task is Task.BINARY else "differ on average"
         told = f"{compared.disagreement:.1%}" if config.task is Task.BINARY else f"{compared.disagreement:.3f}"

@@ -153,13 +153,13 @@ class WayBack(NamedTuple):
 
 
 def way_back(
-    latest: ReleaseEntry | None, champions: Iterable[Variant], to: Variant | None = None, champion: bool = False
+    latest: ReleaseEntry | None, champions: Iterable[Variant], to: Variant | None = None, champion_out: bool = False
 ) -> WayBack:
     """Return the one thing that a rollback does now.
 
     It takes the challenger out where one is live, and withdraws a release that is proposed or approved. The champion is
-    taken out only when that is asked for: by ``champion``, for the latest earlier one that is not quarantined, or by
-    ``to``, for that one.
+    taken out only when that is asked for: by ``champion_out``, for the latest earlier one that is not quarantined, or
+    by ``to``, for that one.
 
     Raises:
         Refused: when there is nothing to take out, or nothing to go back to.
@@ -167,7 +167,7 @@ def way_back(
     if latest is None:
         raise Refused(_NOTHING)
     state = latest.state
-    if to or champion:
+    if to or champion_out:
         return _champion_out(latest, tuple(champions), to)
     if state.challenger:
         return WayBack("roll back", state.challenger, state.champion)
@@ -233,7 +233,7 @@ def _unjudged(release: ReleaseFile, manifest: Manifest, facts: Facts) -> Iterato
         yield f"the file brings {name} in beside v{release.champion.version}, but {serves}; propose it anew"
     if champion and champion.model == release.released.model:
         yield f"{name} is the champion already"
-    elif champion and champion.model != manifest.champion and not answered_for:
+    elif champion and champion.model != manifest.champion_model and not answered_for:
         yield (
             f"{name} was never compared with the champion v{champion.version}; train anew, or give the reason for "
             "releasing it as --override"

@@ -82,10 +82,10 @@ class ReleaseTarget(NamedTuple):
             manifest = str(error)
         return Facts(
             state=state,
-            champions=tuple(champions(self.releases)),
+            champions=tuple(self.releases.tenures()),
             manifest=manifest,
             registered=self.models.versions().get(released.version),
-            before=Before(log.environment, tuple(champions(log)), log.state().quarantined) if log else None,
+            before=Before(log.environment, tuple(log.tenures()), log.state().quarantined) if log else None,
             unservable=self.serving.unservable,
             stale=lambda manifest: self.serving.stale(manifest, at),
         )
@@ -114,11 +114,6 @@ class ReleaseTarget(NamedTuple):
         """Raise Refused when the running code cannot serve a model that a move would bring into service."""
         if why := self.serving.unservable(variant):
             raise Refused(f"v{variant.version} cannot be served: {why}; bring back the code that serves it first")
-
-
-def champions(log: ReleaseLog) -> Iterator[Variant]:
-    """Yield each model that was champion, in the order of its latest coming into service, earliest first."""
-    yield from log.tenures()
 
 
 def check(reasons: list[str]) -> None:

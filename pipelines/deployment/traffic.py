@@ -1,9 +1,10 @@
 """The traffic of a live release as its two sides: what the champion said, and what the challenger said."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,8 +13,6 @@ from pipelines.feature.labels import labelled_predictions
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 class Side(NamedTuple):
     """What one variant was asked, each of shape [rows]: its predictions, NaN where it failed; labels, NaN unknown.
@@ -21,11 +20,11 @@ class Side(NamedTuple):
     ``unit`` numbers what the requests were routed by; requests of one unit are not independent.
     """
 
-    prediction: Array
-    latency_ms: Array
-    failed: Array
-    label: Array
-    unit: Array
+    prediction: npt.NDArray[np.float64]
+    latency_ms: npt.NDArray[np.float64]
+    failed: npt.NDArray[np.bool_]
+    label: npt.NDArray[np.float64]
+    unit: npt.NDArray[np.integer]
 
     def answered(self) -> "Side":
         """Return the rows that it answered."""
@@ -35,8 +34,8 @@ class Side(NamedTuple):
         """Return the rows that it answered and whose label is known."""
         return self._only(~self.failed & ~np.isnan(self.label))
 
-    def _only(self, rows: Array) -> "Side":
-        return Side(*(values[rows] for values in self))
+    def _only(self, rows: npt.NDArray[np.bool_]) -> "Side":
+        return Side(self.prediction[rows], self.latency_ms[rows], self.failed[rows], self.label[rows], self.unit[rows])
 
     @property
     def rows(self) -> int:
@@ -47,8 +46,8 @@ class Side(NamedTuple):
 class Traffic(NamedTuple):
     """Both variants on the same traffic: split between them, or each request asked of both."""
 
-    champion: Side
-    challenger: Side
+    champion_side: Side
+    challenger_side: Side
 
 
 def live_traffic(

@@ -23,7 +23,7 @@ from pipelines.config import (
     Variant,
 )
 from pipelines.deployment import rules
-from pipelines.deployment.target import ReleaseTarget, champions, check
+from pipelines.deployment.target import ReleaseTarget, check
 from pipelines.registry.release_log import Conflict
 
 
@@ -153,7 +153,7 @@ def roll_back(
     actor: Actor,
     reason: str,
     to: Variant | None = None,
-    champion: bool = False,
+    champion_out: bool = False,
     after: int | None = None,
 ) -> ReleaseEntry:
     """Take a model out of service and quarantine it, or withdraw a release that waits (:func:`rules.way_back`).
@@ -166,7 +166,7 @@ def roll_back(
     """
 
     def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Move | None:
-        back = rules.way_back(latest, champions(target.releases), to, champion)
+        back = rules.way_back(latest, target.releases.tenures(), to, champion_out)
         if back.action is None:
             return None
         if back.action == "withdraw":

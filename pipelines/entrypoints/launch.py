@@ -55,9 +55,9 @@ def scheduled(platform: Platform, chosen: Pipeline, run_id: str, execution: str 
 def start_elsewhere(
     platform: Platform, chosen: Pipeline, run_id: str, machines: int | None = None, gpu: bool | None = None
 ) -> str:
-    """Start a recorded run on SageMaker or in the cluster, as the profile says, and return what it is called there.
+    """Start a recorded run on SageMaker or in the cluster, by the profile, and return its name there.
 
-    ``machines`` and ``gpu`` are what a network trains on, where the place does not state that itself.
+    ``machines`` and ``gpu`` are what a network trains on, for a platform that does not state that itself.
     """
     from pipelines.training import TrainingParams
 
@@ -72,13 +72,13 @@ def train_the_best(platform: Platform, job: str) -> str:
     """Start the training pipeline with the best settings of a tuning job; another call finds the same run.
 
     Raises:
-        UserError: for a job that no run started, when none of its trials was finished, and where there are no jobs.
+        UserError: for a job that no run started, when none of its trials was finished, and without tuning jobs.
     """
     from pipelines.training import TrainingParams
     from pipelines.training.trial import best_trial
 
     if platform.tuner is None:
-        raise UserError("nothing makes trials here: a tuning job needs RATCHET_PROFILE=aws")
+        raise UserError("tuning jobs run on SageMaker alone: set RATCHET_PROFILE=aws")
     training, searched = pipeline("training"), platform.tuner.run_of(job)
     given = platform.runner.params(pipeline("search"), searched)
     assert isinstance(given, TrainingParams)

@@ -6,7 +6,6 @@ import pyarrow as pa
 
 from pipelines.config import Problem
 from pipelines.feature import Checked, FeatureParams, Snapshots
-from pipelines.feature.validate import typed
 from pipelines.storage.tables import Tables
 
 log = logging.getLogger(__name__)
@@ -18,9 +17,8 @@ def ingest(
     """Replace these days of each raw table by the validated rows."""
     snapshots = {}
     for name, count in checked.rows.items():
-        contract = problem.config.tables[name]
-        rows = typed(name, raw[name], contract)
-        snapshot = tables.overwrite(f"raw.{name}", rows, contract.event_time, params.start, params.end)
+        event_time = problem.config.tables[name].event_time
+        snapshot = tables.overwrite(f"raw.{name}", raw[name], event_time, params.start, params.end)
         if snapshot is not None:
             snapshots[f"raw.{name}"] = snapshot
         log.info("ingested table=%s rows=%d snapshot=%s", name, count, snapshot)

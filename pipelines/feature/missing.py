@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,7 +12,7 @@ from pipelines.config import Default
 from pipelines.feature.request import Columns
 
 
-def with_defaults(features: Columns, defaults: Mapping[str, Default]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+def with_defaults(features: Columns, defaults: Mapping[str, Default]) -> dict[str, npt.NDArray[Any]]:
     """Return model inputs with the default where a value is missing: NaN of float32, or an empty string."""
     filled = dict(features)
     for name, default in defaults.items():

@@ -12,7 +12,7 @@ from pipelines.feature.request import from_table, request_features
 from pipelines.storage.tables import TIMESTAMP, Tables
 
 Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table]
-"""Joins the views' features to requests of the request table, where the tables are."""
+"""Joins the views' features to requests where the tables are stored."""
 
 
 def with_features(
@@ -20,8 +20,8 @@ def with_features(
 ) -> pa.Table:
     """Return requests as a frame: their key, event time, label if they have one, and their offline features.
 
-    ``snapshots`` maps ``features.<view>`` to the snapshot to read; a view that is not in it is read as it is now.
-    Without a ``lookup`` DuckDB joins on this machine.
+    ``snapshots`` maps ``features.<view>`` to the snapshot to read; other views are read at their current snapshot.
+    Without a ``lookup`` DuckDB joins them in this process.
     """
     config = problem.config
     asked = requests[config.event_time].cast(TIMESTAMP)

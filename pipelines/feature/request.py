@@ -6,11 +6,12 @@ from math import isnan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import Column, FeatureType, RequestFeatures, UserError
 
-Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_A_TIME = np.iinfo(np.int64).min  # numpy's NaT
@@ -22,7 +23,7 @@ def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
     return {name: _from_arrow(requests[name], column) for name, column in schema.items() if not column.personal}
 
 
-def from_values(values: list[Any], column: Column) -> np.ndarray[Any, np.dtype[Any]]:
+def from_values(values: list[Any], column: Column) -> npt.NDArray[Any]:
     """Return the values of one request field as :func:`from_table` returns them.
 
     Raises:
@@ -55,7 +56,7 @@ def computed(definition: RequestFeatures, fields: Columns) -> Columns:
         raise UserError(f"the request features use {error}, which is personal or no field of a request") from error
 
 
-def as_input(values: Any, kind: FeatureType) -> np.ndarray[Any, np.dtype[Any]]:
+def as_input(values: Any, kind: FeatureType) -> npt.NDArray[Any]:
     """Return feature values as a model input: float32 with NaN for missing, or strings with '' for missing."""
     if kind is FeatureType.NUMERIC:
         return np.asarray(values, dtype=np.float32)
@@ -67,7 +68,7 @@ def without_nan(values: Iterable[Any]) -> list[Any]:
     return [None if isinstance(value, float) and isnan(value) else value for value in values]
 
 
-def _from_arrow(values: pa.ChunkedArray, column: Column) -> np.ndarray[Any, np.dtype[Any]]:
+def _from_arrow(values: pa.ChunkedArray, column: Column) -> npt.NDArray[Any]:
     match column.type:
         case "string":
             return np.asarray(values.to_numpy(zero_copy_only=False), dtype=object)

@@ -15,7 +15,7 @@ from pipelines.storage.tables import Tables
 log = logging.getLogger(__name__)
 
 TableMaintenance = Callable[[str], None]
-"""Compacts a table and deletes what no kept snapshot needs."""
+"""Compacts a table and deletes files that no kept snapshot needs."""
 
 
 class MaintenanceParams(StrictModel):

@@ -22,12 +22,12 @@ _PROMOTION = """\
 The strategy may be edited here, in `releases/{{ environment }}.toml`; closing this declines the model.
 
 ## Comparison with the champion
-{% if champion %}
+{% if champion_version %}
 {{ "Both on the same rows, those of the candidate's test period" if same_rows else \
 "Each on the test period of its own training: another champion was there when the candidate was judged" }}. \
 The gate: {{ compared or "it did not run" }}.
 
-| metric | v{{ version }} | champion v{{ champion }} |
+| metric | v{{ version }} | champion v{{ champion_version }} |
 |---|---:|---:|
 {% for name, values in metrics -%}
 | {{ name.replace("_", " ") }} | {{ number(values[0]) }} | {{ number(values[1]) }} |
@@ -136,8 +136,8 @@ def promotion(
     version = release.released.version
     manifest = versions[version]
     metric = config.gates.champion_comparison.metric
-    champion = release.champion.version if release.challenger else None
-    same_rows = manifest.champion == release.champion.model
+    champion_version = release.champion.version if release.challenger else None
+    same_rows = manifest.champion_model == release.champion.model
     beside = manifest.metrics["champion"] if same_rows else versions[release.champion.version].metrics["test"]
     gate = next((gate.reason for gate in manifest.gates if gate.gate == "champion_comparison"), "")
     history = [(f"v{number}", one.metrics["test"].get(metric)) for number, one in sorted(versions.items())]
@@ -146,7 +146,7 @@ def promotion(
         version=version,
         environment=environment,
         changes=list(changes),
-        champion=champion,
+        champion_version=champion_version,
         compared=gate,
         same_rows=same_rows,
         metrics=[(name, (value, beside.get(name))) for name, value in manifest.metrics["test"].items()],

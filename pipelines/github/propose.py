@@ -11,7 +11,6 @@ from pipelines.config import Manifest, ReleaseFile, Variant, load_toml, parse_to
 from pipelines.contracts import Cloud
 from pipelines.deployment.proposal import changes, propose_model, strategy
 from pipelines.deployment.release_file import changed
-from pipelines.deployment.target import champions
 from pipelines.github import pages
 from pipelines.github.client import GitHubClient, Told
 from pipelines.registry.model_store import CARD
@@ -67,7 +66,7 @@ def _nothing_to_say(
         return f"a release is live; {name} waits for its end"
     if following.model in state.quarantined:
         return f"{name} is quarantined: {state.quarantined[following.model]}"
-    if following.model in {variant.model for variant in champions(platform.releases)}:
+    if following.model in {variant.model for variant in platform.releases.tenures()}:
         return f"{name} serves, or did"
     if merged is not None and parse_toml(merged, ReleaseFile, branch).released.model == following.model:
         return f"{name} was merged"

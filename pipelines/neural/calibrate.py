@@ -1,11 +1,10 @@
 """Calibration: one temperature for all logits, from rows that training did not see."""
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.neural.encode import Array
 
-
-def temperature(logits: Array, labels: Array) -> float:
+def temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> float:
     """Return the divisor of logits [rows] with the least log loss for labels 0 or 1, between 0.25 and 4.
 
     Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks. The order of the rows, and so the

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.neural.encode import Array, Encoded
+from pipelines.neural.encode import Encoded, Floats
 
 
 class Batch(NamedTuple):
@@ -46,7 +46,7 @@ class Resident:
 
     stalled = 0.0
 
-    def __init__(self, encoded: Encoded, labels: Array, device: torch.device, seed: int) -> None:
+    def __init__(self, encoded: Encoded, labels: Floats, device: torch.device, seed: int) -> None:
         tensors = (encoded.numbers, encoded.codes, labels.astype(np.float32))
         self.all = Batch(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in tensors))
         self.rows, self._seed = len(labels), seed

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import FeatureType
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int32]
+_Number = TypeVar("_Number", np.float32, np.int32)
 
 _SAMPLE = 200_000  # rows that quantiles are taken from
 _RARE = 5  # a category of fewer rows is treated as unknown, so that unknown ones are learnt from it
@@ -20,8 +23,8 @@ _RARE = 5  # a category of fewer rows is treated as unknown, so that unknown one
 class Encoded(NamedTuple):
     """Rows as arrays: numbers float32 [rows, numeric features] with NaN where missing, codes int32 [rows, texts]."""
 
-    numbers: Array
-    codes: Array
+    numbers: Floats
+    codes: Codes
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Encoding:
     numeric: tuple[str, ...]
     texts: tuple[str, ...]
     vocabularies: tuple[tuple[str, ...], ...]
-    center: Array
-    scale: Array
-    left: Array
-    per_width: Array
+    center: Floats
+    scale: Floats
+    left: Floats
+    per_width: Floats
 
     @classmethod
     def fit(cls, X: pd.DataFrame, features: Mapping[str, FeatureType], bins: int, seed: int) -> Self:
@@ -69,19 +72,19 @@ class Encoding:
         return Encoded(_side_by_side(numbers, len(X), np.float32), _side_by_side(codes, len(X), np.int32))
 
 
-def _numbers(X: pd.DataFrame | pa.Table, name: str) -> Array:
+def _numbers(X: pd.DataFrame | pa.Table, name: str) -> Floats:
     if isinstance(X, pd.DataFrame):
         return X[name].to_numpy(np.float32)
     return X[name].cast(pa.float32()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
-def _codes(X: pd.DataFrame | pa.Table, name: str, vocabulary: tuple[str, ...]) -> Array:
+def _codes(X: pd.DataFrame | pa.Table, name: str, vocabulary: tuple[str, ...]) -> Codes:
     texts = pa.array(X[name], pa.string()) if isinstance(X, pd.DataFrame) else X[name]
     places = pc.index_in(pc.fill_null(texts, ""), value_set=pa.array(vocabulary, pa.string()))
     return pc.add(pc.fill_null(places, -1), 1).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
-def _side_by_side(columns: list[Array], rows: int, kind: Any) -> Array:
+def _side_by_side(columns: list[npt.NDArray[_Number]], rows: int, kind: type[_Number]) -> npt.NDArray[_Number]:
     return np.stack(columns, axis=1, dtype=kind) if columns else np.zeros((rows, 0), kind)
 
 

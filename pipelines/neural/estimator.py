@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -14,7 +15,7 @@ from pipelines.config import FeatureType, Task, UserError
 from pipelines.neural.calibrate import temperature
 from pipelines.neural.checkpoint import Checkpoints
 from pipelines.neural.data import Batch, Batches, Resident
-from pipelines.neural.encode import Array, Encoding
+from pipelines.neural.encode import Encoding, Floats
 from pipelines.neural.export import network_to_onnx
 from pipelines.neural.group import ProcessGroup, training_group
 from pipelines.neural.loop import History, LoopWatch, logits, train
@@ -42,7 +43,7 @@ class NetworkEstimator:
         """Keep checkpoints in one folder and resume from there; write a profile into the other."""
         self.checkpoints, self.profile = checkpoints, profile
 
-    def fit(self, X: pd.DataFrame, y: Array) -> Self:
+    def fit(self, X: pd.DataFrame, y: npt.NDArray[np.float64]) -> Self:
         """Fit on rows, oldest first; the latest are held out for early stopping and calibration.
 
         Raises:
@@ -59,7 +60,7 @@ class NetworkEstimator:
             self._learn(data, X[cut:], labels[cut:], group, _digest(*encoded, labels))
         return self
 
-    def fit_files(self, files: Sequence[str], label: str, X: pd.DataFrame, y: Array) -> Self:
+    def fit_files(self, files: Sequence[str], label: str, X: pd.DataFrame, y: npt.NDArray[np.float64]) -> Self:
         """Fit on Parquet files that need not fit into memory; ``X`` and ``y`` are the rows to hold out.
 
         Each file has the features and the column ``label``. The encoding is learnt from a sample of the files.
@@ -74,12 +75,12 @@ class NetworkEstimator:
             self._learn(data, X, y.astype(np.float32), group, f"{sorted(files)} {data.rows}")
         return self
 
-    def _standardise(self, labels: Array) -> None:
+    def _standardise(self, labels: Floats) -> None:
         regression = self.task is Task.REGRESSION
         self.shift = float(labels.mean()) if regression else 0.0
         self.scale = float(labels.std()) or 1.0 if regression else 1.0
 
-    def _learn(self, data: Batches, X: pd.DataFrame, labels: Array, group: ProcessGroup, digest: str) -> None:
+    def _learn(self, data: Batches, X: pd.DataFrame, labels: Floats, group: ProcessGroup, digest: str) -> None:
         """Train on ``data``, stopping early on the rows held out, and calibrate on them."""
         torch.manual_seed(self.seed)
         self.network = TabularNetwork(self.encoding, self.settings)
@@ -103,18 +104,18 @@ class NetworkEstimator:
         fingerprint = f"{self.settings.sha256()} {self.seed} {digest}"
         return Checkpoints(self.checkpoints, fingerprint) if self.checkpoints else None
 
-    def predict(self, X: pd.DataFrame) -> Array:
+    def predict(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return the quantity for each row; of a classifier whether the event is likelier than not."""
         if self.task is Task.BINARY:
             return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.float64)
         return self._outputs(X)
 
-    def predict_proba(self, X: pd.DataFrame) -> Array:
+    def predict_proba(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return the probability that the event does not happen, and that it does, [rows, 2]."""
         event = 1 / (1 + np.exp(-self._outputs(X)))
         return np.stack([1 - event, event], axis=1)
 
-    def _outputs(self, X: pd.DataFrame) -> Array:
+    def _outputs(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
         encoded = self.encoding(X)
         rows = Batch(torch.from_numpy(encoded.numbers), torch.from_numpy(encoded.codes), torch.empty(0))
         raw = logits(self.network, rows).numpy().astype(np.float64)

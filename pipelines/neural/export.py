@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -18,7 +19,7 @@ from pipelines.neural.network import LIMIT, TabularNetwork
 _OPSETS = (("", 18), ("ai.onnx.ml", 3))
 _IR_VERSION = 9
 
-Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
+Weights = dict[str, npt.NDArray[Any]]
 
 
 def network_to_onnx(network: TabularNetwork, encoding: Encoding, task: Task, scale: float, shift: float) -> bytes:
@@ -120,7 +121,7 @@ class _Graph:
     def number(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
-    def constant(self, array: np.ndarray[Any, np.dtype[Any]]) -> str:
+    def constant(self, array: npt.NDArray[Any]) -> str:
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(array, name))
         return name

@@ -18,7 +18,7 @@ import torch
 from pyarrow import fs
 
 from pipelines.neural.data import Batch
-from pipelines.neural.encode import Array, Encoding
+from pipelines.neural.encode import Codes, Encoding, Floats
 
 POOL = 262_144  # rows that are shuffled together, and the most that wait encoded, besides the batches read ahead
 AHEAD = 8  # batches
@@ -102,7 +102,7 @@ class Stream:
         """Yield batches of this process's own row groups, in host memory, pinned when a GPU will take them."""
         random = np.random.default_rng((self._seed, epoch, rank))
         mine = self._groups[rank::world]
-        pool, pooled = list[tuple[Array, ...]](), 0
+        pool, pooled = list[tuple[Floats | Codes, ...]](), 0
         for place, chosen in enumerate(random.permutation(len(mine)), start=1):
             pool.append(self._arrays(mine[chosen]))
             pooled += mine[chosen].rows
@@ -115,13 +115,13 @@ class Stream:
                 yield self._batch([array[start : start + size] for array in arrays])
             pool, pooled = [tuple(array[full:] for array in arrays)], pooled - full
 
-    def _arrays(self, group: RowGroup) -> tuple[Array, ...]:
+    def _arrays(self, group: RowGroup) -> tuple[Floats | Codes, ...]:
         columns = [*self._encoding.numeric, *self._encoding.texts, self._label]
         table = read_group(group, columns)
         labels = table[self._label].cast(pa.float32()).to_numpy()
         return *self._encoding(table), (labels - self._shift) / self._scale
 
-    def _batch(self, arrays: list[Array]) -> Batch:
+    def _batch(self, arrays: list[Floats | Codes]) -> Batch:
         batch = Batch(*map(torch.from_numpy, arrays))
         return Batch(*(tensor.pin_memory() for tensor in batch)) if self._device.type == "cuda" else batch
 

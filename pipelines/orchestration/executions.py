@@ -18,12 +18,12 @@ class RunOutcome(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """What a run asks of the machines that train; None leaves it to what the place states.
+    """What a run needs to train; None leaves the choice to the platform.
 
     Attributes:
-        network: whether it trains a network, which alone uses a GPU, or several machines together.
+        network: whether it trains a network; only networks use a GPU or several machines.
         machines: how many train the network together.
-        gpu: whether each of them has a GPU.
+        gpu: whether each machine has a GPU.
     """
 
     network: bool = False
@@ -32,9 +32,9 @@ class Compute(NamedTuple):
 
 
 class Executions(Protocol):
-    """Runs that are started elsewhere and left to themselves, and believed by what they made.
+    """Runs that a platform executes; a run counts as succeeded only by the outputs that it stored.
 
-    ``place`` is what people call it: SageMaker, or Kubernetes.
+    ``place`` is the platform's name: SageMaker, or Kubernetes.
     """
 
     place: str
@@ -43,7 +43,7 @@ class Executions(Protocol):
         """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run was started there."""
+        """Return whether a run was started there."""
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:
         """Return where a run stands; a run that was not started there is a UserError."""

@@ -46,8 +46,8 @@ class Step:
 
     Attributes:
         needs: the earlier steps whose outputs the function takes, by parameter name.
-        resources: its other parameters, and the types that they are annotated with.
-        output_type: what the function is annotated to return.
+        resources: the annotated types of its other parameters, by name.
+        output_type: the type that the function is annotated to return.
     """
 
     function: Callable[..., Any]
@@ -67,10 +67,10 @@ class Pipeline:
 
     A parameter named like an earlier step's output takes that output; ``params`` takes the run's parameters and
     ``run`` a :class:`RunInfo`; any other parameter names a resource of the platform (``problem``, ``tables``, …),
-    which :meth:`check_resources` looks up.
+    which :meth:`check_resources` checks.
 
     Raises:
-        UserError: listing every name that is not unique, and every parameter whose type its value does not have.
+        UserError: listing each name that is not unique, and each parameter whose value has another type.
     """
 
     def __init__(self, name: str, params: type[StrictModel], /, **functions: Callable[..., Any]) -> None:
@@ -88,7 +88,7 @@ class Pipeline:
             if step.name in self.steps:
                 faults.append(f"two steps are called {step.name}; rename one of the functions")
             if output in self._given:
-                faults.append(f"{output!r}, the output of {step.name}, is another's name already")
+                faults.append(f"{output!r}, the output of {step.name}, is a name in use")
             later = [taken for taken in hints if taken in functions.keys() - made_by.keys()]
             faults += [f"{step.name} takes {taken!r}, which no step before it makes" for taken in later]
             faults += self._misfits(step, self._given, hints)
@@ -96,11 +96,11 @@ class Pipeline:
         self._refuse(faults)
 
     def check_resources(self, resources: Mapping[str, Any]) -> None:
-        """Check what the steps take besides the outputs of other steps against the resources that there are, by type.
+        """Check that each resource that a step takes exists with a fitting type; ``resources`` gives types by name.
 
         Raises:
-            UserError: listing each parameter that is no resource or has another type than it, and each output with the
-                name of a resource.
+            UserError: listing each parameter that names no resource or one of another type, and each output that is
+                named like a resource.
         """
         faults = [f"{name!r} is an output and a resource" for name in self._given if name in resources]
         for step in self.steps.values():
@@ -131,9 +131,9 @@ class Pipeline:
 
 
 def fits(given: Any, wanted: Any) -> bool:
-    """Say whether a value of one annotated type may be passed as another; what has no annotation fits nothing.
+    """Return whether a value annotated as one type may be passed as another; a missing annotation fits nothing.
 
-    Generic types are taken as covariant, because steps change nothing in what they are given.
+    Type arguments are covariant, because steps do not change their inputs.
     """
     if given is None or wanted is None:
         return False

@@ -60,7 +60,7 @@ class Runner:
             _valid(run_id) if run_id else f"{pipeline.name}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:6]}"
         )
         given = params.model_dump(mode="json")
-        if not self.runs.create(run_id, pipeline.name, given):
+        if not self.runs.create(run_id, pipeline.name, given, pipeline.steps):
             stored = self._run_document(pipeline, run_id)
             other = [name for name, value in given.items() if stored["params"].get(name) != value]
             if other:

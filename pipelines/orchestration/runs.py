@@ -6,7 +6,7 @@ it lacks that step until the run goes on.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,12 @@ from pipelines.storage.ports import ObjectStore
 
 
 class RunSummary(StrictModel):
-    """How a run stands: the steps that are done, and how the one failed that did."""
+    """How a run stands: the steps it has, those that are done, and how the one failed that did."""
 
     run_id: str
     pipeline: str
     created: datetime
+    steps: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     failed: str | None = None
 
@@ -32,14 +33,14 @@ class RunStore:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    def create(self, run_id: str, pipeline: str, params: dict[str, Any]) -> bool:
-        """Record a run and its parameters, unless there is one of this id, and say whether this call did."""
+    def create(self, run_id: str, pipeline: str, params: dict[str, Any], steps: Iterable[str]) -> bool:
+        """Record a run, its parameters and its steps, unless there is one of this id, and say whether this call did."""
         if self.document(run_id) is not None:
             return False
         created = _milliseconds(datetime.now(UTC))
         for key in keys.run_index(created, pipeline, run_id):
             self._objects.write(key, b"{}")
-        document = {"pipeline": pipeline, "params": params, "created": created.isoformat()}
+        document = {"pipeline": pipeline, "params": params, "steps": [*steps], "created": created.isoformat()}
         return self._objects.create(keys.run_document(run_id), json.dumps(document).encode())
 
     def document(self, run_id: str) -> dict[str, Any] | None:
@@ -80,16 +81,28 @@ class RunStore:
         if document is None:
             return None
         return RunSummary(
-            run_id=run_id, pipeline=document["pipeline"], created=datetime.fromisoformat(document["created"])
+            run_id=run_id,
+            pipeline=document["pipeline"],
+            created=datetime.fromisoformat(document["created"]),
+            steps=tuple(document.get("steps", ())),
         )
 
     def latest(self, limit: int, pipeline: str = "all") -> Iterator[RunSummary]:
         """Yield the runs that were created last, of one pipeline if given, the latest first: a listing, a read each."""
-        for key in self._objects.first(f"{keys.RUN_INDEX}{pipeline}/", limit):
-            created, _, run_id = keys.indexed_run(key)
-            found = self.summary(run_id)
-            if found and found.created == created:  # else its process was killed before, or another made it first
-                yield found
+        yielded, seen, asked = 0, 0, limit
+        while True:
+            listed = self._objects.first(f"{keys.RUN_INDEX}{pipeline}/", asked)
+            for key in listed[seen:]:
+                created, _, run_id = keys.indexed_run(key)
+                found = self.summary(run_id)
+                if found and found.created == created:  # else its process was killed before, or another made it first
+                    yield found
+                    yielded += 1
+                if yielded == limit:
+                    return
+            if len(listed) < asked:
+                return
+            seen, asked = len(listed), asked + limit
 
 
 def _milliseconds(at: datetime) -> datetime:

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from pipelines.config.strict import StrictModel
 
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
+
 
 def encode(value: Any) -> dict[str, bytes]:
     """Turn a step's output into files: a document, a table, bytes, or several of these by name."""
@@ -25,7 +27,7 @@ def _file(name: str, value: Any) -> tuple[str, bytes]:
             return f"{name}.bin", value
         case pa.Table():
             sink = io.BytesIO()
-            with pa.ipc.new_file(sink, value.schema) as writer:
+            with pa.ipc.new_file(sink, value.schema, options=_COMPRESSED) as writer:
                 writer.write_table(value)
             return f"{name}.arrow", sink.getvalue()
     raise TypeError(f"a step returned {type(value).__name__}; it may return documents, tables, bytes, or these by name")

@@ -82,19 +82,11 @@ class ModelStore:
 
     def versions(self) -> dict[int, str]:
         """Return the digest of each version."""
-        found = {}
-        for key in self._objects.keys(keys.VERSIONS):
-            number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
-            found[number] = json.loads(self._objects.read(key) or b"{}")["model"]
-        return found
+        return dict(map(self._numbered, self._objects.keys(keys.VERSIONS)))
 
     def latest_versions(self, limit: int) -> list[tuple[int, str]]:
         """Return the latest versions with their digests, the latest last: a listing, and a read each."""
-        found = []
-        for key in self._objects.keys(keys.VERSIONS)[-limit:]:
-            number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
-            found.append((number, json.loads(self._objects.read(key) or b"{}")["model"]))
-        return found
+        return [self._numbered(key) for key in self._objects.keys(keys.VERSIONS)[-limit:]]
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the digest and version that ``3``, ``v3`` or the beginning of a digest names.
@@ -123,6 +115,11 @@ class ModelStore:
         while not self._take(number, digest):
             number += 1
         return number
+
+    def _numbered(self, key: str) -> tuple[int, str]:
+        """Return the number and the digest of the version under a key."""
+        number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
+        return number, json.loads(self._objects.read(key) or b"{}")["model"]
 
     def _take(self, number: int, digest: str) -> bool:
         return self._objects.create(keys.version(number), json.dumps({"model": digest}).encode())

@@ -6,6 +6,7 @@ private half is not in the store, so readers detect a changed, removed or forged
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -14,7 +15,9 @@ import msgspec
 
 from pipelines.config import ReleaseEntry, ReleaseState, UserError, Variant
 from pipelines.contracts import keys
-from pipelines.storage.ports import ObjectStore, Signer
+from pipelines.storage.ports import ObjectStore, Signer, Unavailable
+
+log = logging.getLogger(__name__)
 
 _ENTRY = re.compile(r"[0-9]{6,}\.json")
 """The name of an entry; another engine or a person may leave other files beside them."""
@@ -97,8 +100,11 @@ class ReleaseLog:
         if entry.number != self.known + 1 or not self._objects.create(self._key(entry.number), signed):
             raise Conflict(f"release log {self.environment}: transition {entry.number} exists")
         if entry.number % SNAPSHOT_EVERY == 0:
-            self.latest()
-            self._write_snapshot()
+            try:
+                self.latest()
+                self._write_snapshot()
+            except (Unavailable, OSError) as error:  # the transition is made, and the next snapshot takes it in
+                log.warning("snapshot not written environment=%s reason=%s", self.environment, error)
         return chained
 
     def entries(self) -> Iterator[ReleaseEntry]:

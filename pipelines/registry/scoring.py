@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import pyarrow as pa
 
 from pipelines.config import FeatureType, UserError
 
-Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 class Scorer:
@@ -33,7 +34,7 @@ class Scorer:
             raise UserError(f"the model needs unknown features: {', '.join(sorted(inputs - set(features)))}")
         self.inputs = [name for name in features if name in inputs]  # an estimator may ignore a feature
 
-    def __call__(self, features: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def __call__(self, features: Columns) -> npt.NDArray[np.float32]:
         """Return one prediction for each row."""
         feed = {name: features[name].reshape(-1, 1) for name in self.inputs}
         return self._session.run(["prediction"], feed)[0].reshape(-1)  # type: ignore[no-any-return]
@@ -44,7 +45,7 @@ def columns(frame: pa.Table, features: Mapping[str, FeatureType]) -> Columns:
     return {name: _column(frame[name], kind) for name, kind in features.items()}
 
 
-def _column(values: pa.ChunkedArray, kind: FeatureType) -> np.ndarray[Any, np.dtype[Any]]:
+def _column(values: pa.ChunkedArray, kind: FeatureType) -> npt.NDArray[Any]:
     if kind is FeatureType.CATEGORICAL:
         return np.asarray(values.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), dtype=object)
     return np.asarray(values.cast(pa.float32()).to_numpy(zero_copy_only=False), dtype=np.float32)

@@ -143,7 +143,7 @@ def _version(
         as_of=manifest.periods["test"].end.date(),
         estimator=manifest.estimator.replace("_", " "),
         quality=manifest.metrics["test"][metric] if manifest.gates else None,
-        champion=manifest.metrics["champion"].get(metric) if manifest.gates else None,
+        champion_quality=manifest.metrics["champion"].get(metric) if manifest.gates else None,
         judged=bool(manifest.gates),
         failed=tuple(gate.gate.replace("_", " ") for gate in manifest.gates if not gate.passed),
         reason=manifest.reason,

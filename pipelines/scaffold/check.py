@@ -3,16 +3,16 @@
 import importlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 
 import duckdb
 
-from pipelines.config import Problem, UserError, nearest
+from pipelines.config import FeatureView, Problem, UserError, nearest
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import compute, no_rows
 from pipelines.feature.extract import extract
 from pipelines.feature.request import from_table, request_features
-from pipelines.feature.validate import typed, validate
+from pipelines.feature.validate import validate
 from pipelines.storage.sql import session
 
 
@@ -96,10 +96,10 @@ def _views(problem: Problem) -> Iterator[str]:
     """Try the SQL of each view on a table without rows; views in Python need rows to be tried."""
     for view in problem.views:
         if view.sql is not None:
-            yield from _told(lambda one, view=view: _view(one, view), problem)  # type: ignore[misc]
+            yield from _told(partial(_view, view), problem)
 
 
-def _view(problem: Problem, view: Any) -> Iterator[str]:
+def _view(view: FeatureView, problem: Problem) -> Iterator[str]:
     moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
     compute(view, no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
     return iter(())
@@ -110,9 +110,8 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
-    rows = {name: typed(name, table, config.tables[name]) for name, table in raw.items()}
     for view in problem.views:
-        compute(view, rows[view.table], params.start, params.end)
-    request_features(problem.request_features, from_table(rows[config.request.table], config.request_columns))
-    if not rows[config.request.table].num_rows:
+        compute(view, raw[view.table], params.start, params.end)
+    request_features(problem.request_features, from_table(raw[config.request.table], config.request_columns))
+    if not raw[config.request.table].num_rows:
         yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from monitoring.drift import Reference
 from pipelines.feature.request import Columns, as_input
@@ -19,14 +20,12 @@ from pipelines.feature.request import Columns, as_input
 _ORDERS = 64  # each counts twice, by its reverse
 _SEED = 0
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 class Contributions(NamedTuple):
     """The prediction for the baseline, and each feature's contribution for each row, float64 [rows]."""
 
     base: float
-    features: dict[str, Array]
+    features: dict[str, npt.NDArray[np.float64]]
 
     def of(self, row: int) -> dict[str, Any]:
         """Return one row's explanation as it is answered."""
@@ -41,7 +40,9 @@ def baseline(reference: Reference) -> Columns:
     return {name: as_input([shape.typical], shape.kind) for name, shape in reference.features.items()}
 
 
-def explain(score: Callable[[Columns], Array], features: Columns, start: Columns, names: list[str]) -> Contributions:
+def explain(
+    score: Callable[[Columns], npt.NDArray[np.float32]], features: Columns, start: Columns, names: list[str]
+) -> Contributions:
     """Return the contributions of the features ``names`` to the predictions for rows, from the row ``start`` on.
 
     One call of ``score``, on at most ``2 * _ORDERS * (len(names) + 1)`` rows for each row of ``features``.
@@ -58,7 +59,7 @@ def explain(score: Callable[[Columns], Array], features: Columns, start: Columns
     return Contributions(float(path[0, 0, 0]), {name: change[:, number] for number, name in enumerate(names)})
 
 
-def _mixed(features: Columns, start: Columns, names: list[str], moved: Array) -> Columns:
+def _mixed(features: Columns, start: Columns, names: list[str], moved: npt.NDArray[np.bool_]) -> Columns:
     """Return every row once for each line of ``moved``: its own value where that is true, else the start's."""
     return {
         name: np.where(moved[None, :, number], features[name][:, None], start[name][:, None]).reshape(-1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.config import Routing
 from pipelines.feature.request import Columns
@@ -19,21 +20,21 @@ class Release(NamedTuple):
     """The release that is served; replaced as a whole, so that one request never sees two releases."""
 
     number: int
-    champion: ServedModel
-    challenger: ServedModel | None
+    served_champion: ServedModel
+    served_challenger: ServedModel | None
     routing: Routing
 
     @property
     def shares_features(self) -> bool:
         """Whether what is looked up for the champion serves the challenger too."""
-        return self.challenger is None or self.challenger.shares_features(self.champion)
+        return self.served_challenger is None or self.served_challenger.shares_features(self.served_champion)
 
     @property
     def mirrored(self) -> ServedModel | None:
         """The variant that is asked beside the one that answers, if any."""
         if not self.routing.mirror:
             return None
-        return self.champion if self.routing.share else self.challenger
+        return self.served_champion if self.routing.share else self.served_challenger
 
 
 class Part(NamedTuple):
@@ -75,7 +76,7 @@ def to_challenger(unit: str, version: int, share: float) -> bool:
     return int.from_bytes(digest) < share * 2**64
 
 
-def apply(model: ServedModel, features: Columns) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float]:
+def apply(model: ServedModel, features: Columns) -> tuple[npt.NDArray[np.float32], float]:
     """Return a model's predictions and how long they took in ms.
 
     Raises:
@@ -109,13 +110,13 @@ class _Answers:
         self.prediction = np.empty(rows, dtype=np.float32)
         self.latency_ms = [0.0] * rows
         self.error: list[str | None] = [None] * rows
-        self.model = [release.champion] * rows
+        self.model = [release.served_champion] * rows
         self.routed: list[str | None] = ["champion"] * rows
         self.parts: list[tuple[Sequence[int], Columns]] = []
 
     def score(self) -> None:
         """Score each row by the variant it is routed to, or by the champion when that fails."""
-        champion, challenger = self.release.champion, self.release.challenger
+        champion, challenger = self.release.served_champion, self.release.served_challenger
         chosen = self._challenged()
         if not chosen or self.release.shares_features:
             self._shared = self._look_up(champion, self.fields, range(len(self.units)))
@@ -135,7 +136,7 @@ class _Answers:
             unit=self.units,
             release=[self.release.number] * len(self.units),
             routed=self.routed,
-            variant=["champion" if model is self.release.champion else "challenger" for model in self.model],
+            variant=["champion" if model is self.release.served_champion else "challenger" for model in self.model],
             model=[model.variant.model for model in self.model],
             version=[model.variant.version for model in self.model],
             prediction=self.prediction,
@@ -148,7 +149,7 @@ class _Answers:
         )
 
     def _challenged(self) -> list[int]:
-        challenger, share = self.release.challenger, self.release.routing.share
+        challenger, share = self.release.served_challenger, self.release.routing.share
         if challenger is None or not share:
             return []
         version = challenger.variant.version
@@ -176,7 +177,7 @@ class _Answers:
             return True
         except Exception as error:
             self.error[row] = str(error)[:500]
-            self.model[row] = self.release.champion
+            self.model[row] = self.release.served_champion
             return False
 
     def _apply(self, model: ServedModel, rows: list[int]) -> None:

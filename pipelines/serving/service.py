@@ -105,11 +105,11 @@ class PredictionService:
     def standing(self) -> Standing:
         """What is served, and why not more than that."""
         release, (number, error) = self.release, self._refusal or (self._seen, "")
-        challenger = release.challenger if release else None
+        challenger = release.served_challenger if release else None
         return Standing(
             transition=number,
             serves=release.number if release else None,
-            champion=release.champion.variant if release else None,
+            champion=release.served_champion.variant if release else None,
             challenger=challenger.variant if challenger else None,
             error=error,
         )
@@ -151,7 +151,7 @@ class PredictionService:
         Answers them in one pass, which costs little more than one body. Answers one by one where the pass fails, so
         that each gets its own error, and where a challenger takes traffic, so that the latencies are comparable.
         """
-        if len(bodies) > 1 and self.release is not None and self.release.challenger is None:
+        if len(bodies) > 1 and self.release is not None and self.release.served_challenger is None:
             with contextlib.suppress(Exception):
                 return self._in_one_pass(self.release, bodies)
         return [self._alone(body, content_type) for body, content_type in bodies]
@@ -199,7 +199,7 @@ class PredictionService:
             parts = answer(release, fields, fields[self._key], event_time, self._answered_at(event_time), look_up)
         except ValueError as error:
             raise Rejected(f"{error}; a value in the request may be far from any that the model has seen") from error
-        everything = release.challenger is not None  # canary analysis compares all answers of the variants
+        everything = release.served_challenger is not None  # canary analysis compares all answers of the variants
         for part in parts:
             logged = part.predictions if everything else sampled(part.predictions, self._settings.log_sample)
             self._mirror.log(release, logged, fields if len(parts) == 1 else rows_of(fields, part.rows))
@@ -224,7 +224,7 @@ class PredictionService:
 
     def _explain(self, release: Release, part: Part, answers: list[dict[str, Any]]) -> None:
         """Add to each answer why the variant that gave it did so; one batch for each variant."""
-        for model in filter(None, (release.champion, release.challenger)):
+        for model in filter(None, (release.served_champion, release.served_challenger)):
             rows = [row for row, digest in enumerate(part.predictions.model) if digest == model.variant.model]
             if not rows:
                 continue

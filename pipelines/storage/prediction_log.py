@@ -48,8 +48,8 @@ class Predictions(NamedTuple):
     """
 
     prediction_id: Strings
-    event_time: np.ndarray[Any, np.dtype[np.datetime64]]
-    answered_at: np.ndarray[Any, np.dtype[np.datetime64]]
+    event_time: npt.NDArray[np.datetime64]
+    answered_at: npt.NDArray[np.datetime64]
     key: Sequence[str]
     unit: Sequence[str]
     release: list[int]
@@ -57,7 +57,7 @@ class Predictions(NamedTuple):
     variant: Strings
     model: Strings
     version: list[int]
-    prediction: np.ndarray[Any, np.dtype[np.float32]]
+    prediction: npt.NDArray[np.float32]
     latency_ms: list[float]
     error: Strings
     features: Mapping[str, npt.NDArray[Any]]
@@ -299,5 +299,5 @@ def _alike(batch: list[Predictions]) -> pa.Table:
     return pa.table(columns)
 
 
-def _times(given: list[np.ndarray[Any, np.dtype[np.datetime64]]]) -> pa.Array:
+def _times(given: list[npt.NDArray[np.datetime64]]) -> pa.Array:
     return pa.array(np.concatenate(given)).cast(pa.timestamp("us")).cast(TIMESTAMP)

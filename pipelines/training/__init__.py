@@ -32,13 +32,16 @@ class Pinned(StrictModel):
     """What a run starts from: the tables' snapshots, and the champion to beat."""
 
     snapshots: dict[str, int]
-    champion: str | None
+    champion_model: str | None
+
+
+PARTS = ("train", "validation", "test")
 
 
 class Split(StrictModel):
-    """The periods of training, validation and test; each excludes its end.
+    """When the validation and the test period start, and how many rows of the frame each part has.
 
-    A row belongs to a period only when its label was known by the period's end, so that no label leaks forward.
+    The frame has the parts one after the other and nothing else. A period excludes its end.
     """
 
     train_start: datetime
@@ -70,8 +73,8 @@ class QualityMetrics(StrictModel):
     ``incomparable`` says why the champion could not be asked, where there is one and it could not.
     """
 
-    candidate: dict[str, float]
-    champion: dict[str, float] = Field(default_factory=dict)
+    candidate_metrics: dict[str, float]
+    champion_metrics: dict[str, float] = Field(default_factory=dict)
     slices: dict[str, float] = Field(default_factory=dict)
     incomparable: str = ""
 

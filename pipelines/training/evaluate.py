@@ -35,19 +35,19 @@ def evaluate(
     labels, features = rows["label"].to_numpy(), columns(rows, problem.features)
     candidate = Scorer(trained.onnx, problem.features, threads=0)(features)
     predictions = {"event_time": rows["event_time"], "label": rows["label"], "candidate": pa.array(candidate)}
-    champion, incomparable = {}, ""
-    if pinned.champion:
+    champion_metrics, incomparable = {}, ""
+    if pinned.champion_model:
         try:
             scored = _champion(problem, tables, models, lookup, pinned, rows)
             predictions["champion"] = pa.array(scored)
-            champion = quality(config, labels, scored)
+            champion_metrics = quality(config, labels, scored)
         except UserError as error:
             incomparable = str(error)
     groups = {name: features[name] for name in config.slices}
     metric = config.gates.champion_comparison.metric
     metrics = QualityMetrics(
-        candidate=quality(config, labels, candidate),
-        champion=champion,
+        candidate_metrics=quality(config, labels, candidate),
+        champion_metrics=champion_metrics,
         slices=slices(config, labels, candidate, groups, metric, MIN_SLICE_ROWS),
         incomparable=incomparable,
     )
@@ -62,10 +62,10 @@ def _champion(
     Raises:
         UserError: when its features cannot be computed here, or were not materialised.
     """
-    assert pinned.champion, "there is a champion to ask"
-    manifest = models.manifest(pinned.champion)
+    assert pinned.champion_model, "there is a champion to ask"
+    manifest = models.manifest(pinned.champion_model)
     own, config = as_trained(problem, models, manifest), problem.config
-    score = Scorer(models.onnx(pinned.champion), own.features, threads=0)
+    score = Scorer(models.onnx(pinned.champion_model), own.features, threads=0)
     if manifest.feature_versions != versions(problem):
         name, asked = f"raw.{config.request.table}", pc.min_max(rows["event_time"]).as_py()
         span = {"start": asked["min"], "end": asked["max"] + timedelta(microseconds=1)}

@@ -15,6 +15,7 @@ from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 from pipelines.training import Pinned, TrainingParams
+from pipelines.training.prepare import period_starts
 
 
 def pin(
@@ -36,13 +37,17 @@ def pin(
         with suppress(UserError):  # told where it is compared
             snapshots |= _newest(trained(problem, models, models.manifest(champion.model)), tables)
     tables.pin(snapshots, run.run_id)
-    return Pinned(snapshots=snapshots, champion=champion.model if champion else None)
+    return Pinned(snapshots=snapshots, champion_model=champion.model if champion else None)
 
 
 def extract(
     params: TrainingParams, problem: Problem, tables: Tables, lookup: Lookup | None, pinned: Pinned
 ) -> pa.Table:
-    """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature."""
+    """Return the training frame, oldest request first: key, event_time, known_at, label, and every feature.
+
+    It leaves out a request whose label was not known by the end of the request's period: training, validation or test.
+    So no label leaks forward, and each period is a slice of the frame.
+    """
     config = problem.config
     start = params.as_of - config.training.history if config.training.history else None
     name = f"raw.{config.request.table}"
@@ -53,18 +58,20 @@ def extract(
     labels = known_labels(problem, tables, params.as_of, start, snapshot)
     with session(requests=requests, labels=labels) as connection:
         query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON "{config.key}" = labels.key
+            WHERE known_at <= CASE WHEN "{config.event_time}" < $validation THEN $validation
+                                   WHEN "{config.event_time}" < $test THEN $test ELSE $end END
             ORDER BY "{config.event_time}", labels.key"""
-        labelled = connection.sql(query).to_arrow_table()
+        labelled = connection.sql(query, params=period_starts(params, problem)).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
 
 
 def training_frame(problem: Problem, tables: Tables, lookup: Lookup | None, as_of: datetime) -> pa.Table:
-    """Return what a training of this moment would learn from, as :func:`extract` does, for people to look at.
+    """Return the training frame of a moment, as :func:`extract` would, for a notebook.
 
     Raises:
         UserError: when no request has a label by then.
     """
-    pinned = Pinned(snapshots=_newest(problem, tables), champion=None)
+    pinned = Pinned(snapshots=_newest(problem, tables), champion_model=None)
     frame = extract(TrainingParams(as_of=as_of, reason="to look at"), problem, tables, lookup, pinned)
     if not frame.num_rows:
         raise UserError(f"no request has a label by {as_of:%Y-%m-%d %H:%M}; run 'mlops run feature' for later days")

@@ -14,11 +14,10 @@ from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
 from pipelines.feature.request import Columns
 from pipelines.registry import carried
-from pipelines.registry.scoring import Scorer, columns
+from pipelines.registry.scoring import columns
 from pipelines.storage.ports import OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
-from pipelines.training import Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
-from pipelines.training.prepare import part
+from pipelines.training import Evaluated, GateResults, Pinned, Trained, TrainingParams
 
 
 def run_gates(
@@ -27,19 +26,18 @@ def run_gates(
     tables: Tables,
     online: OnlineStore,
     pinned: Pinned,
-    frame: pa.Table,
-    split: Split,
     trained: Trained,
     evaluated: Evaluated,
 ) -> GateResults:
     """Run every gate on the candidate, also after one has failed."""
-    sample = part(frame, split, "test").slice(0, trained.native.num_rows)
     requests = recent_requests(params, problem, tables, pinned)
     return GateResults(
         gates=(
-            absolute_quality(problem.config, evaluated.metrics.candidate),
-            champion_comparison(problem.config, pinned.champion, evaluated.predictions, evaluated.metrics.incomparable),
-            onnx_parity(problem, trained, sample),
+            absolute_quality(problem.config, evaluated.metrics.candidate_metrics),
+            champion_comparison(
+                problem.config, pinned.champion_model, evaluated.predictions, evaluated.metrics.incomparable
+            ),
+            onnx_parity(problem.config, trained.native, evaluated.predictions),
             training_serving_skew(problem, tables, online, requests),
         )
     )
@@ -62,19 +60,19 @@ def absolute_quality(config: ProblemConfig, metrics: dict[str, float]) -> GateRe
 
 
 def champion_comparison(
-    config: ProblemConfig, champion: str | None, predictions: pa.Table, incomparable: str = ""
+    config: ProblemConfig, champion_model: str | None, predictions: pa.Table, incomparable: str = ""
 ) -> GateResult:
     """The candidate's mean row loss is lower than the champion's, with the stated confidence.
 
-    ``champion`` is its digest, if there is one; ``predictions`` has event_time, label, candidate and champion, the
-    last unless the champion could not be asked; ``incomparable`` says why then.
+    ``champion_model`` is the champion's digest, if there is one; ``predictions`` has event_time, label, candidate and
+    champion, the last unless the champion could not be asked; ``incomparable`` says why then.
     """
     gate, name = config.gates.champion_comparison, "champion_comparison"
-    if champion is None:
+    if champion_model is None:
         return GateResult(gate=name, passed=True, reason="there is no champion yet")
     if "champion" not in predictions.column_names:
         return GateResult(
-            gate=name, passed=False, reason=f"the champion {champion[:12]} cannot be asked: {incomparable}"
+            gate=name, passed=False, reason=f"the champion {champion_model[:12]} cannot be asked: {incomparable}"
         )
     if predictions.num_rows < gate.min_rows:
         few = f"{predictions.num_rows:,} test rows are too few to compare on; {gate.min_rows:,} are needed"
@@ -101,11 +99,14 @@ def champion_comparison(
     return _result(name, failure, f"{told} with {gate.confidence:.0%} confidence", values)
 
 
-def onnx_parity(problem: Problem, trained: Trained, sample: pa.Table) -> GateResult:
-    """Require the ONNX file to predict what its estimator predicted for the same rows."""
-    tolerance = problem.config.gates.onnx_parity.tolerance
-    predicted = Scorer(trained.onnx, problem.features, threads=0)(columns(sample, problem.features))
-    difference = np.abs(predicted - trained.native["prediction"].to_numpy())
+def onnx_parity(config: ProblemConfig, native: pa.Table, predictions: pa.Table) -> GateResult:
+    """Require the ONNX file to predict what its estimator predicted for the same rows.
+
+    ``native`` has the estimator's predictions for the first test rows, ``predictions`` the file's for all of them.
+    """
+    tolerance = config.gates.onnx_parity.tolerance
+    predicted = predictions["candidate"].slice(0, native.num_rows).to_numpy()
+    difference = np.abs(predicted - native["prediction"].to_numpy())
     largest = float(np.where(np.isnan(difference), np.inf, difference).max())
     told = f"the largest of {len(predicted):,} differences is {largest:.2g}"
     failure = f"{told}, more than {tolerance:g}" if largest > tolerance else ""

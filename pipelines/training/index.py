@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def index(models: ModelStore, tracking: Tracking, anew: bool = False) -> None:
-    """Record each version that was not recorded yet, oldest first; stop at the first that fails, until next time.
+    """Record each version that is not recorded yet, oldest first; stop at the first failure, until the next call.
 
     ``anew`` asks MLflow about each version instead of trusting the store's note, for an MLflow that lost its data.
     """

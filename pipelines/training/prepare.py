@@ -2,39 +2,52 @@
 
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Problem, Task, UserError
 from pipelines.storage.tables import TIMESTAMP
-from pipelines.training import Split, TrainingParams
+from pipelines.training import PARTS, Split, TrainingParams
+
+
+def period_starts(params: TrainingParams, problem: Problem) -> dict[str, datetime]:
+    """Return when the periods of validation and test start, and when the last one ends."""
+    training, end = problem.config.training, params.as_of
+    return {"validation": end - training.test - training.validation, "test": end - training.test, "end": end}
 
 
 def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
-    """Return the split of the frame into training, validation and test periods.
+    """Return where the frame of :func:`pipelines.training.extract.extract` is split into its parts.
 
     Raises:
         UserError: when a part is too small to learn from or to judge with.
     """
-    training = problem.config.training
-    test_start = params.as_of - training.test
+    starts, times = period_starts(params, problem), frame["event_time"].cast(pa.int64()).to_numpy()
+    bounds = np.searchsorted(times, [_micros(starts["validation"]), _micros(starts["test"])])
     split = Split(
-        train_start=pc.min(frame["event_time"]).as_py() or test_start,
-        validation_start=test_start - training.validation,
-        test_start=test_start,
-        end=params.as_of,
-        rows={},
+        train_start=frame["event_time"][0].as_py() if len(times) else starts["test"],
+        validation_start=starts["validation"],
+        test_start=starts["test"],
+        end=starts["end"],
+        rows=dict(zip(PARTS, np.diff([0, *bounds, len(times)]).tolist(), strict=True)),
     )
-    rows = {name: part(frame, split, name) for name in ("train", "validation", "test")}
-    for name, labelled in rows.items():
-        labels = pc.count_distinct(labelled["label"]).as_py()
+    for name, rows in split.rows.items():
+        labels = pc.count_distinct(part(frame, split, name)["label"]).as_py()
         if labels < (2 if problem.config.task is Task.BINARY else 1):
             raise UserError(
-                f"the {name} period has {labelled.num_rows} labelled rows with {labels} different labels: too few as "
+                f"the {name} period has {rows} labelled rows with {labels} different labels: too few as "
                 f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. Choose an as_of within, ingest more days, or shorten "
                 "training.test and .validation"
             )
-    return split.model_copy(update={"rows": {name: labelled.num_rows for name, labelled in rows.items()}})
+    return split
+
+
+def part(frame: pa.Table, split: Split, name: str) -> pa.Table:
+    """Return the rows of a period, as a slice of the frame."""
+    assert frame.num_rows == sum(split.rows.values()), "the split is of this frame"
+    before = PARTS[: PARTS.index(name)]
+    return frame.slice(sum(split.rows[one] for one in before), split.rows[name])
 
 
 def _known(frame: pa.Table) -> str:
@@ -44,14 +57,5 @@ def _known(frame: pa.Table) -> str:
     return f"there are labelled requests from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
-def part(frame: pa.Table, split: Split, name: str) -> pa.Table:
-    """Return the rows of a period whose labels were known by its end."""
-    starts = [split.train_start, split.validation_start, split.test_start, split.end]
-    start, end = starts[(number := ("train", "validation", "test").index(name))], starts[number + 1]
-    event, known = frame["event_time"], frame["known_at"]
-    inside = pc.and_(pc.greater_equal(event, _scalar(start)), pc.less(event, _scalar(end)))
-    return frame.filter(pc.and_(inside, pc.less_equal(known, _scalar(end))))
-
-
-def _scalar(time: datetime) -> pa.Scalar:
-    return pa.scalar(time, TIMESTAMP)
+def _micros(time: datetime) -> int:
+    return int(pa.scalar(time, TIMESTAMP).value)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from datetime import datetime
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -12,9 +13,9 @@ from pipelines.feature.request import without_nan
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry import carried
 from pipelines.registry.model_store import CARD, ONNX, REFERENCE, ModelStore
-from pipelines.registry.scoring import Scorer, columns
+from pipelines.registry.scoring import columns
 from pipelines.registry.tracking import Tracking
-from pipelines.training import Candidate, Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
+from pipelines.training import PARTS, Candidate, Evaluated, GateResults, Pinned, Split, Trained, TrainingParams
 from pipelines.training.card import card
 from pipelines.training.index import index
 from pipelines.training.prepare import part
@@ -55,14 +56,14 @@ def register(
         request_schema=dict(config.request_columns),
         periods=_periods(split),
         metrics={
-            "test": metrics.candidate,
-            "champion": metrics.champion,
+            "test": metrics.candidate_metrics,
+            "champion": metrics.champion_metrics,
             "slices": metrics.slices,
             **{f"validation {name}": scores for name, scores in trained.choice.validation.items()},
         },
-        champion=pinned.champion,
+        champion_model=pinned.champion_model,
         gates=gate_results.gates,
-        example=_example(problem, frame, split, trained),
+        example=_example(problem, frame, split, evaluated),
         files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     )
     text = card(manifest, config).encode()
@@ -77,8 +78,8 @@ def register(
 def _periods(split: Split) -> dict[str, Period]:
     moments = [split.train_start, split.validation_start, split.test_start, split.end]
     return {
-        name: Period(start=moments[number], end=moments[number + 1], rows=split.rows[name])
-        for number, name in enumerate(("train", "validation", "test"))
+        name: Period(start=start, end=end, rows=split.rows[name])
+        for name, (start, end) in zip(PARTS, pairwise(moments), strict=True)
     }
 
 
@@ -91,8 +92,8 @@ def _reference(problem: Problem, frame: pa.Table, split: Split, evaluated: Evalu
     )
 
 
-def _example(problem: Problem, frame: pa.Table, split: Split, trained: Trained) -> Example:
+def _example(problem: Problem, frame: pa.Table, split: Split, evaluated: Evaluated) -> Example:
     row = columns(part(frame, split, "test").slice(0, 1), problem.features)
-    prediction = float(Scorer(trained.onnx, problem.features)(row)[0])
+    prediction = evaluated.predictions["candidate"][0].as_py()
     values = without_nan(value.tolist()[0] for value in row.values())
     return Example(features=dict(zip(row, values, strict=True)), prediction=prediction)

@@ -7,6 +7,7 @@ successive halving). Sampler: the tree-structured Parzen estimator (Bergstra et 
 
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 from optuna import Study, Trial, TrialPruned, create_study
 from optuna.exceptions import ExperimentalWarning
+from optuna.logging import WARNING, set_verbosity
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
@@ -61,6 +63,7 @@ def open_study(folder: Path, name: str, seed: int = 0) -> Study:
             grace_period=2 * HEARTBEAT,
         )
         sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=8)
+    set_verbosity(WARNING)
     pruner = MedianPruner(n_startup_trials=5, n_min_trials=3)
     return create_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner, load_if_exists=True)
 
@@ -102,7 +105,7 @@ def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) ->
     """Run workers, one for each tuple of arguments: in this process when there is one, else in processes of their own.
 
     Raises:
-        RuntimeError: when all of several workers failed.
+        UserError: when all of several workers failed.
     """
     if len(given) == 1:
         work(*given[0])
@@ -110,13 +113,23 @@ def in_processes(work: Callable[..., None], given: Sequence[tuple[Any, ...]]) ->
     # Fitting takes every core unless it is limited, and workers that share cores then wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(given))))
     started = multiprocessing.get_context("spawn")
-    processes = [started.Process(target=work, args=arguments) for arguments in given]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    processes = [started.Process(target=_worker, args=(work, *arguments)) for arguments in given]
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            if process.is_alive():  # after Ctrl-C
+                process.terminate()
     if all(process.exitcode for process in processes):
-        raise RuntimeError("every worker of the search failed; their errors are above")
+        raise UserError("every worker of the search failed; their errors are above")
+
+
+def _worker(work: Callable[..., None], *arguments: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    work(*arguments)
 
 
 def fitted_score(

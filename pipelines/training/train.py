@@ -4,14 +4,14 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from monitoring.metrics import quality
-from pipelines.config import METRICS, Estimator, FeatureType, Problem, Resumable, Scalar, Task, UserError
+from pipelines.config import METRICS, Classifier, Estimator, FeatureType, Problem, Resumable, Scalar, Task, UserError
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.training import Choice, Split, Trained, TrainingParams
 from pipelines.training.export import to_onnx
@@ -58,7 +58,7 @@ def train(
     )
 
 
-def inputs(rows: pa.Table, problem: Problem) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+def inputs(rows: pa.Table, problem: Problem) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
     """Return rows of a frame as an estimator takes them: float32 and string columns, and the labels."""
     features = rows.select(list(problem.features)).to_pandas()
     text = [name for name, kind in problem.features.items() if kind is FeatureType.CATEGORICAL]
@@ -66,10 +66,12 @@ def inputs(rows: pa.Table, problem: Problem) -> tuple[pd.DataFrame, np.ndarray[A
     return features, rows["label"].to_numpy()
 
 
-def predict(estimator: Estimator, X: pd.DataFrame, task: Task) -> np.ndarray[Any, Any]:
+def predict(estimator: Estimator, X: pd.DataFrame, task: Task) -> npt.NDArray[np.float64]:
     """Return the probability of the event, or the quantity, for each row."""
     if task is Task.BINARY:
-        return np.asarray(estimator.predict_proba(X)[:, 1], dtype=np.float64)  # type: ignore[attr-defined]
+        if not isinstance(estimator, Classifier):
+            raise UserError(f"{type(estimator).__name__} gives no probabilities: it needs predict_proba")
+        return np.asarray(estimator.predict_proba(X)[:, 1], dtype=np.float64)
     return np.asarray(estimator.predict(X), dtype=np.float64)
 
 

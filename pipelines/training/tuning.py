@@ -16,13 +16,13 @@ from pipelines.training.prepare import prepare
 
 
 class Tuner(Protocol):
-    """What has the trials of searches made elsewhere."""
+    """Runs the trials of a search on a platform."""
 
     def start(self, run_id: str, config: ProblemConfig, estimator: str, workers: int) -> str:
         """Start the trials of a search, at most once for each run, and return the job's name."""
 
     def run_of(self, name: str) -> str:
-        """Return the run that had the trials made; a name that no run started is a UserError."""
+        """Return the run that started a job; a job that no run started is a UserError."""
 
 
 class SearchParams(TrainingParams):
@@ -42,14 +42,14 @@ def tune(params: SearchParams, run: RunInfo, problem: Problem, tuner: Tuner | No
     """Start the tuning job.
 
     Raises:
-        UserError: when there is not one estimator to search for, the problem states no search for it, or nothing
-            makes trials elsewhere.
+        UserError: when there is not one estimator to search for, the problem states no search for it, or the profile
+            has no tuning jobs.
     """
     if len(params.estimators) != 1:
         raise UserError("a search is for one estimator, such as --set estimators='[\"gradient_boosting\"]'")
     (estimator,) = params.estimators
     if tuner is None:
-        raise UserError(f"here 'mlops sweep {estimator}' searches; a tuning job is started by --on aws")
+        raise UserError(f"on this machine 'mlops sweep {estimator}' searches; pass --on aws to start a tuning job")
     return Search(estimator=estimator, job=tuner.start(run.run_id, problem.config, estimator, params.workers))
 
 

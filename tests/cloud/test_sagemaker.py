@@ -77,7 +77,7 @@ def test_a_run_is_stopped(cloud, stubbed):
     sagemaker.assert_no_pending_responses()
 
 
-def test_a_pipeline_that_was_not_provisioned_is_told(cloud, stubbed):
+def test_a_pipeline_that_was_not_provisioned_is_reported(cloud, stubbed):
     executions, sagemaker, _ = stubbed
     sagemaker.add_client_error("start_pipeline_execution", "ResourceNotFound")
     with pytest.raises(
@@ -337,7 +337,7 @@ def test_a_request_that_the_endpoint_refuses_fails_in_the_apps_words(endpoint):
     assert (client.failed, client.failure) == (1, "status 503: no release yet")
 
 
-def test_a_replay_to_an_endpoint_that_is_not_there_is_told(function, tmp_path):
+def test_a_replay_to_an_endpoint_that_does_not_exist_is_reported(function, tmp_path):
     replayed = CliRunner().invoke(app, ["replay", "--start", "2024-01-01", "--end", "2024-01-02"])
     assert str(replayed.exception) == "'dev' has no SageMaker endpoint; give the app's --url"
     with pytest.raises(UserError, match="needs RATCHET_PROFILE=aws"):

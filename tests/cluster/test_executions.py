@@ -172,7 +172,7 @@ def meeting_point(namespace):
 def test_what_the_cluster_lacks_is_reported(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
-    with pytest.raises(UserError, match=r"no gpu.json: it was not told of a GPU"):
+    with pytest.raises(UserError, match=r"no gpu.json: its settings name no GPU"):
         platform.executions.start(TRAINING, "run", Compute(gpu=True))
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -17,6 +18,25 @@ OWNERSHIP = tomllib.loads((ROOT / "ownership.toml").read_text())
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_only_what_exists(page):
     assert missing((ROOT / page).read_text(), (ROOT / page).parent) == []
+
+
+def test_make_help_lists_each_target_of_people_in_groups_of_80_columns():
+    told = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = re.sub(r"\x1b\[\d*m", "", told).splitlines()
+    groups = [line for line in lines if line and line[0] != " "]
+    assert groups[:3] == ["Everyday", "Tests", "Infrastructure"]
+    assert max(map(len, lines)) <= 80
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} - {"test-bake"} == set(phony)
+
+
+def test_a_target_beside_the_makefile_is_one_that_workflows_call():
+    kept = set(re.findall(r"^([a-z-]+):", (ROOT / ".github/workflows.mk").read_text(), re.MULTILINE))
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob(".github/actions/*/action.yml"), ROOT / "Makefile"]
+    calls = " ".join(
+        re.findall(r"(?:make|\$\(MAKE\) --no-print-directory)((?: [a-z-]+)+)", "".join(map(Path.read_text, files)))
+    )
+    assert kept <= set(calls.split())
 
 
 @pytest.mark.parametrize("path", OWNERSHIP["yours"])

@@ -44,7 +44,7 @@ def every_move(platform):
     yield from releasing(platform, second, CANARY)
     yield advance(platform.release_target, ME, "good")
     yield promote(platform.release_target, ME, "good")
-    yield roll_back(platform.release_target, ME, "bad after all", champion=True)
+    yield roll_back(platform.release_target, ME, "bad after all", champion_out=True)
     yield from releasing(platform, second, BlueGreen(bake=DAY))
     yield promote(platform.release_target, ME, "good")
     yield from releasing(platform, first, Shadow(duration=DAY))

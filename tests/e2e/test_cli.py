@@ -67,6 +67,17 @@ def test_a_release_goes_from_proposal_to_service_and_back(home):
     assert (done.code, "no earlier champion" in done.err) == (3, True)
 
 
+def test_the_versions_of_feature_views_are_listed_with_their_users(home):
+    views = home("features", "--json").json
+    assert [view["used_by"] for view in views] == [["model/"], ["model/"]]
+    assert {view["until"] for view in views} == {"2024-02-25T00:00:00+00:00"}
+    home("propose", "v1")
+    (first, _) = home("features", "--json").json
+    assert first["used_by"] == ["model/", "v1 proposed"]
+    done = home("status")
+    assert f"2024-02-25 00:00 {first['name']} v1 proposed" in " ".join(done.out.split())
+
+
 def test_deploying_what_nobody_approved_is_refused(home):
     assert home("propose", "v1", "--strategy", "all-at-once").code == 0
     done = home("deploy", "--as-of", "2024-02-25")

@@ -1,12 +1,15 @@
 """One table of exit codes, kept by every command: 0 done, 1 error, 2 wrong usage, 3 the answer is no, 130 Ctrl-C."""
 
 import json
+import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +92,56 @@ def test_ctrl_c_ends_a_run_with_130_and_says_how_to_resume_it(mlops):
     assert f"interrupted; resume it: mlops run feature --run-id {run_id}" in said
     done = mlops("run", "feature", "--run-id", run_id)
     assert (done.code, "resumed, done already" in done.out) == (0, True), done.err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_leaves_no_worker_of_a_search_behind(mlops):
+    assert mlops("run", "feature", "--set", "start=2024-01-01", "--set", "end=2024-02-25").code == 0
+    sweep = ("sweep", "boosting", "--workers", "2", "--as-of", "2024-02-25", "--run-id", "found")
+    process = mlops.start(*sweep, in_group=True)
+    while not has_trials(mlops.home / "sweeps/found/study.db"):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(workers) >= 2
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    assert "interrupted; resume it: mlops sweep boosting --run-id found" in said
+    wait_until_gone(workers)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_ends_the_demo_and_its_processes_at_once(mlops, tmp_path):
+    process = mlops.start("demo", "--fast", "--folder", str(tmp_path / "demo"))
+    while not (tmp_path / "demo/store/runs/feature-history/run.json").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 3, "two workers and the app"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    wait_until_gone(children)
+    last_step = tmp_path / "demo/store/runs/feature-history/materialise/record.json"
+    assert not last_step.exists(), "the run is stopped, not waited for"
+
+
+def wait_until_gone(processes):
+    deadline = time.monotonic() + 10  # multiprocessing's own helper sees after a moment that its parent is gone
+    while left := [process for process in processes if Path(f"/proc/{process}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def has_trials(database):
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as study:
+            return study.execute("SELECT count(*) FROM trials").fetchone() > (0,)
+    except sqlite3.OperationalError:  # not made yet
+        return False
 
 
 def test_no_color_takes_the_colours_away(mlops):

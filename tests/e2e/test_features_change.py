@@ -9,16 +9,20 @@ from datetime import timedelta
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pipelines.batch.predict import predict
+from pipelines.batch.requests import of_file
 from pipelines.config import AllAtOnce, CanaryStrategy, Shadow, Variant
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.canary_analysis import AnalysisOutcome
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
-from pipelines.deployment.transitions import Actor, approve, conclude, propose, roll_back
+from pipelines.deployment.transitions import Actor, approve, conclude, promote, propose, roll_back
 from pipelines.feature import FeatureParams
 from pipelines.feature.offline import with_features
+from pipelines.monitor import MonitorParams
 from pipelines.registry.carried import trained
 from pipelines.registry.scoring import Scorer, columns
 from pipelines.serving.service import PredictionService
@@ -155,7 +159,7 @@ def test_a_view_changes_under_load_and_every_answer_is_true(weak, tmp_path, monk
         )
         assert judged.verdict.outcome is AnalysisOutcome.PASS, judged.verdict
         load.until(2)
-        roll_back(platform.release_target, Actor("tester", NOW + DAY), "a test", champion=True)
+        roll_back(platform.release_target, Actor("tester", NOW + DAY), "a test", champion_out=True)
         load.until(1)
         deployed(platform, 2, AllAtOnce(), NOW + DAY)
         load.until(2)
@@ -174,6 +178,34 @@ def test_a_view_changes_under_load_and_every_answer_is_true(weak, tmp_path, monk
         assert np.isclose(answer["prediction"], predicted[version][key], rtol=0, atol=1e-6)
         assert np.isclose(row["prediction"], answer["prediction"])
         assert np.isclose(row["feature_weight"], WEIGHTS[key] * (2.2 if version == 2 else 1))
+
+
+def test_batch_and_monitors_take_each_model_with_its_own_features(weak, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    platform = make_platform(weak.home, edited(tmp_path, *WIDER, POUNDS))
+    platform.run("feature", FeatureParams(start=HISTORY, end=NOW), "again")
+    platform.run("training", TrainingParams(as_of=NOW, reason="wider window"), "second")
+    pq.write_table(ROWS, requests := tmp_path / "requests.parquet")
+    for version, model in platform.models.versions().items():
+        variant, output = Variant(model=model, version=version), tmp_path / f"v{version}.parquet"
+        predict(
+            platform.problem, platform.tables, platform.models, variant, of_file(platform.problem, requests), output
+        )
+        found = pq.read_table(output)
+        given = dict(zip(found["key"].to_pylist(), found["prediction"].to_pylist(), strict=True))
+        assert given == pytest.approx(expected(platform, version), abs=1e-6)
+    with load_on(service_of(platform)) as load:
+        load.until(1)
+        deployed(platform, 2, CanaryStrategy(steps=(0.5,), bake=DAY), NOW)
+        load.until(1, 2)
+        time.sleep(0.5)
+        load.service.log.flush()
+        for serves in (1, 2):
+            measured = platform.run("monitor", MonitorParams(as_of=NOW + DAY), f"monitor-{serves}").measured
+            assert measured.version == serves
+            assert measured.drift["weight"] < 0.6, "in kilograms against kilograms, in pounds against pounds"
+            if serves == 1:
+                promote(platform.release_target, Actor("tester", NOW), "a test")
 
 
 def test_a_shadow_is_asked_with_its_own_features(weak, tmp_path, monkeypatch):

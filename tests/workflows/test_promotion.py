@@ -34,7 +34,9 @@ def train(platform, manifest):
 
     def registered(**change):
         champion = platform.releases.state().champion
-        made = manifest.model_copy(update={"champion": champion and champion.model, "reason": f"{change}", **change})
+        made = manifest.model_copy(
+            update={"champion_model": champion and champion.model, "reason": f"{change}", **change}
+        )
         return platform.models.put(made, {})[1]
 
     return registered

@@ -4,9 +4,12 @@ import re
 import tomllib
 
 import pytest
+import typer.main
 import yaml
 
 from infra.bootstrap.github import REQUIRED_CHECK
+from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
+from pipelines.entrypoints.cli.app import app
 from tests.docs.named import missing
 from tests.workflows.documents import ACTIONS, DOCUMENTS, GITHUB, JOBS, ROOT, STEPS, USES, WORKFLOWS, table, triggers
 
@@ -165,3 +168,11 @@ def test_releases_have_owners_of_their_own_whom_no_later_line_overrides():
     lines = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
     assert lines[-1][0] == "/releases/"
     assert {"/.github/", "/infra/"} <= {line[0] for line in lines}
+
+
+def test_rollback_takes_the_options_that_its_workflow_gives_it():
+    (job,) = (job for job in JOBS if job.workflow == "rollback")
+    (step,) = (step for step in job.steps if "mlops rollback" in step.get("run", ""))
+    given = re.findall(r"'(--[a-z-]+)'", step["env"]["CHAMPION"])
+    (option,) = (one for one in typer.main.get_command(app).commands["rollback"].params if one.name == "champion_out")
+    assert given == [*option.opts, *option.secondary_opts]

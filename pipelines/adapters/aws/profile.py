@@ -1,4 +1,4 @@
-"""The profile on AWS: its stores, and what computes there."""
+"""The profile on AWS: its stores and its services that compute."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ class AwsProfile(AwsStores):
 
     @cached_property
     def github(self) -> "GitHubApp | None":
-        """The GitHub App that is told of triggers, if the stack states one."""
+        """The GitHub App that starts workflows on triggers, if the stack states one."""
         from pipelines.adapters.aws.github_app import GitHubApp
 
         return GitHubApp(self.client("kms"), self.stack.dispatch) if self.stack.dispatch else None

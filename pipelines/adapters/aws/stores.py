@@ -1,4 +1,4 @@
-"""The stores on AWS, or on an emulator of it: those that the environment's stack provisioned, by its document."""
+"""The stores on AWS or on an emulator of it, as the environment's stack provisioned them."""
 
 import tomllib
 from datetime import timedelta
@@ -60,7 +60,7 @@ class AwsStores:
 
     @cached_property
     def shared_tables(self) -> "Tables | None":
-        """The tables of the environment whose raw rows this one may read, by a role of that one that trusts ours."""
+        """The tables of the environment that shares its raw rows, read by a role there that trusts ours."""
         lent = self.stack.lent
         if lent is None:
             return None
@@ -107,7 +107,7 @@ class AwsStores:
 
     @cached_property
     def tracking(self) -> "Tracking | None":
-        """The stack's MLflow, if it has one; a managed one is named by its ARN and keeps artifacts where it is told."""
+        """The stack's MLflow, if it has one; a managed one is named by its ARN."""
         from pipelines.registry.tracking import Tracking
 
         uri = self.stack.mlflow
@@ -120,7 +120,7 @@ class AwsStores:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        """The SDK's own session, in its own region, or else in the one that ``cloud.toml`` states."""
+        """The SDK's session, in its configured region, or else in that of ``cloud.toml``."""
         session = boto3.Session()
         if session.region_name:
             return session

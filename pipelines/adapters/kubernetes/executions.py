@@ -36,8 +36,8 @@ class KubernetesExecutions:
     def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
         """Start a run whose parameters are recorded, or resume one whose Job failed, and return the Job's name.
 
-        A run has at most one Job: of one that works or is done already nothing changes. A machine is a pod; one
-        without a GPU trains unless the run asks for more.
+        A run has at most one Job; calling this for one that runs or is done changes nothing. Each machine is a pod;
+        by default there is one, without a GPU.
 
         Raises:
             UserError: when the namespace or its template of a Job does not exist.
@@ -61,7 +61,7 @@ class KubernetesExecutions:
                 self._delete(known)
 
     def knows(self, run_id: str) -> bool:
-        """Say whether a run has a Job."""
+        """Return whether a run has a Job."""
         return self._find(run_id) is not None
 
     def outcome(self, runner: Runner, pipeline: Pipeline, run_id: str) -> RunOutcome:

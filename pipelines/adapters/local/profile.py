@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LocalProfile:
-    """Implements :class:`pipelines.adapters.profile.Profile`; what computes elsewhere is not there."""
+    """Implements :class:`pipelines.adapters.profile.Profile`; all computation is in this process."""
 
     shared_tables: None = None
     lookup: None = None

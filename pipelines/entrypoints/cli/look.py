@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.contracts import keys
 from pipelines.entrypoints.cli.app import Json, Version, app, command
 from pipelines.entrypoints.cli.terminal import (
     NO,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.orchestration.runs import RunSummary
 
 _LATEST = 5
+_VIEW_TITLES = ("complete until", "features", "used by")
 _LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
 
@@ -39,7 +39,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         return
     print_pairs([("[dim]environment[/]", content["environment"]), *_release(platform, content)])
     _show_models(content["versions"])
-    _show_feature_views(content["feature_views"])
+    if views := content["feature_views"]:
+        console.print()
+        print_table(_VIEW_TITLES, [*_view_rows(views)])
     _show_runs(content["runs"])
     if decisions := content["decisions"]:
         console.print()
@@ -147,8 +149,11 @@ def features(context: typer.Context, as_json: Json = False) -> None:
     views = _feature_views(platform, {**dict.fromkeys(stored, ()), **used})
     if as_json:
         print_json(views)
+    elif views:
+        print_pairs([tuple(f"[dim]{title}[/]" for title in _VIEW_TITLES), *_view_rows(views)])
     else:
-        _show_feature_views(views)
+        console.print("no features yet")
+        suggest("mlops run feature --set start=DAY --set end=DAY")
 
 
 @command(app, "mlops explain v3", "mlops explain v3 --json")
@@ -248,6 +253,8 @@ def compare(
 
 
 def _status(platform: "Platform") -> dict[str, Any]:
+    from pipelines.contracts import keys
+    from pipelines.orchestration.runs import RunStore
     from pipelines.registry.definitions import names_pinned
     from pipelines.serving.instances import alive, read_reports
 
@@ -269,7 +276,7 @@ def _status(platform: "Platform") -> dict[str, Any]:
             platform,
             names_pinned(platform.problem.config, platform.models, platform.releases, platform.settings.now()),
         ),
-        "runs": [_run(platform, summary) for summary in reversed([*platform.runner.runs.latest(_LATEST)])],
+        "runs": [_run(platform, summary) for summary in reversed([*RunStore(platform.objects).latest(_LATEST)])],
         "endpoint": _endpoint(platform),
         "decisions": decisions,
     }
@@ -284,28 +291,18 @@ def _feature_views(platform: "Platform", used: Mapping[str, tuple[str, ...]]) ->
     ]
 
 
-def _show_feature_views(views: list[dict[str, Any]]) -> None:
-    rows = [
-        (
-            view["until"][:16].replace("T", " ") if view["until"] else "[red]never[/]",
-            view["name"],
-            ", ".join(view["used_by"]) or "nobody",
-        )
-        for view in views
-    ]
-    if rows:
-        console.print()
-        print_table(("complete until", "features", "used by"), rows)
+def _view_rows(views: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    for view in views:
+        until = view["until"][:16].replace("T", " ") if view["until"] else "[red]never[/]"
+        yield until, view["name"], escape(", ".join(view["used_by"]) or "nobody")
 
 
 def _run(platform: "Platform", summary: "RunSummary") -> dict[str, Any]:
-    """Return a run as it stands; of one elsewhere that is not done also what is said there, and the end of its log."""
-    from pipelines import PIPELINES
+    """Return a run as it stands; of an unfinished one elsewhere also its status there, and the end of its log."""
     from pipelines.bootstrap import pipeline
 
-    done = len(summary.done)
-    total = len(pipeline(summary.pipeline).steps) if summary.pipeline in PIPELINES else done
-    told = {**summary.model_dump(mode="json"), "done": done, "steps": f"{done} of {total} steps done", "log": ()}
+    done, total = len(summary.done), len(summary.steps)
+    told = {**summary.model_dump(mode="json"), "done": done, "steps": f"{done} of {total or '?'} steps done", "log": ()}
     executions = platform.profile.executions
     if executions and done < total and executions.knows(summary.run_id):
         outcome = executions.outcome(platform.runner, pipeline(summary.pipeline), summary.run_id)

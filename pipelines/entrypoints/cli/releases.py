@@ -136,7 +136,9 @@ def rollback(
     to: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Take the champion out, for this earlier one.")
     ] = None,
-    champion: Annotated[bool, typer.Option(help="Take the champion out, for the one before it.")] = False,
+    champion_out: Annotated[
+        bool, typer.Option("--champion/--no-champion", help="Take the champion out, for the one before it.")
+    ] = False,
     who: Who = None,
     as_of: AsOf = None,
     yes: Yes = False,
@@ -149,7 +151,6 @@ def rollback(
     """
     from pipelines.config import Variant
     from pipelines.deployment.rules import way_back
-    from pipelines.deployment.target import champions
     from pipelines.deployment.transitions import Moved, roll_back
 
     platform: Platform = context.obj
@@ -159,7 +160,7 @@ def rollback(
         target = Variant(model=digest, version=version)
     while True:
         latest = platform.release_target.latest()
-        back = way_back(latest, champions(platform.releases), target, champion)
+        back = way_back(latest, platform.releases.tenures(), target, champion_out)
         assert latest, "without a transition there is no way back"
         if back.action is None:
             if not as_json:
@@ -173,7 +174,7 @@ def rollback(
         _ask(yes, f"Roll back {platform.settings.environment}?")
         try:  # what was shown is what is done, or we look again
             entry = roll_back(
-                platform.release_target, _actor(platform, who, as_of), reason, target, champion, latest.number
+                platform.release_target, _actor(platform, who, as_of), reason, target, champion_out, latest.number
             )
         except Moved:
             continue

@@ -153,12 +153,22 @@ def step(
 
 
 @contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """After Ctrl-C, say which command resumes what was interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"\ninterrupted; resume it: {command}", errors)
+        raise
+
+
+@contextmanager
 def shown(chosen: "Pipeline", run_id: str, as_json: bool, resume: str = "") -> "Iterator[Observer]":
-    """Show the steps of a run as they end; after Ctrl-C, how to resume it."""
+    """Show the steps of a run as they end; ``resume`` is the command that does so, if it is not ``mlops run``."""
     times: dict[str, float] = {}
     if not as_json:
         console.print(f"[bold]{chosen.name}[/] {run_id}")
-    with console.status("") as status:
+    with resumable(resume or f"mlops run {chosen.name} --run-id {run_id}"), console.status("") as status:
 
         def observe(step: str, event: "Event") -> None:
             status.update(f"[dim]{step}[/]")
@@ -168,11 +178,7 @@ def shown(chosen: "Pipeline", run_id: str, as_json: bool, resume: str = "") -> "
                 told = "resumed, done already" if event == "resumed" else f"{time.perf_counter() - times[step]:.1f} s"
                 console.print(f"  {OK} {step} [dim]{told}[/]")
 
-        try:
-            yield observe
-        except KeyboardInterrupt:
-            say(f"\ninterrupted; resume it: {resume or f'mlops run {chosen.name} --run-id {run_id}'}", errors)
-            raise
+        yield observe
 
 
 def placed(platform: "Platform", on: Where) -> "Platform":
@@ -188,7 +194,7 @@ def start_there(
     machines: int | None = None,
     gpu: bool | None = None,
 ) -> None:
-    """Start a recorded run where the platform computes, and tell how to follow it."""
+    """Start a recorded run by the platform's profile, and say how to follow it."""
     from pipelines.entrypoints.launch import start_elsewhere
 
     execution = start_elsewhere(platform, chosen, run_id, machines, gpu)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, moment
-from pipelines.entrypoints.cli.runs import Processes, RunId, placed, shown, start_there, tell
+from pipelines.entrypoints.cli.runs import Processes, RunId, placed, resumable, shown, start_there, tell
 from pipelines.entrypoints.cli.terminal import console, print_json, say, suggest
 
 if TYPE_CHECKING:
@@ -120,11 +120,12 @@ def sweep(
         reason = f"search started by {getpass.getuser()}"
         params = TrainingParams(as_of=moment(platform, as_of), reason=reason, estimators=(estimator,))
         platform.runner.start(training, params, run_id)
-    with shown(training, run_id, as_json, f"mlops sweep {estimator} --run-id {run_id}") as observe:
+    resume = f"mlops sweep {estimator} --run-id {run_id}"
+    with shown(training, run_id, as_json, resume) as observe:
         platform.runner.run(training, run_id, observe, before="train")
     folder = platform.home / "sweeps" / run_id
     study = open_study(folder, run_id)
-    with console.status("[dim]trials[/]"):
+    with resumable(resume), console.status("[dim]trials[/]"):
         in_processes(
             _work, [(platform.settings, platform.root, run_id, estimator, number) for number in range(workers)]
         )
@@ -200,12 +201,9 @@ def _tune(platform: "Platform", estimator: str, as_of: datetime, workers: int, r
 
 
 def _work(settings: "Settings", root: Path, run_id: str, estimator: str, number: int) -> None:
-    import optuna
-
     from pipelines.bootstrap import Platform, pipeline
     from pipelines.training.search import open_study, work
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     platform = Platform(settings, root)
     frame, split = (platform.runner.output(pipeline("training"), name, run_id) for name in ("extract", "prepare"))
     seed = platform.problem.config.training.seed + number

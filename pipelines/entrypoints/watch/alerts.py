@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from pipelines.config import UserError
+from pipelines.contracts import keys
 from pipelines.monitor import Trigger
 from pipelines.storage.ports import ObjectStore, Queue
 
@@ -60,7 +61,7 @@ def send_events(group: AlertGroup, events: Queue, objects: ObjectStore, environm
     """
     sent = []
     for alert in group.alerts:
-        key = f"alerts/{environment}/{alert.starts_at:%Y-%m-%dT%H%M%S}-{alert.fingerprint}.json"
+        key = keys.alert(environment, alert.starts_at, alert.fingerprint)
         if alert.status == "firing" and alert.labels.get(RETRAIN) == "true" and objects.read(key) is None:
             trigger = _trigger(alert, alert.starts_at)
             events.send(trigger.to_json())

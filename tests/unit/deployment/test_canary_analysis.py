@@ -120,7 +120,7 @@ def test_the_rows_of_one_unit_count_as_one():
     """One customer's many bad predictions are one piece of evidence, not many."""
     bad = traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1))
     assert verdict(bad).outcome is AnalysisOutcome.FAIL
-    few = bad._replace(challenger=bad.challenger._replace(unit=np.arange(400) % 2))
+    few = bad._replace(challenger_side=bad.challenger_side._replace(unit=np.arange(400) % 2))
     assert verdict(few).outcome is AnalysisOutcome.PASS
 
 

@@ -105,11 +105,11 @@ def test_a_view_that_is_too_old_is_refused(released, first):
 
 
 def test_a_quarantined_release_is_refused_there_and_further_on(released, first):
-    bad = first.model_copy(update={"champion": another(released, champion=first.champion.model)})
+    bad = first.model_copy(update={"champion": another(released, champion_model=first.champion.model)})
     propose(released.release_target, TESTER, bad)
     approve(released.release_target, TESTER, bad)
     start(released.release_target, TESTER, bad)
-    roll_back(released.release_target, TESTER, "it errs", champion=True)
+    roll_back(released.release_target, TESTER, "it errs", champion_out=True)
     assert check(released, bad, "dev") == (3, "✘ v2 is quarantined: it errs; 'mlops propose v2' proposes it anew ")
     assert check(released, bad) == (3, "✘ v2 was rolled back in dev: it errs ")
 
@@ -146,7 +146,7 @@ def test_the_order_of_promotion_is_that_of_the_list():
 
 
 def test_a_rollback_by_the_second_of_two_people_says_that_it_is_done(released, first):
-    second = first.model_copy(update={"champion": another(released, champion=first.champion.model)})
+    second = first.model_copy(update={"champion": another(released, champion_model=first.champion.model)})
     for move in (propose, approve, start):
         move(released.release_target, TESTER, second)
     given = {"RATCHET_HOME": str(released.home), "RATCHET_PROBLEM": PROBLEMS[0]}
@@ -162,10 +162,10 @@ def test_a_rollback_by_the_second_of_two_people_says_that_it_is_done(released, f
 
 
 def test_a_model_s_history_is_its_own_moves_and_not_what_a_reason_mentions(released, first):
-    second = first.model_copy(update={"champion": another(released, champion=first.champion.model)})
+    second = first.model_copy(update={"champion": another(released, champion_model=first.champion.model)})
     for move in (propose, approve, start):
         move(released.release_target, TESTER, second)
-    roll_back(released.release_target, TESTER, "wrong prices; v3 will fix them", champion=True)
+    roll_back(released.release_target, TESTER, "wrong prices; v3 will fix them", champion_out=True)
     another(released, reason="a fix")
     given = {"RATCHET_HOME": str(released.home), "RATCHET_PROBLEM": PROBLEMS[0]}
 

@@ -54,7 +54,7 @@ def models(manifest, tmp_path):
     refused = (GateResult(gate="absolute_quality", passed=False, reason="roc_auc 0.5 is below 0.7"),)
     for number in range(1, 5):
         data = str(number).encode()
-        changed: dict = {"champion": store.versions()[1] if number > 1 else None}
+        changed: dict = {"champion_model": store.versions()[1] if number > 1 else None}
         changed |= {"files": {ONNX: hashlib.sha256(data).hexdigest()}, **({"gates": refused} if number == 4 else {})}
         store.put(manifest.model_copy(update=changed), {ONNX: data})
     return store
@@ -114,11 +114,11 @@ def test_a_rolled_back_canary_is_quarantined_until_proposed_anew(log, models):
 def test_rolling_back_a_champion_brings_the_one_before_it(log, models):
     released(log, models, 1)
     released(log, models, 2)
-    roll_back(target(log, models), ME, "customers complain", champion=True)
+    roll_back(target(log, models), ME, "customers complain", champion_out=True)
     assert log.state().champion.version == 1
     propose(target(log, models), ME, file(log, models, 3))
     with pytest.raises(Refused, match="no earlier champion"):
-        roll_back(target(log, models), ME, "again", champion=True)
+        roll_back(target(log, models), ME, "again", champion_out=True)
 
 
 def test_a_refused_candidate_cannot_be_proposed_without_an_override(log, models):
@@ -291,7 +291,7 @@ def test_one_can_go_back_to_any_earlier_champion_that_is_not_quarantined(log, mo
 def test_rollbacks_go_back_one_champion_after_the_other(log, models):
     for version in (1, 2, 3):
         released(log, models, version, override="a test")
-    first = roll_back(target(log, models), ME, "bad", champion=True)
+    first = roll_back(target(log, models), ME, "bad", champion_out=True)
     second = roll_back(target(log, models), ME, "bad", to=variant(models, 1))
     assert [entry.state.champion.version for entry in (first, second)] == [2, 1]
 
@@ -311,8 +311,8 @@ def test_the_champion_is_taken_out_once_per_cause_and_only_on_request(log, model
         released(log, models, version, override="a test")
     with pytest.raises(Refused, match="the champion v3 serves: --champion takes it out"):
         roll_back(target(log, models), ME, "bad")
-    first = roll_back(target(log, models), Actor("ada", ME.at), "prices", champion=True)
-    assert roll_back(target(log, models), Actor("bob", ME.at), "prices", champion=True) == first
+    first = roll_back(target(log, models), Actor("ada", ME.at), "prices", champion_out=True)
+    assert roll_back(target(log, models), Actor("bob", ME.at), "prices", champion_out=True) == first
     assert log.state().champion.version == 2
 
 
@@ -320,7 +320,7 @@ def test_while_a_challenger_is_live_the_champion_stays(log, models):
     released(log, models, 1)
     released(log, models, 2)
     released(log, models, 3, CANARY, override="a test")
-    for how in ({"champion": True}, {"to": variant(models, 1)}):
+    for how in ({"champion_out": True}, {"to": variant(models, 1)}):
         with pytest.raises(Refused, match="v3 is live beside the champion; 'mlops rollback' takes it out first"):
             roll_back(target(log, models), ME, "bad", **how)
 

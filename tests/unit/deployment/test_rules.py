@@ -56,7 +56,10 @@ def models(manifest):
     """v1; v2 and v3 compared with v1; v4 compared with v2; v5, which failed its gates."""
     store = ModelStore(MemoryObjects())
     for champion in (None, 1, 1, 2, 1):
-        changed = {"champion": store.versions()[champion] if champion else None, "reason": f"{len(store.versions())}"}
+        changed = {
+            "champion_model": store.versions()[champion] if champion else None,
+            "reason": f"{len(store.versions())}",
+        }
         changed |= {"gates": REFUSED} if len(store.versions()) == 4 else {}
         store.put(manifest.model_copy(update=changed), {})
     return store
@@ -149,7 +152,7 @@ def test_nothing_is_rolled_back_to_what_cannot_be_served(models, signer):
     with pytest.raises(
         Refused, match="v1 cannot be served: trained on other definitions of queue; bring back the code"
     ):
-        roll_back(broken, ME, "bad", champion=True)
+        roll_back(broken, ME, "bad", champion_out=True)
     assert there.releases.state().champion.version == 2
 
 

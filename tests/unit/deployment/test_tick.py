@@ -142,7 +142,7 @@ def test_a_shadow_is_concluded_with_what_it_said(platform):
     assert look(platform, 1.5).entry.action == "conclude"
     found = compare_live(platform.problem, platform.tables, platform.predictions, platform.releases, NOW + 9 * DAY)
     assert (found.strategy, found.disagreement) == ("shadow", 0.0), "a copy never disagrees"
-    assert found.champion.predictions == found.challenger.predictions > 80
+    assert found.champion_answers.predictions == found.challenger_answers.predictions > 80
     assert (found.effect.per_prediction, found.until) == (0.0, NOW + 1.5 * DAY)
     told = "\n".join(" ".join(row) for row in rows(platform.problem.config, found))
     assert "disagreement 0.0%" in told
@@ -160,7 +160,7 @@ def test_an_ab_test_ends_undecided_with_its_effect_in_money(platform):
     assert found.effect.low < 0 < found.effect.high
     assert found.effect.low < found.effect.per_prediction < found.effect.high
     assert found.disagreement is None, "no request was answered by both"
-    assert found.champion.predictions + found.challenger.predictions > 250
+    assert found.champion_answers.predictions + found.challenger_answers.predictions > 250
 
 
 def test_a_comparison_needs_a_challenger_and_traffic(platform):

@@ -1,8 +1,11 @@
 """Each command of the command line: its panel, its examples, and its help on a terminal of 80 columns."""
 
 import io
+import os
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -13,6 +16,8 @@ from typer.testing import CliRunner
 from pipelines import PIPELINES
 from pipelines.entrypoints.cli import __main__, terminal  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import PANELS, app
+from pipelines.orchestration.runs import RunStore
+from tests.conftest import PROBLEMS, make_platform
 
 WITHOUT_JSON = {
     "serve", "watch", "demo", "render", "cancel", "step", "problem new", "release schema", "workflow publish",
@@ -114,6 +119,22 @@ def test_what_a_script_would_read_is_offered_as_json(path):
 def test_the_version_names_the_project_and_the_python():
     done = CliRunner().invoke(app, ["--version"])
     assert (done.exit_code, bool(re.fullmatch(r"[\w-]+ \d+\.\d+\.\d+, Python 3\.\d+\.\d+\n", done.output))) == (0, True)
+
+
+@pytest.mark.parametrize(("arguments", "heavy"), [
+    (["--help"], {"pydantic", "pyarrow", "numpy", "pandas"}),
+    (["status"], {"pyarrow", "numpy", "pandas", "sklearn", "onnx", "mlflow"}),
+])  # fmt: skip
+def test_a_command_that_answers_at_once_loads_nothing_heavy(tmp_path, arguments, heavy):
+    assert RunStore(make_platform(tmp_path).objects).create("days", "training", {}, ["pin"])
+    code = "import sys; from pipelines.entrypoints.cli.__main__ import app; app(standalone_mode=False); "
+    command = [sys.executable, "-c", code + "print(*sys.modules)", "--home", str(tmp_path), *arguments]
+    environ = {**os.environ, "RATCHET_PROBLEM": PROBLEMS[0]}
+    *told, modules = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert told
+    assert not heavy & set(modules.split())
 
 
 ROWS = [("v1", "[green]passed[/]", "one of the words " * 9), ("v12", "not judged", "short")]

@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.config import Problem, UserError
 from pipelines.feature import FeatureParams
-from pipelines.feature.validate import typed, validate
+from pipelines.feature.extract import extract, typed
+from pipelines.feature.validate import validate
 from tests.conftest import HISTORY, PROBLEMS
 
 DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
@@ -58,8 +59,9 @@ def test_rows_that_keep_the_contract_come_out_in_their_declared_types(problem, r
     ],
 )  # fmt: skip
 def test_a_broken_rule_refuses_the_days_and_says_which_and_how(problem, raw, table, broken, message):
+    delivered = {**raw, table: broken(raw[table])}
     with pytest.raises(UserError) as error:
-        validate(DAYS, problem, {**raw, table: broken(raw[table])})
+        validate(DAYS, problem, extract(DAYS, problem, lambda name, *_: delivered[name]))
     assert message in str(error.value)
 
 

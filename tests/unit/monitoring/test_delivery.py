@@ -27,7 +27,7 @@ def models(manifest, tmp_path):
     for number in range(1, 5):
         code = manifest.code.model_copy(update={"commit": f"{number}" * 40})
         champion = store.versions().get(number - 1)
-        store.put(manifest.model_copy(update={"code": code, "champion": champion}), {})
+        store.put(manifest.model_copy(update={"code": code, "champion_model": champion}), {})
     return store
 
 
@@ -70,7 +70,7 @@ def test_the_metrics_are_those_of_the_log(entries, models):
 
 def test_a_champion_that_is_taken_out_later_was_a_failed_deployment(entries, log, models):
     roll_back(target(log, models), Actor("canary analysis", BEGIN + 21 * DAY), "v4 is bad")
-    roll_back(target(log, models), Actor("me", BEGIN + 22 * DAY), "v2 was bad all along", champion=True)
+    roll_back(target(log, models), Actor("me", BEGIN + 22 * DAY), "v2 was bad all along", champion_out=True)
     found = delivery(list(log.entries()), {}, BEGIN, BEGIN + 28 * DAY)
     assert [bool(one.rolled_back) for one in deployments(log.entries())] == [False, True, True, True]
     assert (found.failed, found.change_failure_rate, found.stability) == (3, 0.75, 0.5)

@@ -76,7 +76,7 @@ def test_the_pipelines_as_they_are_pass():
     ("functions", "fault"),
     [
         ({"number": number, "other": number}, "two steps are called number"),
-        ({"number": number, "run": text}, "'run', the output of text, is another's name already"),
+        ({"number": number, "run": text}, "'run', the output of text, is a name in use"),
         ({"text": text, "number": number}, "text takes 'number', which no step before it makes"),
         ({"number": text}, "text takes 'number', which no step before it makes"),
         ({"number": number, "text": number, "last": both}, "both takes 'text' as Text, but it is Number"),

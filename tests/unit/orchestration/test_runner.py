@@ -8,6 +8,7 @@ from pipelines.adapters.local.objects import FileObjects
 from pipelines.config import StrictModel, UserError
 from pipelines.orchestration.pipeline import Pipeline, RunInfo
 from pipelines.orchestration.runner import Runner
+from pipelines.orchestration.serialisation import decode, encode
 
 log = logging.getLogger("pipelines.example")
 
@@ -158,3 +159,10 @@ def test_a_step_that_returns_what_cannot_be_stored_is_reported(runner):
     runner.start(pipeline, Params(start=1), "r")
     with pytest.raises(TypeError, match="returned int"):
         runner.run(pipeline, "r")
+
+
+def test_tables_are_stored_compressed():
+    table = pa.table({"n": [0] * 10_000})
+    (data,) = encode(table).values()
+    assert len(data) < table.nbytes / 10
+    assert decode({"output.arrow": data}, pa.Table).equals(table)

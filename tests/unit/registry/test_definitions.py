@@ -27,7 +27,7 @@ def other(platform, number, **update):
     first = platform.models.versions()[1]
     manifest = platform.models.manifest(first)
     files = {name: platform.models.file(first, name) for name in manifest.files}
-    made = manifest.model_copy(update={"reason": f"number {number}", "champion": first, **update})
+    made = manifest.model_copy(update={"reason": f"number {number}", "champion_model": first, **update})
     digest, version = platform.models.put(made, files)
     return Variant(model=digest, version=version)
 
@@ -65,7 +65,7 @@ def test_what_serves_is_proposed_or_may_return_is_pinned(released):
     assert versions(pinned(log, KEEP, NOW + 41 * DAY))[4] == "challenger"
     roll_back(released.release_target, Actor("tester", NOW + 42 * DAY), "worse")
     released_at(released, five, NOW + 43 * DAY)
-    roll_back(released.release_target, Actor("tester", NOW + 44 * DAY), "worse", champion=True)
+    roll_back(released.release_target, Actor("tester", NOW + 44 * DAY), "worse", champion_out=True)
     assert versions(pinned(log, KEEP, NOW + 99 * DAY)) == {3: "champion", 2: ended[2]}, "what is quarantined is not"
 
 

@@ -90,3 +90,16 @@ def test_a_log_that_lost_what_its_snapshot_saw_is_told(many, signer):
 def test_a_log_without_a_snapshot_is_read_from_its_beginning(many, signer):
     del many._objects[keys.release_snapshot("dev")]
     assert ReleaseLog(many, signer, "dev").latest().number == 90
+
+
+def test_a_transition_is_made_where_its_snapshot_cannot_be_written(models, signer, caplog):  # noqa: F811
+    class Full(Counting):
+        def write(self, key, data):
+            raise OSError("no space left on device")
+
+    objects = Full()
+    written = ReleaseLog(objects, signer, "dev")
+    for number in range(6):
+        released(written, models, number % 2 + 1)
+    assert ReleaseLog(objects, signer, "dev").latest().number == 18
+    assert caplog.text.count("snapshot not written environment=dev reason=no space left on device") == 2

@@ -49,7 +49,7 @@ def test_a_champion_that_is_taken_back_leaves_its_place_to_the_one_before(log, m
     released(log, models, 1)
     released(log, models, 2)
     propose(target(log, models), ME, file(log, models, 3, CANARY, override="a test"))
-    roll_back(target(log, models), ME, "customers complain", champion=True)
+    roll_back(target(log, models), ME, "customers complain", champion_out=True)
     assert stands(log) == [(1, "promoted"), (2, "quarantined"), (3, "proposed")]
     assert releases(log)[1].reason == "customers complain"
 

@@ -121,7 +121,7 @@ def test_a_served_prediction_is_explained_by_the_variant_that_gave_it(learned):
     for answer, prediction in zip(answers, plain, strict=True):
         told = answer["explanation"]
         assert told["base"] + sum(told["contributions"].values()) == pytest.approx(prediction, rel=1e-5, abs=1e-5)
-        assert set(told["contributions"]) == set(service.release.champion.score.inputs)
+        assert set(told["contributions"]) == set(service.release.served_champion.score.inputs)
     assert answers[0]["explanation"]["contributions"]["queue_now"] != 0
     with pytest.raises(TooManyRows, match="20 rows may be explained in one request"):
         service.predict(json.dumps({"instances": [*rows]}, default=lambda t: t.isoformat()).encode(), explained=True)

@@ -117,7 +117,7 @@ class Following(RuleBasedStateMachine):
     @rule(champion=st.booleans())
     def roll_back(self, champion):
         try:
-            roll_back(self.platform.release_target, ME, "generated", champion=champion)
+            roll_back(self.platform.release_target, ME, "generated", champion_out=champion)
         except Refused:
             return
 
@@ -159,7 +159,7 @@ def variants(released):
     manifest = released.models.manifest(first)
     files = {name: released.models.file(first, name) for name in manifest.files}
     views = dict.fromkeys(manifest.feature_versions.views, "other")
-    changes = [{"reason": f"copy {number}", "champion": first} for number in range(3)]
+    changes = [{"reason": f"copy {number}", "champion_model": first} for number in range(3)]
     changes += [{"feature_versions": manifest.feature_versions.model_copy(update={"views": views, "module": ""})}]
     made = [released.models.put(manifest.model_copy(update=change), files) for change in changes]
     return [Variant(model=model, version=version) for model, version in [(first, 1), *made]]

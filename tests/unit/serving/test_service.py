@@ -251,12 +251,12 @@ def test_a_tampered_challenger_is_not_served_and_the_champion_goes_on(platform, 
     path.write_bytes(sound + b"\0")
     for _ in range(3):
         service.refresh()
-    assert service.release.challenger is None
+    assert service.release.served_challenger is None
     assert "refused_releases_total 1.0" in service.metrics.text().decode(), "told once, not at every poll"
     assert service.predict(json.dumps(requests(1)[0]).encode())["model_version"] == 1
     path.write_bytes(sound)
     service.refresh()
-    assert service.release.challenger.variant.version == version
+    assert service.release.served_challenger.variant.version == version
 
 
 def test_a_champion_that_was_tampered_with_leaves_the_release_before_it(platform, service):
@@ -289,7 +289,7 @@ def test_a_store_that_fails_ends_no_polling(platform, service, monkeypatch):
     service.refresh()
     monkeypatch.setattr(platform.releases, "latest", real)
     service.refresh()
-    assert service.release.challenger.variant.version == version
+    assert service.release.served_challenger.variant.version == version
 
 
 def test_a_model_that_contradicts_its_manifest_is_not_served(platform):
@@ -350,7 +350,7 @@ def test_all_is_logged_while_a_challenger_serves_and_else_a_sample(platform):
 
 
 def test_an_answer_that_is_not_a_number_is_the_requests_problem(service):
-    service.release.champion.score = lambda features: np.full(len(features["weight"]), np.nan, np.float32)
+    service.release.served_champion.score = lambda features: np.full(len(features["weight"]), np.nan, np.float32)
     with pytest.raises(Rejected, match="predicted a value that is not a number; a value in the request may be far"):
         service.predict(body(requests(2)))
     assert service.log.pending == 0

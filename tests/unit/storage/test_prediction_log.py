@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
+from pipelines.config import CATEGORICAL, NUMERIC
+from pipelines.registry.scoring import columns
 from pipelines.storage.ports import Unavailable
 from pipelines.storage.prediction_log import LogReader, LogWriter, Predictions, sampled
 
@@ -43,6 +45,27 @@ def objects(tmp_path):
 
 def writer(objects, seconds=60.0, rows=1000):
     return LogWriter(objects, "dev", seconds, rows)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_models_of_other_features_share_a_log(objects, at_once):
+    """One model has ``depot`` as text and ``weight``, the next one ``depot`` as a number and ``hour``."""
+    log, reader = writer(objects), LogReader(objects, "dev")
+    log.append(predictions("a"))
+    if not at_once:
+        log.flush()
+    features = {"depot": np.array([1.5, np.nan], np.float32), "hour": np.array([7.0, 8.0], np.float32)}
+    log.append(predictions("b", "c")._replace(features=features))
+    log.close()
+    rows = {row["prediction_id"]: row for row in reader.read(START, START + timedelta(days=1)).to_pylist()}
+    assert {name: row["feature_weight"] for name, row in rows.items()} == {"a": 2.0, "b": None, "c": None}
+    assert {name: row["feature_hour"] for name, row in rows.items()} == {"a": None, "b": 7.0, "c": 8.0}
+    table = reader.read(START, START + timedelta(days=1)).sort_by("prediction_id")
+    logged = table.rename_columns([name.removeprefix("feature_") for name in table.column_names])
+    assert columns(logged.slice(0, 1), {"depot": CATEGORICAL})["depot"].tolist() == ["a"]
+    numbers = columns(logged.slice(1), {"depot": NUMERIC})["depot"]
+    assert numbers[0] == 1.5
+    assert np.isnan(numbers[1])
 
 
 def test_what_was_answered_can_be_read_back_by_time_and_by_id(objects):

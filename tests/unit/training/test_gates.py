@@ -12,8 +12,7 @@ from pipelines.config import Problem
 from pipelines.feature.materialise import entity_key
 from pipelines.storage.ports import OnlineRow
 from pipelines.storage.tables import TIMESTAMP
-from pipelines.training import Pinned, Trained, TrainingParams, gates
-from pipelines.training.prepare import part
+from pipelines.training import Evaluated, Pinned, Trained, TrainingParams, gates
 from tests.conftest import NOW, PROBLEMS, learn
 from tests.definitions import edited
 from tests.problems.parcels import VIEWS
@@ -86,23 +85,22 @@ def training(learned):
     """What the judge's step was given, and the gate's own resources."""
     runner, chosen = learned.runner, pipeline("training")
     trained: Trained = runner.output(chosen, "train", "first")
-    frame, split = runner.output(chosen, "extract", "first"), runner.output(chosen, "prepare", "first")
+    evaluated: Evaluated = runner.output(chosen, "evaluate", "first")
     pinned: Pinned = runner.output(chosen, "pin", "first")
-    return learned, trained, part(frame, split, "test"), pinned
+    return learned, trained, evaluated, pinned
 
 
 def test_the_exported_model_agrees_with_its_estimator(training):
-    platform, trained, test, _ = training
-    assert gates.onnx_parity(platform.problem, trained, test.slice(0, trained.native.num_rows)).passed
+    _, trained, evaluated, _ = training
+    assert gates.onnx_parity(LATE, trained.native, evaluated.predictions).passed
 
 
 @pytest.mark.parametrize("tampered", [0.001, float("nan")])
 def test_an_export_that_predicts_otherwise_is_refused(training, tampered):
-    platform, trained, test, _ = training
+    _, trained, evaluated, _ = training
     native = trained.native["prediction"].to_numpy().copy()
     native[3] += tampered
-    other = trained._replace(native=pa.table({"prediction": native}))
-    assert not gates.onnx_parity(platform.problem, other, test.slice(0, len(native))).passed
+    assert not gates.onnx_parity(LATE, pa.table({"prediction": native}), evaluated.predictions).passed
 
 
 def skew(platform, pinned):

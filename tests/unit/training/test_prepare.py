@@ -1,0 +1,79 @@
+"""The training frame and its parts: no label known too late, and no work done twice."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pipelines.bootstrap import pipeline
+from pipelines.config import UserError
+from pipelines.feature.labels import known_labels
+from pipelines.registry.scoring import Scorer
+from pipelines.training import PARTS, TrainingParams
+from pipelines.training.prepare import part, prepare
+from tests.conftest import NOW
+
+TRAINING = pipeline("training")
+
+
+@pytest.fixture
+def prepared(learned):
+    """A training's frame and split."""
+    return [learned.runner.output(TRAINING, step, "first") for step in ("extract", "prepare")]
+
+
+def test_parts_have_only_labels_known_by_the_end_of_their_period(learned, prepared):
+    frame, split = prepared
+    config = learned.problem.config
+    requests = learned.tables.read(f"raw.{config.request.table}").select([config.key, config.event_time])
+    labels = known_labels(learned.problem, learned.tables, NOW)
+    joined = requests.join(labels, config.key, "key", join_type="inner")
+    bounds = [split.train_start, split.validation_start, split.test_start, split.end]
+    expected, late = {}, 0
+    for name, (start, end) in zip(PARTS, pairwise(bounds), strict=True):
+        event = joined[config.event_time]
+        inside = joined.filter(pc.and_(pc.greater_equal(event, start), pc.less(event, end)))
+        known = inside.filter(pc.less_equal(inside["known_at"], end))
+        expected[name], late = set(known[config.key].to_pylist()), late + inside.num_rows - known.num_rows
+    assert late, "some labels are known too late for their period, or the test shows nothing"
+    assert {name: set(part(frame, split, name)["key"].to_pylist()) for name in PARTS} == expected
+    assert split.rows == {name: len(keys) for name, keys in expected.items()}
+
+
+def test_a_split_of_another_frame_is_refused(prepared):
+    frame, split = prepared
+    with pytest.raises(AssertionError, match="the split is of this frame"):
+        part(frame.slice(1), split, "train")
+
+
+def test_parts_are_slices_that_copy_no_row(prepared):
+    frame, split = prepared
+    before = pa.total_allocated_bytes()
+    parts = [part(frame, split, name) for name in PARTS]
+    assert sum(one.num_rows for one in parts) == frame.num_rows
+    assert pa.total_allocated_bytes() == before
+
+
+def test_an_empty_frame_is_refused_with_what_to_do(learned, prepared):
+    frame, _ = prepared
+    params = TrainingParams(as_of=NOW, reason="test")
+    with pytest.raises(UserError, match=r"the train period has 0 labelled rows.*no labelled requests in its periods"):
+        prepare(params, learned.problem, frame.slice(0, 0))
+    early = params.model_copy(update={"as_of": NOW - timedelta(days=300)})
+    with pytest.raises(UserError, match="the train period has 0 labelled rows"):
+        prepare(early, learned.problem, frame)
+
+
+def test_evaluating_judging_and_registering_load_the_candidate_once(learned, monkeypatch):
+    loaded, real = [], Scorer.__init__
+
+    def counted(self, *arguments, **settings):
+        loaded.append(self)
+        real(self, *arguments, **settings)
+
+    monkeypatch.setattr(Scorer, "__init__", counted)
+    for step in ("evaluate", "run_gates", "register"):
+        learned.runner.step(TRAINING, step, "first")
+    assert len(loaded) == 1
