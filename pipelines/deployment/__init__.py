@@ -1,6 +1,7 @@
 """Deployment: from an approved release file to what an environment serves, and back.
 
-pull → test → roll_out starts a release; ``canary_analysis`` decides how a canary ends; only ``transitions`` move one.
+``pull → test → roll_out`` starts a release, ``canary_analysis`` decides how a canary ends, and ``transitions`` alone
+change the release log.
 """
 
 from pydantic import AwareDatetime
@@ -17,7 +18,7 @@ class DeploymentParams(StrictModel):
 
 
 class Tested(StrictModel):
-    """A model that was pulled, verified, warmed up, and whose features are there."""
+    """A model that was pulled, verified and warmed up, and whose features are materialised."""
 
     model: str
     version: int

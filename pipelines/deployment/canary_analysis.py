@@ -1,8 +1,8 @@
-"""The judge of a live release: its challenger against its champion on the same traffic, at every look.
+"""Canary analysis: compares the challenger of a live release with its champion on the same traffic.
 
-Errors, latency, the distribution of the predictions and, where labels allow, quality. Each is a sequential test
-(``monitoring.sequential``), so that looking often raises no more false alarms than looking once: over a whole release,
-a challenger like its champion is failed with a probability of at most ``1 - confidence``.
+It tests errors, latency, the distribution of the predictions and, where labels allow, quality. Each is a sequential
+test (``monitoring.sequential``), so that many analyses raise no more false alarms than one: over a whole release, a
+challenger equal to its champion fails with a probability of at most ``1 - confidence``.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,15 +27,17 @@ from pipelines.config import (
 )
 from pipelines.deployment.traffic import Side, Traffic
 
-_TESTS = 4  # errors, latency, distribution, quality: each gets its part of the false alarms that are allowed
-_SLOWEST = 0.05  # of the champion's answers take longer than its 95th percentile
-_MIN_UNITS = 20  # values of the sticky field that each variant needs before their means say anything
+_TESTS = 4  # errors, latency, distribution, quality: they share the allowed false alarms
+_SLOWEST = 0.05  # the share of the champion's answers above its 95th percentile
+_MIN_UNITS = 20  # values of the sticky field that each variant needs before means are compared
 
 
 class AnalysisOutcome(StrEnum):
-    """What a judgement says: let it serve, take it out, wait for more traffic, or end it without a winner.
+    """What an analysis concludes about the challenger.
 
-    It ends so when an A/B test is over, and when what any release needs did not come in time.
+    ``pass``: continue the rollout. ``fail``: roll back. ``insufficient``: wait for more traffic or time.
+    ``undecided``: an A/B test ended without a winner. ``expired``: the traffic that the analysis needs did not come in
+    time.
     """
 
     PASS = "pass"  # noqa: S105
@@ -46,14 +48,14 @@ class AnalysisOutcome(StrEnum):
 
 
 class Verdict(StrictModel):
-    """A judgement and its numbers."""
+    """The outcome of an analysis, and its reason with numbers."""
 
     outcome: AnalysisOutcome
     reason: str
 
 
-class _Case(NamedTuple):
-    """What is judged: both sides' traffic of this step, and how sure each test must be."""
+class _Comparison(NamedTuple):
+    """Both variants' traffic in the present step, and the significance level of each test."""
 
     config: ProblemConfig
     champion_side: Side
@@ -62,7 +64,7 @@ class _Case(NamedTuple):
 
     @property
     def certain(self) -> float:
-        """How much evidence (the logarithm of an e-value) decides."""
+        """The logarithm of the e-value at which a test decides."""
         return log(1 / self.alpha)
 
     @property
@@ -71,96 +73,98 @@ class _Case(NamedTuple):
 
 
 def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
-    """Judge a live release on the traffic of its present step, ``elapsed`` after the step began."""
-    verdict, patience = _judged(config, state, traffic, elapsed), config.canary_analysis.patience
-    if verdict.outcome is not AnalysisOutcome.INSUFFICIENT or elapsed < _length(state) + patience:
+    """Analyse a live release on the traffic of its present step, ``elapsed`` after the step began."""
+    verdict, patience = _judge(config, state, traffic, elapsed), config.canary_analysis.patience
+    if verdict.outcome is not AnalysisOutcome.INSUFFICIENT or elapsed < _step_length(state) + patience:
         return verdict
     late = f"it could not be judged within {format_duration(patience)} after the end of its step: {verdict.reason}"
     return Verdict(outcome=AnalysisOutcome.EXPIRED, reason=f"{late}; the champion stays")
 
 
-def _judged(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
+def _judge(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     if traffic is None:
         return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason="no traffic yet")
-    case = _Case(config, traffic.champion_side, traffic.challenger_side, _alpha(config, state))
-    for test in (_errs, _slows, _shifts, _costs if isinstance(state.strategy, AbTest) else _degrades):
-        if reason := test(case):
+    pair = _Comparison(config, traffic.champion_side, traffic.challenger_side, _significance(config, state))
+    for test in (_error_rate, _latency, _distribution, _cost if isinstance(state.strategy, AbTest) else _quality):
+        if reason := test(pair):
             return Verdict(outcome=AnalysisOutcome.FAIL, reason=reason)
     if isinstance(state.strategy, AbTest):
-        return _experiment(case, elapsed, state.strategy)
-    return _wait(case, elapsed, _length(state)) or Verdict(outcome=AnalysisOutcome.PASS, reason=_praise(case))
+        return _ab_test(pair, elapsed, state.strategy)
+    if waiting := _reason_to_wait(pair, elapsed, _step_length(state)):
+        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=waiting)
+    return Verdict(outcome=AnalysisOutcome.PASS, reason=_pass_reason(pair))
 
 
-def _alpha(config: ProblemConfig, state: ReleaseState) -> float:
+def _significance(config: ProblemConfig, state: ReleaseState) -> float:
     steps = len(state.strategy.steps) if isinstance(state.strategy, CanaryStrategy) else 1
     return (1 - config.canary_analysis.confidence) / _TESTS / steps
 
 
-def _length(state: ReleaseState) -> timedelta:
+def _step_length(state: ReleaseState) -> timedelta:
     match state.strategy:
         case CanaryStrategy(bake=length) | BlueGreen(bake=length) | Shadow(duration=length) | AbTest(horizon=length):
             return length
-    raise AssertionError("all-at-once is never judged")
+    raise AssertionError("an all-at-once release has no canary analysis")
 
 
-# ---- what fails a challenger ------------------------------------------------------------------------------------
+# ---- tests that can fail a challenger -----------------------------------------------------------------------------
 
 
-def _errs(case: _Case) -> str:
-    failed, rows = int(case.challenger_side.failed.sum()), case.challenger_side.rows
-    if rate_evidence(failed, rows, case.config.canary_analysis.max_error_rate) < case.certain:
+def _error_rate(pair: _Comparison) -> str:
+    failed, rows = int(pair.challenger_side.failed.sum()), pair.challenger_side.rows
+    if rate_evidence(failed, rows, pair.config.canary_analysis.max_error_rate) < pair.certain:
         return ""
-    return f"it failed {failed} of {rows} requests ({failed / rows:.1%}), which the champion answered"
+    return f"it failed {failed} of {rows} requests ({failed / rows:.1%})"
 
 
-def _slows(case: _Case) -> str:
-    champion, challenger = case.answered
-    if min(champion.rows, challenger.rows) < case.config.canary_analysis.min_predictions:
+def _latency(pair: _Comparison) -> str:
+    champion, challenger = pair.answered
+    if min(champion.rows, challenger.rows) < pair.config.canary_analysis.min_predictions:
         return ""
-    slow, _ = _slow(case)
-    if rate_evidence(slow, challenger.rows, _SLOWEST) < case.certain:
+    slow, _ = _slow_answers(pair)
+    if rate_evidence(slow, challenger.rows, _SLOWEST) < pair.certain:
         return ""
     usual, now = (float(np.quantile(side.latency_ms, 0.95)) for side in (champion, challenger))
-    return f"95 % of its answers take up to {now:.1f} ms, the champion's {usual:.1f} ms"
+    return f"its 95th percentile of latency is {now:.1f} ms, the champion's {usual:.1f} ms"
 
 
-def _slow(case: _Case) -> tuple[int, float]:
-    """Return how many of the challenger's answers take longer than they may, and how long that is in ms."""
-    champion, challenger = case.answered
-    limits = case.config.canary_analysis
+def _slow_answers(pair: _Comparison) -> tuple[int, float]:
+    """Return how many of the challenger's answers exceed the latency limit, and the limit in ms."""
+    champion, challenger = pair.answered
+    limits = pair.config.canary_analysis
     limit = max(limits.latency_ms, limits.slower * float(np.quantile(champion.latency_ms, 0.95)))
     return int((challenger.latency_ms > limit).sum()), limit
 
 
-def _shifts(case: _Case) -> str:
-    champion, challenger = case.answered
+def _distribution(pair: _Comparison) -> str:
+    champion, challenger = pair.answered
     if not champion.rows or not challenger.rows:
         return ""
-    far = distance_bound(challenger.prediction, champion.prediction, case.alpha)
-    if far <= case.config.canary_analysis.max_shift:
+    far = distance_bound(challenger.prediction, champion.prediction, pair.alpha)
+    if far <= pair.config.canary_analysis.max_shift:
         return ""
     usual, now = (float(side.prediction.mean()) for side in (champion, challenger))
     return (
-        f"its predictions are distributed otherwise: mean {now:.3f}, the champion's {usual:.3f}, at least "
-        f"{far:.2f} apart (Kolmogorov-Smirnov)"
+        f"its predictions are distributed differently: mean {now:.3f}, the champion's {usual:.3f}; "
+        f"Kolmogorov-Smirnov distance at least {far:.2f}"
     )
 
 
-def _degrades(case: _Case) -> str:
-    metric = case.config.gates.champion_comparison.metric
-    return _worse(case, metric, lambda value: f"{value:.4f}")
+def _quality(pair: _Comparison) -> str:
+    metric = pair.config.gates.champion_comparison.metric
+    return _higher_loss(pair, metric, lambda value: f"{value:.4f}")
 
 
-def _costs(case: _Case) -> str:
-    currency = case.config.business.currency
-    return _worse(case, "expected_cost", lambda value: f"{value:.2f} {currency}")
+def _cost(pair: _Comparison) -> str:
+    currency = pair.config.business.currency
+    return _higher_loss(pair, "expected_cost", lambda value: f"{value:.2f} {currency}")
 
 
-def _worse(case: _Case, metric: str, write: Callable[[float], str]) -> str:
-    usual, now = losses(case.config, metric, case.champion_side, case.challenger_side)
-    if usual is None or now is None or larger_evidence(now, usual) < case.certain:
+def _higher_loss(pair: _Comparison, metric: str, write: Callable[[float], str]) -> str:
+    usual, now = losses(pair.config, metric, pair.champion_side, pair.challenger_side)
+    if usual is None or now is None or larger_evidence(now, usual) < pair.certain:
         return ""
-    labels = case.challenger_side.labelled().rows
+    labels = pair.challenger_side.labelled().rows
     return f"its {metric} is {write(now.value)}, the champion's {write(usual.value)}, over {labels} labels"
 
 
@@ -172,42 +176,42 @@ def losses(config: ProblemConfig, metric: str, *sides: Side) -> Iterator[Mean | 
         yield mean(row_losses(config, metric, known.label, known.prediction), known.unit) if enough else None
 
 
-# ---- what lets it go on -------------------------------------------------------------------------------------------
+# ---- conditions for passing ---------------------------------------------------------------------------------------
 
 
-def _wait(case: _Case, elapsed: timedelta, length: timedelta) -> Verdict | None:
-    """Return why the release must wait, or None when nothing speaks against it any more."""
-    judged = case.config.canary_analysis
-    # Labels that come while the step lasts are waited for; where they come later, the other tests must do.
-    by_labels = case.config.label.delay <= length
-    seen = [side.labelled() if by_labels else side for side in case.answered]
-    reason = ""
+def _reason_to_wait(pair: _Comparison, elapsed: timedelta, length: timedelta) -> str:
+    """Return why the release must wait; empty when it may pass."""
+    judged = pair.config.canary_analysis
+    # Wait for labels only if they arrive within the step; otherwise the other tests decide.
+    by_labels = pair.config.label.delay <= length
+    seen = [side.labelled() if by_labels else side for side in pair.answered]
     if any(side.rows < judged.min_predictions for side in seen):
         what = "labelled predictions" if by_labels else "predictions"
         counts = f"{seen[0].rows} of the champion's and {seen[1].rows} of the challenger's"
-        reason = f"{counts} {what}, {judged.min_predictions} of each are needed; send more traffic"
-    elif elapsed < length:
-        reason = f"baking, {elapsed} of {length}"
-    elif case.challenger_side.failed.mean() > judged.max_error_rate:
-        share = case.challenger_side.failed.mean()
-        reason = f"it failed {share:.1%} of its requests, which may be chance; send more traffic"
-    elif _slow(case)[0] > _SLOWEST * case.challenger_side.rows:
-        reason = f"it often takes longer than {_slow(case)[1]:.0f} ms, which may be chance; send more traffic"
-    return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason) if reason else None
+        return f"{counts} {what}, {judged.min_predictions} of each are needed; send more traffic"
+    if elapsed < length:
+        return f"baking, {elapsed} of {length}"
+    failed = pair.challenger_side.failed.mean()
+    if failed > judged.max_error_rate:
+        return f"it failed {failed:.1%} of its requests, which may be chance; send more traffic"
+    slow, limit = _slow_answers(pair)
+    if slow > _SLOWEST * pair.challenger_side.rows:
+        return f"it often takes longer than {limit:.0f} ms, which may be chance; send more traffic"
+    return ""
 
 
-def _praise(case: _Case) -> str:
-    return f"{case.answered[1].rows:,} predictions, not shown to be slower or worse than the champion's"
+def _pass_reason(pair: _Comparison) -> str:
+    return f"{pair.answered[1].rows:,} predictions, not shown to be slower or worse than the champion's"
 
 
-def _experiment(case: _Case, elapsed: timedelta, strategy: AbTest) -> Verdict:
+def _ab_test(pair: _Comparison, elapsed: timedelta, strategy: AbTest) -> Verdict:
     """Say whether an A/B test shows the challenger to cost less, or is over."""
-    usual, now = losses(case.config, "expected_cost", case.champion_side, case.challenger_side)
+    usual, now = losses(pair.config, "expected_cost", pair.champion_side, pair.challenger_side)
     if usual is not None and now is not None:
-        low, high = difference_interval(now, usual, 2 * case.alpha)
-        currency = case.config.business.currency
+        low, high = difference_interval(now, usual, 2 * pair.alpha)
+        currency = pair.config.business.currency
         effect = f"{now.value - usual.value:+.2f} {currency} a prediction [{low:+.2f}, {high:+.2f}]"
-        if larger_evidence(usual, now) >= case.certain:
+        if larger_evidence(usual, now) >= pair.certain:
             return Verdict(outcome=AnalysisOutcome.PASS, reason=f"it costs less: {effect}")
         if elapsed >= strategy.horizon:
             return Verdict(

@@ -1,4 +1,4 @@
-"""What a live or ended release showed: both variants on the traffic that they shared, in business money."""
+"""The comparison of a release's variants on their common traffic, in business money."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from pipelines.storage.tables import Tables
 
 
 class ComparedAnswers(StrictModel):
-    """One variant's answers: how many, failures, latency in ms, and on labels its metric and money per prediction."""
+    """One variant's answers: counts, failures, latency in ms and, where labels are known, cost per prediction."""
 
     version: int
     predictions: int
@@ -29,7 +29,7 @@ class ComparedAnswers(StrictModel):
 
 
 class Effect(StrictModel):
-    """What the challenger costs more (less: negative) than the champion, with bounds that hold at every look."""
+    """The challenger's cost minus the champion's, with an interval that holds however often one looks."""
 
     per_prediction: float
     low: float
@@ -38,10 +38,10 @@ class Effect(StrictModel):
 
 
 class Compared(StrictModel):
-    """A release's two variants. ``disagreement`` needs both answers to a request, so a mirrored release.
+    """A release's two variants, compared.
 
-    For a classifier it is the share of requests on which the two would act differently, for a regression the mean
-    absolute difference.
+    ``disagreement`` is the share of requests on which two classifiers would act differently, or the mean absolute
+    difference of two regressions; only mirrored releases have it, since it needs both answers to a request.
     """
 
     strategy: str

@@ -1,4 +1,4 @@
-"""The serving app's own word on a transition: which instances serve it, which refused it, which have not said."""
+"""Confirmation of a transition by the serving app: which instances serve it, refused it, or have not answered."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ _LOOK_SECONDS = 0.2
 
 
 class Confirmation(NamedTuple):
-    """The instances that are heard of, by what they say of a transition."""
+    """The live instances, grouped by what they report about a transition."""
 
     confirmed: tuple[InstanceReport, ...]
     refused: tuple[InstanceReport, ...]
@@ -24,7 +24,7 @@ class Confirmation(NamedTuple):
     def __str__(self) -> str:
         instances = len(self.confirmed) + len(self.refused) + len(self.silent)
         if not instances:
-            return "no instance of the serving app is heard of"
+            return "not confirmed: no instance of the serving app is running"
         text = f"confirmed by {len(self.confirmed)} of {instances} instances"
         missing = [f"{one.instance} refused it: {one.standing.error}" for one in self.refused]
         missing += [f"{one.instance} still serves transition {one.standing.serves}" for one in self.silent]
@@ -32,7 +32,7 @@ class Confirmation(NamedTuple):
 
 
 def confirmation(reports: Iterable[InstanceReport], transition: int) -> Confirmation:
-    """Return what the instances that are heard of say of a transition, or of a later one."""
+    """Group the live instances by what they report about a transition or a later one."""
     heard = alive(list(reports))
     reached = [one for one in heard if one.standing.transition >= transition]
     return Confirmation(
@@ -43,7 +43,7 @@ def confirmation(reports: Iterable[InstanceReport], transition: int) -> Confirma
 
 
 def confirm(read: Callable[[], Sequence[InstanceReport]], transition: int, seconds: float) -> Confirmation:
-    """Wait until every instance that is heard of has taken or refused a transition, at most so many seconds."""
+    """Wait at most ``seconds`` until every live instance serves or refused a transition."""
     deadline = time.monotonic() + seconds
     while (found := confirmation(read(), transition)).silent and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)

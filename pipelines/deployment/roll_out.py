@@ -20,7 +20,7 @@ def pull(params: DeploymentParams, release_target: ReleaseTarget) -> Manifest:
 
 
 def test(params: DeploymentParams, release_target: ReleaseTarget, manifest: Manifest) -> Tested:
-    """Load and warm up the model as the serving app will, and check that its features are there and fresh."""
+    """Load and warm up the model as the serving app will, and check that its features are materialised and fresh."""
     state, variant = release_target.releases.state(), params.release.released
     assert manifest.sha256() == variant.model, "what was pulled is what is tested"
     if not is_deployed(state, params.release):
@@ -29,7 +29,7 @@ def test(params: DeploymentParams, release_target: ReleaseTarget, manifest: Mani
 
 
 def roll_out(params: DeploymentParams, release_target: ReleaseTarget, tested: Tested) -> RolledOut:
-    """Start the release; when that is done already, say where it stands."""
+    """Start the release unless it is deployed already, and return its phase."""
     assert tested.model == params.release.released.model, "what was tested is what goes out"
     releases = release_target.releases
     if not is_deployed(releases.state(), params.release):

@@ -1,4 +1,4 @@
-"""The rule book of releases: every reason for which a move must be refused, from facts alone.
+"""The rule book of releases: every reason to refuse a transition, decided from facts alone.
 
 ``mlops release check``, propose, approve, deploy, the release tick and rollback ask here, so that they agree: what
 ``release check`` passes, propose, approve and deploy take.
@@ -19,8 +19,8 @@ from pipelines.config import (
     Variant,
 )
 
-FileMove = Literal["check", "propose", "approve", "start"]
-"""The moves of a release file; ``check`` foretells the other three."""
+FileTransition = Literal["check", "propose", "approve", "start"]
+"""The transitions that a release file asks for; ``check`` predicts the other three."""
 
 _LIVE = frozenset({Phase.ROLLING, Phase.BAKE})
 _PENDING = frozenset({Phase.PROPOSED, Phase.APPROVED})
@@ -34,11 +34,11 @@ _ALLOWED: Mapping[Action, frozenset[Phase]] = {
     "withdraw": _PENDING,
     "roll back": frozenset(Phase) - {Phase.NONE},
 }
-"""In which phases each move may be made."""
+"""The phases in which each transition is allowed."""
 
 
 class Before(NamedTuple):
-    """The environment that models come from: who was champion there, and what was rolled back and why."""
+    """The environment that models come from: its champions, and why models are quarantined there."""
 
     environment: str
     champions: tuple[Variant, ...]
@@ -46,16 +46,16 @@ class Before(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a release file is judged on.
+    """The facts on which the rules decide.
 
     Attributes:
         state: of the environment's release log.
-        champions: each model that was champion there, in the order of its latest coming into service.
-        manifest: of the model that the file brings in, or why there is none that can be trusted.
-        registered: the model that the file's version number names in the model store, if it names one.
+        champions: each model that was champion there, ordered by the start of its latest tenure.
+        manifest: of the model that the file releases, or why no manifest can be trusted.
+        registered: the model that the model store has under the file's version number, if any.
         before: the environment before this one; None for the first.
-        unservable: says why the running code cannot serve a model; empty when it can.
-        stale: yields why the online store cannot serve a model's features at the moment of the move.
+        unservable: returns why the running code cannot serve a model; empty when it can.
+        stale: yields why the online store cannot serve a model's features at the time of the transition.
     """
 
     state: ReleaseState
@@ -67,24 +67,24 @@ class Facts(NamedTuple):
     stale: Callable[[Manifest], Iterable[str]]
 
     def returns(self, release: ReleaseFile) -> bool:
-        """Say whether a release brings an earlier champion back, which needs no new judgement."""
+        """Return whether a release restores an earlier champion, which needs no new comparison."""
         earlier = {variant.model for variant in self.champions}
         return isinstance(release.strategy, AllAtOnce) and release.released.model in earlier
 
 
-def refusals(move: FileMove, release: ReleaseFile, facts: Facts) -> Iterator[str]:
-    """Yield each reason for which a move of a release file must be refused."""
-    if move == "check" and is_deployed(facts.state, release):
+def refusals(transition: FileTransition, release: ReleaseFile, facts: Facts) -> Iterator[str]:
+    """Yield each reason to refuse a transition of a release file."""
+    if transition == "check" and is_deployed(facts.state, release):
         return
-    yield from permission(move, release, facts)
-    yield from servability(move, release, facts)
+    yield from permission(transition, release, facts)
+    yield from servability(transition, release, facts)
 
 
-def permission(move: FileMove, release: ReleaseFile, facts: Facts) -> Iterator[str]:
-    """Yield why a release file's move is not due, or its model may not come in."""
-    yield from _due(move, release, facts.state)
+def permission(transition: FileTransition, release: ReleaseFile, facts: Facts) -> Iterator[str]:
+    """Yield why the transition is not allowed now, or the model not at all."""
+    yield from _due(transition, release, facts.state)
     released = release.released
-    if move != "propose" and released.model in facts.state.quarantined:  # to propose it anew takes it out of there
+    if transition != "propose" and released.model in facts.state.quarantined:  # proposing it lifts the quarantine
         reason = facts.state.quarantined[released.model]
         yield f"v{released.version} is quarantined: {reason}; 'mlops propose v{released.version}' proposes it anew"
     if facts.before:
@@ -103,8 +103,8 @@ def permission(move: FileMove, release: ReleaseFile, facts: Facts) -> Iterator[s
         yield f"the release file pins other feature views or another request schema than {name} has; propose it anew"
 
 
-def servability(move: FileMove, release: ReleaseFile, facts: Facts) -> Iterator[str]:
-    """Yield why the running code, or what lies in the online store, cannot serve a release or what it falls back to."""
+def servability(transition: FileTransition, release: ReleaseFile, facts: Facts) -> Iterator[str]:
+    """Yield why the running code or the online store cannot serve the released model or its fall-back."""
     released, beside = release.released, facts.state.champion
     if isinstance(facts.manifest, str):
         return
@@ -119,12 +119,12 @@ def servability(move: FileMove, release: ReleaseFile, facts: Facts) -> Iterator[
                 f"v{beside.version} could not be gone back to, it cannot be served: {why}; release with the code that "
                 "serves it, or give the reason for doing without as --override"
             )
-    if move in ("check", "start"):
+    if transition in ("check", "start"):
         yield from facts.stale(facts.manifest)
 
 
 def not_now(action: Action, state: ReleaseState) -> str:
-    """Return why a move is not due in a state; empty when it is."""
+    """Return why an action is not allowed in a state; empty when it is."""
     if state.phase in _ALLOWED[action]:
         return ""
     if state.live:
@@ -135,16 +135,16 @@ def not_now(action: Action, state: ReleaseState) -> str:
 
 
 def is_deployed(state: ReleaseState, release: ReleaseFile) -> bool:
-    """Say whether the release is live, or over and its model serves."""
+    """Return whether the release is live, or has ended with its model as champion."""
     if state.live:
         return state.proposal == release
     return state.champion == release.released and state.phase is not Phase.APPROVED
 
 
 class WayBack(NamedTuple):
-    """What a rollback does: which model it takes ``out``, and which one, if any, serves then.
+    """What a rollback does: the model it takes ``out`` of service, and the champion that serves afterwards, if any.
 
-    ``action`` is None where that was done already, by the latest transition.
+    ``action`` is None when the latest transition did it already.
     """
 
     action: Literal["roll back", "withdraw"] | None
@@ -155,14 +155,13 @@ class WayBack(NamedTuple):
 def way_back(
     latest: ReleaseEntry | None, champions: Iterable[Variant], to: Variant | None = None, champion_out: bool = False
 ) -> WayBack:
-    """Return the one thing that a rollback does now.
+    """Return what a rollback does in the present state.
 
-    It takes the challenger out where one is live, and withdraws a release that is proposed or approved. The champion is
-    taken out only when that is asked for: by ``champion_out``, for the latest earlier one that is not quarantined, or
-    by ``to``, for that one.
+    It removes a live challenger, or withdraws a proposed or approved release. It replaces the champion only on request:
+    with ``champion_out`` by the latest earlier champion that is not quarantined, with ``to`` by that model.
 
     Raises:
-        Refused: when there is nothing to take out, or nothing to go back to.
+        Refused: when there is nothing to remove, or no champion to return to.
     """
     if latest is None:
         raise Refused(_NOTHING)
@@ -204,12 +203,12 @@ def _champion_out(latest: ReleaseEntry, champions: Sequence[Variant], to: Varian
     return WayBack("roll back", state.champion, earlier[-1])
 
 
-def _due(move: FileMove, release: ReleaseFile, state: ReleaseState) -> Iterator[str]:
-    if why := not_now("propose" if move == "check" else move, state):
+def _due(transition: FileTransition, release: ReleaseFile, state: ReleaseState) -> Iterator[str]:
+    if why := not_now("propose" if transition == "check" else transition, state):
         yield why
-    elif move == "approve" and state.proposal != release:
+    elif transition == "approve" and state.proposal != release:
         yield "the release file is not the one that was proposed; propose it anew"
-    elif move == "start" and state.proposal != release:
+    elif transition == "start" and state.proposal != release:
         yield "this release file is not approved; run 'mlops approve' first"
 
 
@@ -222,7 +221,7 @@ def _skipped(released: Variant, before: Before) -> Iterator[str]:
 
 
 def _unjudged(release: ReleaseFile, manifest: Manifest, facts: Facts) -> Iterator[str]:
-    """Yield why the model is not shown to be good enough, or not against the champion that serves."""
+    """Yield why the model was not accepted by its gates, or not compared with the present champion."""
     name, champion = f"v{release.released.version}", facts.state.champion
     answered_for = bool(release.override) or facts.returns(release)
     if not manifest.accepted and not answered_for:

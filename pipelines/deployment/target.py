@@ -1,4 +1,4 @@
-"""Where releases go: an environment's log, models and serving, and the facts that the rule book judges on."""
+"""The target of releases: an environment's release log, models and serving, and the facts for the rule book."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from pipelines.config import (
     Variant,
     format_duration,
 )
-from pipelines.deployment.rules import Before, Facts, FileMove, refusals
+from pipelines.deployment.rules import Before, Facts, FileTransition, refusals
 from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
@@ -25,17 +25,17 @@ from pipelines.storage.ports import OnlineStore
 
 
 class Servable(Protocol):
-    """What can be served."""
+    """Knows what the serving code of an environment can serve."""
 
     def unservable(self, variant: Variant) -> str:
         """Return why the running code cannot serve a model; empty when it can."""
 
     def stale(self, manifest: Manifest, at: datetime) -> Iterator[str]:
-        """Yield, for each feature view that cannot serve a model at a moment, why."""
+        """Yield, for each of a model's feature views that has no valid rows at a time, why."""
 
 
 class RunningCode(NamedTuple):
-    """What the code of this process can serve: it loads a model as the serving app does."""
+    """What the code of this process can serve; it loads a model exactly as the serving app does."""
 
     problem: Problem
     models: ModelStore
@@ -46,7 +46,7 @@ class RunningCode(NamedTuple):
         return "; ".join(servable(self.models, variant, self.problem))
 
     def stale(self, manifest: Manifest, at: datetime) -> Iterator[str]:
-        """As :class:`Servable`: nothing is materialised, or only rows older than the view's time to live."""
+        """As :class:`Servable`: a view is not materialised, or its rows are older than its time to live."""
         for view in trained(self.problem, self.models, manifest).views:
             until = self.online.as_of(view.versioned_name)
             if until is None:
@@ -62,8 +62,8 @@ class RunningCode(NamedTuple):
 class ReleaseTarget(NamedTuple):
     """An environment that models are released to.
 
-    ``before`` opens the release log of the environment before this one, where there is one; ``instances`` reads what
-    the instances of the serving app say.
+    ``before`` opens the release log of the previous environment, if there is one; ``instances`` reads the reports of
+    the instances of the serving app.
     """
 
     releases: ReleaseLog
@@ -73,7 +73,7 @@ class ReleaseTarget(NamedTuple):
     instances: Callable[[], Sequence[InstanceReport]] = tuple
 
     def facts(self, release: ReleaseFile, state: ReleaseState, at: datetime) -> Facts:
-        """Return what a release file is judged on in a state of the log, at a moment."""
+        """Return the facts on which the rules decide, in a state of the log and at a time."""
         released, log = release.released, self.before()
         manifest: Manifest | str
         try:
@@ -90,15 +90,15 @@ class ReleaseTarget(NamedTuple):
             stale=lambda manifest: self.serving.stale(manifest, at),
         )
 
-    def refusals(self, move: FileMove, release: ReleaseFile, at: datetime) -> list[str]:
-        """Return each reason for which a move of a release file must be refused now."""
-        return list(refusals(move, release, self.facts(release, self.releases.state(), at)))
+    def refusals(self, transition: FileTransition, release: ReleaseFile, at: datetime) -> list[str]:
+        """Return each reason to refuse a transition of a release file now."""
+        return list(refusals(transition, release, self.facts(release, self.releases.state(), at)))
 
     def latest(self) -> ReleaseEntry | None:
         """Return the latest transition.
 
         Raises:
-            UserError: when an instance served a later one, so that the log lost its end.
+            UserError: when an instance served a later one: the end of the log is missing.
         """
         seen = max(self.instances(), key=lambda one: one.standing.transition, default=None)
         entry = self.releases.latest()
@@ -111,7 +111,7 @@ class ReleaseTarget(NamedTuple):
         return entry
 
     def check_servable(self, variant: Variant) -> None:
-        """Raise Refused when the running code cannot serve a model that a move would bring into service."""
+        """Raise Refused when the running code cannot serve a model that a transition would put into service."""
         if why := self.serving.unservable(variant):
             raise Refused(f"v{variant.version} cannot be served: {why}; bring back the code that serves it first")
 

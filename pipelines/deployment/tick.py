@@ -1,4 +1,4 @@
-"""One look at a live release: judge it, and make the move that follows. Run each minute, or when an alarm calls."""
+"""The release tick: analyse a live release and make the transition that follows. Runs each minute and on alarms."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -7,17 +7,17 @@ from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shado
 from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse
 from pipelines.deployment.target import ReleaseTarget
 from pipelines.deployment.traffic import live_traffic
-from pipelines.deployment.transitions import Actor, Moved, advance, conclude, promote, roll_back
+from pipelines.deployment.transitions import Actor, StaleDecision, advance, conclude, promote, roll_back
 from pipelines.serving.instances import alive
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.tables import Tables
 
 _GRACE = timedelta(minutes=2)
-"""How long an instance may try again to load a challenger."""
+"""How long instances may retry loading a challenger before the release fails."""
 
 
 class Judged(NamedTuple):
-    """A verdict, and the release log's latest entry after what followed from it."""
+    """A verdict, and the latest entry of the release log afterwards."""
 
     verdict: Verdict
     entry: ReleaseEntry
@@ -26,10 +26,10 @@ class Judged(NamedTuple):
 def tick(
     problem: Problem, tables: Tables, predictions: LogReader, target: ReleaseTarget, actor: Actor
 ) -> Judged | None:
-    """Judge the live release, if there is one, and advance, promote, conclude or roll it back as the verdict says.
+    """Analyse the live release, if any, and advance, promote, conclude or roll it back as the verdict says.
 
-    May be killed anywhere, and any number may run at once: each decides on the log's latest transition, and only the
-    first one's move counts.
+    Safe to kill anywhere and to run concurrently: each process decides on the latest transition of the log, and only
+    the first to append wins.
     """
     latest = target.latest()
     if latest is None or not latest.state.live or latest.state.since is None:
@@ -43,12 +43,12 @@ def tick(
         return Judged(verdict, latest)
     try:
         return Judged(verdict, _move(target, actor, verdict, latest))
-    except Moved:  # somebody else did while we looked; the verdict is on what is live no more
+    except StaleDecision:  # another process was first, so the verdict is out of date
         return None
 
 
 def _loads_nowhere(target: ReleaseTarget, latest: ReleaseEntry, at: datetime) -> Verdict | None:
-    """Return the verdict on a challenger that every instance refused, and serves the champion without; None else."""
+    """Return a failing verdict when every instance refused to load the challenger; None otherwise."""
     heard = [one.standing for one in alive(target.instances())]
     refused = [one for one in heard if one.serves == latest.number and one.error and one.challenger is None]
     if not heard or len(refused) < len(heard) or at - latest.at < _GRACE:

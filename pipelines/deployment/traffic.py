@@ -1,4 +1,4 @@
-"""The traffic of a live release as its two sides: what the champion said, and what the challenger said."""
+"""The traffic of a live release, as the predictions of the champion and of the challenger."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -15,9 +15,10 @@ from pipelines.storage.tables import Tables
 
 
 class Side(NamedTuple):
-    """What one variant was asked, each of shape [rows]: its predictions, NaN where it failed; labels, NaN unknown.
+    """The requests to one variant, as arrays of shape [rows].
 
-    ``unit`` numbers what the requests were routed by; requests of one unit are not independent.
+    ``prediction`` is NaN where the request failed, ``label`` is NaN while unknown. ``unit`` numbers the value by which
+    a request was routed; requests of one unit are not independent.
     """
 
     prediction: npt.NDArray[np.float64]
@@ -27,11 +28,11 @@ class Side(NamedTuple):
     unit: npt.NDArray[np.integer]
 
     def answered(self) -> "Side":
-        """Return the rows that it answered."""
+        """Return the answered requests."""
         return self._only(~self.failed)
 
     def labelled(self) -> "Side":
-        """Return the rows that it answered and whose label is known."""
+        """Return the answered requests whose label is known."""
         return self._only(~self.failed & ~np.isnan(self.label))
 
     def _only(self, rows: npt.NDArray[np.bool_]) -> "Side":
@@ -39,12 +40,12 @@ class Side(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many requests it was asked."""
+        """The number of requests."""
         return len(self.prediction)
 
 
 class Traffic(NamedTuple):
-    """Both variants on the same traffic: split between them, or each request asked of both."""
+    """Both variants on the same traffic: split between them, or mirrored."""
 
     champion_side: Side
     challenger_side: Side
@@ -59,17 +60,17 @@ def live_traffic(
     since: datetime,
     as_of: datetime,
 ) -> Traffic | None:
-    """Return what both variants were asked under these transitions from ``since`` on, or None when nothing was."""
+    """Return the requests to both variants under these transitions since a time, or None when there are none."""
     rows = labelled_predictions(problem, tables, predictions, since, as_of)
     if rows is None:
         return None
-    # By transition too, not only by time: instances take a transition a poll after it was made.
+    # Filter by transition as well as by time: instances follow a transition one poll after it was made.
     rows = rows.filter(pc.is_in(rows["release"], pa.array(sorted(transitions), pa.int32())))
     return split(rows, state.routing)
 
 
 def split(rows: pa.Table, routing: Routing) -> Traffic:
-    """Return labelled predictions of one routing as its two sides."""
+    """Split labelled predictions of one routing into the two variants."""
     if not routing.mirror:
         return Traffic(*(_asked(rows.filter(pc.equal(rows["routed"], name))) for name in ("champion", "challenger")))
     answered, beside = _asked(rows), _beside(rows.filter(pc.is_valid(rows["mirror_latency_ms"])))

@@ -1,9 +1,9 @@
-"""The moves of a release, each one entry in the release log: the only way its state changes.
+"""The transitions of a release. Each appends one entry to the release log, and nothing else changes its state.
 
-proposed → approved → rolling (a canary's steps, a shadow, an A/B test) → bake (the last share) → promoted. From rolling
-and bake also → rolled back; a shadow, an undecided A/B test or what could not be judged in time → concluded.
-All-at-once: approved → promoted. From proposed and approved also → withdrawn. The rule book (``rules``) says which move
-may be made.
+proposed → approved → rolling (a canary's steps, a shadow, an A/B test) → bake (the last share) → promoted. Rolling and
+bake may also end as rolled back, or as concluded: a shadow, an undecided A/B test, or a release that could not be
+analysed in time. All-at-once goes from approved to promoted. A proposed or approved release may be withdrawn. The rule
+book (``rules``) says which transition is allowed.
 """
 
 from collections.abc import Callable
@@ -28,17 +28,17 @@ from pipelines.registry.release_log import Conflict
 
 
 class Actor(NamedTuple):
-    """Who moves, and when."""
+    """Who makes a transition, and when."""
 
     who: str
     at: datetime
 
 
-class Moved(Refused):
-    """Another process moved the release after the state that a move was decided on."""
+class StaleDecision(Refused):
+    """Another process made a transition after this one was decided."""
 
 
-class _Move(NamedTuple):
+class _Transition(NamedTuple):
     action: Action
     variant: Variant
     reason: str
@@ -46,19 +46,19 @@ class _Move(NamedTuple):
     pull: int | None = None
 
 
-Decide = Callable[[ReleaseState, ReleaseEntry | None], _Move | None]
-"""Decides on the state after the latest transition, and on that one; None leaves everything as it is."""
+Decide = Callable[[ReleaseState, ReleaseEntry | None], _Transition | None]
+"""Decides from the present state and the latest entry; None makes no transition."""
 
 
 def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: int | None = None) -> ReleaseEntry:
-    """Propose a release file; its model may have been rolled back before.
+    """Propose a release file. Proposing a quarantined model takes it out of quarantine.
 
     Raises:
         Refused: with each reason of the rule book (:func:`pipelines.deployment.rules.refusals`).
-        Moved: as :func:`promote`; ``after`` is 0 for a log without transitions.
+        StaleDecision: as :func:`promote`; ``after`` is 0 for a log without transitions.
     """
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         facts = target.facts(release, state, actor.at)
         check(list(rules.refusals("propose", release, facts)))
         assert isinstance(facts.manifest, Manifest), "a model without a manifest is refused"
@@ -69,7 +69,7 @@ def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: in
             reason = f"override of the gates: {release.override}"
         elif facts.returns(release):
             reason = "back to an earlier champion"
-        return _Move("propose", release.released, reason, change)
+        return _Transition("propose", release.released, reason, change)
 
     return _append(target, actor, "propose", decide, after)
 
@@ -82,43 +82,45 @@ def approve(
     pull: int | None = None,
     after: int | None = None,
 ) -> ReleaseEntry:
-    """Approve the release file as it was proposed; ``how`` says where, ``pull`` by the review of which pull request.
+    """Approve the release file as it was proposed.
+
+    ``how`` is recorded as the reason, ``pull`` as the number of the pull request whose review approved it.
 
     Errors as :func:`propose`.
     """
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         check(list(rules.refusals("approve", release, target.facts(release, state, actor.at))))
-        return _Move("approve", release.released, how, {"phase": Phase.APPROVED}, pull)
+        return _Transition("approve", release.released, how, {"phase": Phase.APPROVED}, pull)
 
     return _append(target, actor, "approve", decide, after)
 
 
 def start(target: ReleaseTarget, actor: Actor, release: ReleaseFile) -> ReleaseEntry:
-    """Start the approved release: its model takes all traffic, or its strategy's first share of it.
+    """Start the approved release: its model gets all traffic, or the first share of its strategy.
 
     Errors as :func:`propose`.
     """
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         check(list(rules.refusals("start", release, target.facts(release, state, actor.at))))
         if release.challenger is None:
-            return _Move("promote", release.champion, "takes all traffic at once", _promoted(release.champion))
+            return _Transition("promote", release.champion, "takes all traffic at once", _promoted(release.champion))
         change = {"challenger": release.challenger, "step": 0, "since": actor.at, "phase": _phase(release, 0)}
-        return _Move("start", release.challenger, _traffic(state.model_copy(update=change)), change)
+        return _Transition("start", release.challenger, _traffic(state.model_copy(update=change)), change)
 
     return _append(target, actor, "start", decide)
 
 
 def advance(target: ReleaseTarget, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
-    """Go to the next step of a canary; errors as :func:`promote`."""
+    """Advance a canary to its next step; errors as :func:`promote`."""
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         assert state.proposal, "only a live release is advanced"
         step, challenger = state.step + 1, _challenger(state)
         target.check_servable(challenger)
         change = {"step": step, "since": actor.at, "phase": _phase(state.proposal, step)}
-        return _Move("advance", challenger, f"{_traffic(state.model_copy(update=change))}: {reason}", change)
+        return _Transition("advance", challenger, f"{_traffic(state.model_copy(update=change))}: {reason}", change)
 
     return _append(target, actor, "advance", decide, after)
 
@@ -127,23 +129,23 @@ def promote(target: ReleaseTarget, actor: Actor, reason: str, after: int | None 
     """Make the challenger the champion.
 
     Raises:
-        Refused: when it is not due, or the running code cannot serve the model.
-        Moved: when ``after``, the transition on which that was decided, is not the latest any more.
+        Refused: when it is not allowed in this phase, or the running code cannot serve the model.
+        StaleDecision: when the latest transition is no longer ``after``, the one that the decision was based on.
     """
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         challenger = _challenger(state)
         target.check_servable(challenger)
-        return _Move("promote", challenger, reason, _promoted(challenger))
+        return _Transition("promote", challenger, reason, _promoted(challenger))
 
     return _append(target, actor, "promote", decide, after)
 
 
 def conclude(target: ReleaseTarget, actor: Actor, reason: str, after: int | None = None) -> ReleaseEntry:
-    """End a live release without a change of the champion, as a shadow ends; errors as :func:`promote`."""
+    """End a live release and keep the champion, as at the end of a shadow; errors as :func:`promote`."""
 
-    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Move:
-        return _Move("conclude", _challenger(state), reason, _ended(Phase.CONCLUDED))
+    def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
+        return _Transition("conclude", _challenger(state), reason, _ended(Phase.CONCLUDED))
 
     return _append(target, actor, "conclude", decide, after)
 
@@ -156,26 +158,26 @@ def roll_back(
     champion_out: bool = False,
     after: int | None = None,
 ) -> ReleaseEntry:
-    """Take a model out of service and quarantine it, or withdraw a release that waits (:func:`rules.way_back`).
+    """Take a model out of service and quarantine it, or withdraw a pending release (:func:`rules.way_back`).
 
-    What the latest transition did already is not done again: it is returned.
+    When the latest transition did that already, returns it and does nothing.
 
     Raises:
-        Moved: as :func:`promote`; without ``after``, whatever is latest is rolled back.
-        Refused: when there is nothing to take out or to go back to, or the running code cannot serve it.
+        StaleDecision: as :func:`promote`; without ``after``, it acts on the latest state.
+        Refused: when there is nothing to remove or no champion to return to, or the running code cannot serve it.
     """
 
-    def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Move | None:
+    def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Transition | None:
         back = rules.way_back(latest, target.releases.tenures(), to, champion_out)
         if back.action is None:
             return None
         if back.action == "withdraw":
-            return _Move("withdraw", back.out, reason, {"phase": Phase.WITHDRAWN})
+            return _Transition("withdraw", back.out, reason, {"phase": Phase.WITHDRAWN})
         if back.champion and back.champion != state.champion:
             target.check_servable(back.champion)
         quarantined = {**state.quarantined, back.out.model: reason}
         change = _ended(Phase.ROLLED_BACK) | {"champion": back.champion, "quarantined": quarantined}
-        return _Move("roll back", back.out, reason, change)
+        return _Transition("roll back", back.out, reason, change)
 
     return _append(target, actor, "roll back", decide, after)
 
@@ -212,31 +214,31 @@ def _ended(phase: Phase) -> dict[str, Any]:
 def _append(
     target: ReleaseTarget, actor: Actor, action: Action, decide: Decide, after: int | None = None
 ) -> ReleaseEntry:
-    """Append a move decided on the latest state; when another process moved first, decide again on the new state.
+    """Append the transition decided from the latest state; when another process was first, decide again.
 
-    A decision of None leaves everything as the latest transition has it.
+    When the decision is None, returns the latest entry.
     """
     while True:
         latest = target.latest()
         if after is not None and (latest.number if latest else 0) != after:
-            raise Moved(f"the release moved on after transition {after}")
+            raise StaleDecision(f"the release log goes on after transition {after}")
         state = latest.state if latest else ReleaseState()
         if why := rules.not_now(action, state):
             raise Refused(why)
-        move = decide(state, latest)
-        if move is None:
+        decided = decide(state, latest)
+        if decided is None:
             assert latest, "only what was done already is not done again"
             return latest
         entry = ReleaseEntry(
             number=latest.number + 1 if latest else 1,
             at=actor.at,
             who=actor.who,
-            action=move.action,
-            variant=move.variant,
+            action=decided.action,
+            variant=decided.variant,
             champion_before=state.champion,
-            reason=move.reason,
-            pull=move.pull,
-            state=state.model_copy(update=move.change),
+            reason=decided.reason,
+            pull=decided.pull,
+            state=state.model_copy(update=decided.change),
         )
         try:
             return target.releases.append(entry)

@@ -7,7 +7,7 @@ from pipelines.config import Phase, Refused, ReleaseEntry, ReleaseFile, parse_to
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
 from pipelines.deployment.rules import is_deployed
-from pipelines.deployment.transitions import Actor, Moved, approve, propose
+from pipelines.deployment.transitions import Actor, StaleDecision, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval
 from pipelines.github.client import GitHubClient, Told
@@ -40,7 +40,7 @@ def record_approval(platform: Platform, github: GitHubClient) -> Recorded:
     while True:
         try:
             return _recorded(platform, github, text, release)
-        except Moved:  # another run recorded something first: look again
+        except StaleDecision:  # another run recorded something first: look again
             continue
 
 

@@ -52,7 +52,7 @@ class InstanceReport(StrictModel):
     stopped: bool = False
 
     def is_alive(self, now: datetime) -> bool:
-        """Say whether the instance is heard of."""
+        """Whether the instance reported lately."""
         return not self.stopped and now - self.at < EXPIRY
 
 
@@ -62,7 +62,7 @@ def read_reports(objects: ObjectStore, environment: str) -> list[InstanceReport]
 
 
 def alive(reports: Sequence[InstanceReport], now: datetime | None = None) -> list[InstanceReport]:
-    """Return the reports of instances that are heard of now."""
+    """Return the reports of the instances that reported lately."""
     return [report for report in reports if report.is_alive(now or datetime.now(UTC))]
 
 

@@ -21,7 +21,9 @@ def test_a_page_names_only_what_exists(page):
 
 
 def test_make_help_lists_each_target_of_people_in_groups_of_80_columns():
-    told = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     lines = re.sub(r"\x1b\[\d*m", "", told).splitlines()
     groups = [line for line in lines if line and line[0] != " "]
     assert groups[:3] == ["Everyday", "Tests", "Infrastructure"]

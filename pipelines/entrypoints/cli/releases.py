@@ -151,7 +151,7 @@ def rollback(
     """
     from pipelines.config import Variant
     from pipelines.deployment.rules import way_back
-    from pipelines.deployment.transitions import Moved, roll_back
+    from pipelines.deployment.transitions import StaleDecision, roll_back
 
     platform: Platform = context.obj
     target = None
@@ -176,7 +176,7 @@ def rollback(
             entry = roll_back(
                 platform.release_target, _actor(platform, who, as_of), reason, target, champion_out, latest.number
             )
-        except Moved:
+        except StaleDecision:
             continue
         _tell(entry, as_json)
         _confirm(platform, entry, as_json)

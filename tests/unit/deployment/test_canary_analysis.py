@@ -50,12 +50,12 @@ def test_a_challenger_like_the_champion_passes(strategy):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (traffic(errors=20), "it failed 20 of 400 requests (5.0%), which the champion answered"),
+        (traffic(errors=20), "it failed 20 of 400 requests (5.0%)"),
         (traffic(rows=10, errors=4), "it failed 4 of 10 requests"),
-        (traffic(latency=80.0), "95 % of its answers take up to 80.0 ms, the champion's 1.0 ms"),
+        (traffic(latency=80.0), "its 95th percentile of latency is 80.0 ms, the champion's 1.0 ms"),
         (traffic(predict=lambda truth: 1 - truth), "its log_loss is"),
         (traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1)), "its log_loss is"),
-        (traffic(labelled=False, predict=lambda truth: truth / 10), "its predictions are distributed otherwise"),
+        (traffic(labelled=False, predict=lambda truth: truth / 10), "its predictions are distributed differently"),
     ],
 )
 @pytest.mark.parametrize("elapsed", [timedelta(minutes=5), 2 * DAY])

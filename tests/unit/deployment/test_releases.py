@@ -28,7 +28,7 @@ from pipelines.deployment.release_file import read_release, write_release
 from pipelines.deployment.rules import is_deployed
 from pipelines.deployment.transitions import (
     Actor,
-    Moved,
+    StaleDecision,
     advance,
     approve,
     conclude,
@@ -169,7 +169,7 @@ def test_a_verdict_on_what_rolls_no_more_moves_nothing(log, models, move):
     released(log, models, 2, CANARY)
     judged = log.latest().number
     first = roll_back(target(log, models), ME, "it errs", after=judged)
-    with pytest.raises(Moved):
+    with pytest.raises(StaleDecision):
         move(target(log, models), ME, "it errs", after=judged)
     assert log.latest() == first
     assert log.state().champion.version == 1
@@ -205,7 +205,7 @@ def test_of_fifty_rollbacks_at_once_one_wins(log, models, tmp_path):
     def attempt(_):
         try:
             return roll_back(target(open_log(tmp_path), models), ME, "it errs", after=judged)
-        except Moved:
+        except StaleDecision:
             return None
 
     with ThreadPoolExecutor(50) as pool:

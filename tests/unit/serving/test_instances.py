@@ -95,7 +95,7 @@ def test_a_transition_is_confirmed_by_those_that_serve_it(objects):
         "b still serves transition 6"
     )
     assert not found.is_complete
-    assert str(confirmation([], 7)) == "no instance of the serving app is heard of"
+    assert str(confirmation([], 7)) == "not confirmed: no instance of the serving app is running"
 
 
 def test_a_log_that_lost_its_end_is_told(released):
