@@ -71,7 +71,7 @@ class Content:
     drift: list[tuple[datetime, dict[str, float]]]
     canary: tuple[datetime, datetime, str] | None
     delivery: dict[str, str]
-    lineage: Sequence[Sequence[plots.Node]]
+    lineage: Sequence[Sequence[plots.FlowBox]]
 
 
 def render(content: Content) -> str:

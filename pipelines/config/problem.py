@@ -241,7 +241,7 @@ class CanaryAnalysis(StrictModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
-class Features(StrictModel):
+class FeatureRetention(StrictModel):
     """For how long the features of a model that has left service stay fresh, so that it may return."""
 
     retire_after: Duration = timedelta(days=30)
@@ -285,7 +285,7 @@ class ProblemConfig(StrictModel):
     canary: Canary
     canary_analysis: CanaryAnalysis = CanaryAnalysis()
     serving: ServingConfig = ServingConfig()
-    features: Features = Features()
+    features: FeatureRetention = FeatureRetention()
     replay: ReplayPlan | None = None
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ class Store(StrictModel):
     locked_days: int = 0
 
 
-class Features(StrictModel):
+class FeatureStore(StrictModel):
     """The feature store.
 
     Attributes:
@@ -141,7 +141,7 @@ class Stack(StrictModel):
     account: str = Field(pattern=r"^\d{12}$")
     endpoint_url: str | None = None
     store: Store
-    features: Features
+    features: FeatureStore
     compute: Compute
     signer: str
     queue: str

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import StrictModel, UserError, WrongUsage, nearest
 from pipelines.config.strict import explain
-from pipelines.orchestration.executions import Compute
+from pipelines.orchestration.executions import ComputeRequest
 from pipelines.orchestration.pipeline import Pipeline
 
 SCHEDULED = "scheduled"
@@ -65,7 +65,7 @@ def start_elsewhere(
     if isinstance(params, TrainingParams):
         training = platform.problem.config.training
         network = bool({*(params.estimators or training.estimators)} & {*training.networks})
-    return platform.executions.start(chosen, run_id, Compute(network, machines, gpu))
+    return platform.executions.start(chosen, run_id, ComputeRequest(network, machines, gpu))
 
 
 def train_the_best(platform: Platform, job: str) -> str:

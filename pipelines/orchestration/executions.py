@@ -17,7 +17,7 @@ class RunOutcome(NamedTuple):
     log: tuple[str, ...] = ()
 
 
-class Compute(NamedTuple):
+class ComputeRequest(NamedTuple):
     """What a run needs to train; None leaves the choice to the platform.
 
     Attributes:
@@ -39,7 +39,7 @@ class Executions(Protocol):
 
     place: str
 
-    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, compute: ComputeRequest = ComputeRequest()) -> str:
         """Start a run whose parameters are recorded, and return what the place calls it; at most one for each run."""
 
     def knows(self, run_id: str) -> bool:

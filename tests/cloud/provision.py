@@ -10,7 +10,7 @@ import boto3
 
 from pipelines.adapters.aws.online import EXPIRES, KEY
 from pipelines.contracts import Stack
-from pipelines.contracts.stack import Compute, Features, Store, parameter_name
+from pipelines.contracts.stack import Compute, FeatureStore, Store, parameter_name
 
 PROJECT = "contract"
 
@@ -109,7 +109,7 @@ class Made:
                 key=encryption,
                 locked_days=1 if locked else 0,
             ),
-            features=Features(catalog=project, workgroup="primary", online=self.table()),
+            features=FeatureStore(catalog=project, workgroup="primary", online=self.table()),
             compute=Compute(image=None, role="arn:aws:iam::123456789012:role/pipelines"),
             signer=self.audit_key(),
             queue=url,

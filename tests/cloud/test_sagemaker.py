@@ -21,7 +21,7 @@ from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
-from pipelines.orchestration.executions import Compute, RunOutcome
+from pipelines.orchestration.executions import ComputeRequest, RunOutcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises
 from tests.unit.contracts.test_rendered import PLACES, RENDERED
@@ -142,7 +142,7 @@ def test_a_killed_step_reports_sagemakers_reason_and_the_end_of_its_log(cloud, s
 def test_machines_of_a_run_are_refused_where_the_stack_states_them(stubbed):
     executions, _, _ = stubbed
     with pytest.raises(UserError, match="the stack states what networks train on"):
-        executions.start(pipeline("training"), "days", Compute(network=True, machines=2))
+        executions.start(pipeline("training"), "days", ComputeRequest(network=True, machines=2))
 
 
 # ---- the function

@@ -1,6 +1,7 @@
-"""docs/glossary.md explains words that the docs or the code use, each once and in one sentence."""
+"""One word, one meaning: docs/glossary.md explains words in use, each once, and no two classes share a name."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -40,3 +41,20 @@ def test_a_term_is_explained_once():
 def test_an_entry_is_one_sentence(entry):
     assert entry.endswith(".")
     assert not re.search(r"\.\s+[A-Z]", entry)
+
+
+CODE = [ROOT / name for name in FILES if name.startswith(("pipelines/", "monitoring/", "infra/")) and name.endswith(".py")]
+
+
+def shared_names(sources):
+    """Return the names of public classes that several of these sources define."""
+    names = [name for source in sources for name in re.findall(r"^class ([A-Z]\w*)", source, re.MULTILINE)]
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+def test_no_two_classes_share_a_name():
+    assert shared_names(path.read_text() for path in CODE) == []
+
+
+def test_two_classes_of_one_name_are_found():
+    assert shared_names(["class Node:\n    pass\n", "class Node(NamedTuple):\n    pass\n", "class _Graph:"]) == ["Node"]

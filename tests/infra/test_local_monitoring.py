@@ -19,7 +19,7 @@ from pipelines import PIPELINES
 from pipelines.config import Problem
 from pipelines.contracts.rendered import Rendered
 from pipelines.entrypoints.watch.app import WatchApp
-from pipelines.entrypoints.watch.metrics import Stores
+from pipelines.entrypoints.watch.metrics import WatchedStores
 from pipelines.monitor import MonitorReport
 from tests.conftest import NOW, PROBLEMS, make_platform
 from tests.infra.environments import environment, of
@@ -86,7 +86,7 @@ def exposed(folder):
     raised = Alarm(name="drift", reason="moved", value=1.0, retrain=True)
     report = MonitorReport(measured=measured, alarms=(raised,))
     platform.objects.write("monitoring/dev/2024.json", report.to_json())
-    stores = Stores(platform.objects, platform.events, "dev", lambda: NOW)
+    stores = WatchedStores(platform.objects, platform.events, "dev", lambda: NOW)
     app = WatchApp(stores, platform.events, platform.objects, "dev", "token", lambda: None)
     registries = (ServingMetrics().registry, app._registry, stores.read())
     lines = [line for registry in registries for line in generate_latest(registry).decode().splitlines()]

@@ -9,7 +9,7 @@ from pipelines.adapters.aws.definition import INSTANCE, INSTANCES, RUN_ID, TRAIN
 from pipelines.adapters.aws.jobs import machines
 from pipelines.config import UserError
 from pipelines.contracts import Stack, keys
-from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
+from pipelines.orchestration.executions import TAIL, ComputeRequest, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
@@ -23,7 +23,7 @@ class SageMakerExecutions:
     def __init__(self, sagemaker: Any, logs: Any, objects: ObjectStore, stack: Stack) -> None:
         self._sagemaker, self._logs, self._objects, self._stack = sagemaker, logs, objects, stack
 
-    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, compute: ComputeRequest = ComputeRequest()) -> str:
         """Start a run whose parameters are recorded, and return the ARN of its execution; at most one for each run.
 
         A network trains on the instances that the stack states for networks.

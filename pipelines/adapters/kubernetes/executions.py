@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from pipelines.adapters.kubernetes.cluster import asking
 from pipelines.adapters.kubernetes.template import Work, filled
 from pipelines.config import UserError
-from pipelines.orchestration.executions import TAIL, Compute, RunOutcome, checked
+from pipelines.orchestration.executions import TAIL, ComputeRequest, RunOutcome, checked
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.orchestration.runner import Runner
 from pipelines.storage.ports import ObjectStore
@@ -33,7 +33,7 @@ class KubernetesExecutions:
     def __init__(self, batch: "BatchV1Api", core: "CoreV1Api", objects: ObjectStore, namespace: str) -> None:
         self._batch, self._core, self._objects, self.namespace = batch, core, objects, namespace
 
-    def start(self, pipeline: Pipeline, run_id: str, compute: Compute = Compute()) -> str:
+    def start(self, pipeline: Pipeline, run_id: str, compute: ComputeRequest = ComputeRequest()) -> str:
         """Start a run whose parameters are recorded, or resume one whose Job failed, and return the Job's name.
 
         A run has at most one Job; calling this for one that runs or is done changes nothing. Each machine is a pod;

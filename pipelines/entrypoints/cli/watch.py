@@ -89,7 +89,7 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
     from pipelines.deployment.tick import tick
     from pipelines.deployment.transitions import Actor
     from pipelines.entrypoints.watch.app import WatchApp
-    from pipelines.entrypoints.watch.metrics import Stores
+    from pipelines.entrypoints.watch.metrics import WatchedStores
 
     platform = Platform(settings.changed({"attempts": 3}))
 
@@ -97,5 +97,5 @@ def _watching_app(settings: "Settings", token: str) -> "WatchApp":
         actor = Actor("canary analysis", platform.settings.now())
         return tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
 
-    stores = Stores(platform.objects, platform.events, settings.environment, platform.settings.now)
+    stores = WatchedStores(platform.objects, platform.events, settings.environment, platform.settings.now)
     return WatchApp(stores, platform.events, platform.objects, settings.environment, token, judge)

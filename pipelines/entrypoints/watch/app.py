@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from pipelines.config import UserError
 from pipelines.entrypoints.watch.alerts import about_release, read, send_events
-from pipelines.entrypoints.watch.metrics import Stores
+from pipelines.entrypoints.watch.metrics import WatchedStores
 from pipelines.storage.ports import ObjectStore, Queue, Unavailable
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class WatchApp:
 
     def __init__(
         self,
-        stores: Stores,
+        stores: WatchedStores,
         events: Queue,
         objects: ObjectStore,
         environment: str,

@@ -17,7 +17,7 @@ from pipelines.orchestration.runs import RunStore
 from pipelines.storage.ports import ObjectStore, Queue
 
 
-class Stores:
+class WatchedStores:
     """What the watch reads."""
 
     def __init__(self, objects: ObjectStore, events: Queue, environment: str, now: Callable[[], datetime]) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from monitoring.alarms import Alarm, Measurements
 from pipelines.config import UserError
 from pipelines.entrypoints.watch.alerts import about_release, read, send_events
-from pipelines.entrypoints.watch.metrics import Stores
+from pipelines.entrypoints.watch.metrics import WatchedStores
 from pipelines.monitor import MonitorReport, Trigger
 from pipelines.storage.ports import Unavailable
 from tests.conftest import NOW, make_platform
@@ -98,7 +98,7 @@ def test_only_alerts_of_the_serving_app_are_about_the_release():
 def metrics(platform):
     """Read the metrics as lines, at moments a minute apart."""
     moments = (NOW + timedelta(minutes=number) for number in range(9))
-    stores = Stores(platform.objects, platform.events, "dev", lambda: next(moments))
+    stores = WatchedStores(platform.objects, platform.events, "dev", lambda: next(moments))
 
     def lines():
         return [line for line in generate_latest(stores.read()).decode().splitlines() if not line.startswith("#")]
