@@ -167,14 +167,14 @@ def bars(times: Sequence[datetime], width: float, parts: Mapping[str, tuple[Floa
     return figure.svg  # type: ignore[attr-defined, no-any-return]
 
 
-class FlowBox(NamedTuple):
+class Box(NamedTuple):
     """A box of a graph: a title, and a line of detail."""
 
     title: str
     detail: str
 
 
-def flow(columns: Sequence[Sequence[FlowBox]]) -> str:
+def flow(columns: Sequence[Sequence[Box]]) -> str:
     """Draw boxes in columns from left to right, each tied to every box of the next column."""
     width, height, gap_x, gap_y = 190, 50, 62, 12
     tallest = max(len(column) for column in columns)

@@ -71,7 +71,7 @@ class Content:
     drift: list[tuple[datetime, dict[str, float]]]
     canary: tuple[datetime, datetime, str] | None
     delivery: dict[str, str]
-    lineage: Sequence[Sequence[plots.FlowBox]]
+    lineage: Sequence[Sequence[plots.Box]]
 
 
 def render(content: Content) -> str:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from monitoring import report
 from monitoring.delivery import told
-from monitoring.plots import Mark, FlowBox, Tenure
+from monitoring.plots import Box, Mark, Tenure
 from monitoring.report import Content, Served, Version
 from pipelines.bootstrap import Platform
 from pipelines.config import Manifest, ReleaseEntry, StrictModel, UserError
@@ -166,21 +166,21 @@ def _last_canary(entries: list[ReleaseEntry]) -> tuple[datetime, datetime, str] 
 _ENDS = {"promote": "Promoted", "conclude": "Concluded", "roll back": "Rolled back"}
 
 
-def _columns(found: Lineage) -> list[list[FlowBox]]:
+def _columns(found: Lineage) -> list[list[Box]]:
     """Return a prediction's lineage as the columns of a graph, the prediction first."""
     asked, train = found.prediction, found.periods["train"]
     views = [
-        FlowBox(name.replace("_", " "), f"definition {version}") for name, version in found.feature_versions.views.items()
+        Box(name.replace("_", " "), f"definition {version}") for name, version in found.feature_versions.views.items()
     ]
-    raw = [FlowBox(name, f"snapshot {snapshot}") for name, snapshot in found.data.items() if name.startswith("raw.")]
+    raw = [Box(name, f"snapshot {snapshot}") for name, snapshot in found.data.items() if name.startswith("raw.")]
     return [
-        [FlowBox(f"prediction {asked.prediction:.3f}", asked.key)] if asked else [],
-        [FlowBox(f"v{found.version} {found.estimator.replace('_', ' ')}", found.model[:20])],
+        [Box(f"prediction {asked.prediction:.3f}", asked.key)] if asked else [],
+        [Box(f"v{found.version} {found.estimator.replace('_', ' ')}", found.model[:20])],
         [
-            FlowBox("training run", found.run_id),
-            FlowBox(f"{train.rows:,} requests", f"{train.start:%Y-%m-%d} to {train.end:%Y-%m-%d}"),
-            FlowBox("commit", found.code.commit[:12] + (" + changes" if found.code.modified else "")),
+            Box("training run", found.run_id),
+            Box(f"{train.rows:,} requests", f"{train.start:%Y-%m-%d} to {train.end:%Y-%m-%d}"),
+            Box("commit", found.code.commit[:12] + (" + changes" if found.code.modified else "")),
         ],
-        [*views, FlowBox("request features", f"definition {found.feature_versions.request}")],
+        [*views, Box("request features", f"definition {found.feature_versions.request}")],
         raw,
     ]

@@ -43,7 +43,9 @@ def test_an_entry_is_one_sentence(entry):
     assert not re.search(r"\.\s+[A-Z]", entry)
 
 
-CODE = [ROOT / name for name in FILES if name.startswith(("pipelines/", "monitoring/", "infra/")) and name.endswith(".py")]
+CODE = [
+    ROOT / name for name in FILES if name.startswith(("pipelines/", "monitoring/", "infra/")) and name.endswith(".py")
+]
 
 
 def shared_names(sources):
