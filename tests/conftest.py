@@ -127,21 +127,18 @@ def new_platform(tmp_path: Path, mlflow_database: Path) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def released_home(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
-    """A home in which version 1 is released; copy it. The tables of a copy still lie in ``home`` beside it."""
+    """A home in which version 1 is released; copy it before you change anything."""
     home = tmp_path_factory.mktemp("released") / "home"
     shutil.copytree(mlflow_database, home / "mlflow")
     platform = make_platform(home)
     release(platform, learn(platform))
-    return home.rename(home.with_name("kept"))
+    return home
 
 
 @pytest.fixture
-def released(released_home: Path) -> Platform:
-    """A platform in which version 1 is released, anew for each test: at one path, which its tables remember."""
-    home = released_home.with_name("home")
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(released_home, home)
-    return make_platform(home)
+def released(released_home: Path, tmp_path: Path) -> Platform:
+    """A platform in which version 1 is released, anew for each test."""
+    return make_platform(shutil.copytree(released_home, tmp_path / "released"))
 
 
 @pytest.fixture(scope="module", params=PROBLEMS)

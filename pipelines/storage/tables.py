@@ -16,6 +16,7 @@ from pipelines.storage.ports import Unavailable
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.io import FileIO
     from pyiceberg.table import Table
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -111,7 +112,7 @@ class Tables:
         tasks = list(table.scan(snapshot_id=snapshot).plan_files())
         if any(task.delete_files for task in tasks):
             raise UserError(f"{name!r} has delete files, so its data files have rows too many: compact it first")
-        return sorted(task.file.file_path for task in tasks)
+        return sorted(_address(table.io, task.file.file_path) for task in tasks)
 
     def snapshot(self, name: str) -> int | None:
         """Return the id of the table's current snapshot, its data version, or None when it has none."""
@@ -181,6 +182,14 @@ class Tables:
 def _current(table: "Table") -> int | None:
     snapshot = table.current_snapshot()
     return snapshot.snapshot_id if snapshot else None
+
+
+def _address(io: "FileIO", location: str) -> str:
+    """Return the address under which Arrow opens a file; the catalog may name it relative to a folder."""
+    from pyiceberg.io.pyarrow import PyArrowFileIO
+
+    scheme, _, path = io.parse_location(location, io.properties) if isinstance(io, PyArrowFileIO) else ("", "", "")
+    return path if scheme == "file" else location
 
 
 def _same_rows(one: pa.Table, other: pa.Table) -> bool:

@@ -1,15 +1,12 @@
 """The embedded profile: every store in files below one folder."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
-
     from pipelines.adapters.local.metrics_sink import TextGauges
     from pipelines.adapters.local.online import SqliteOnline
     from pipelines.adapters.local.queue import SqliteQueue
@@ -39,6 +36,7 @@ class LocalProfile:
     @cached_property
     def tables(self) -> "Tables":
         """Iceberg tables in files, their catalog in SQLite."""
+        from pipelines.adapters.local.catalog import sqlite_catalog
         from pipelines.storage.tables import Tables
 
         return Tables(lambda: sqlite_catalog(self.home / "tables"))
@@ -74,15 +72,11 @@ class LocalProfile:
     @cached_property
     def tracking(self) -> "Tracking":
         """MLflow on SQLite."""
+        from pipelines.adapters.local.mlflow_database import follow_move
         from pipelines.registry.tracking import Tracking
 
-        (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
-        return Tracking(f"sqlite:///{self.home}/mlflow/mlflow.db", (self.home / "mlflow" / "artifacts").as_uri())
-
-
-def sqlite_catalog(folder: Path) -> "Catalog":
-    """Open the catalog of the tables in a folder."""
-    from pyiceberg.catalog import load_catalog
-
-    folder.mkdir(parents=True, exist_ok=True)
-    return load_catalog("default", type="sql", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri())
+        folder = self.home / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        database, artifacts = folder / "mlflow.db", (folder / "artifacts").as_uri()
+        follow_move(database, artifacts)
+        return Tracking(f"sqlite:///{database}", artifacts)
