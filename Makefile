@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-infra test-roles test-cloud test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format lock clean test-docs test-slow test-infra test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -68,6 +68,9 @@ test-roles: $(ALL) ## What each role may do, by a simulator of IAM from npm
 
 test-cloud: $(ALL) ## Faults and the whole loop on an emulator of AWS (minutes)
 	@$(RUN) pytest -m cloud --no-cov $(ARGS)
+
+drill: $(ALL) ## Lose an environment, and restore it elsewhere (a minute)
+	@$(RUN) pytest --numprocesses=0 --no-cov -m 'slow or cloud' tests/e2e/test_drill.py tests/cloud/test_recovery.py $(ARGS)
 
 test-athena: $(ALL) ## Athena's SQL on a Trino at TRINO_URL
 	@$(RUN) pytest -m athena --numprocesses=0 --no-cov tests/cloud/test_athena.py $(ARGS)

@@ -135,6 +135,16 @@ class Tables:
         with suppress(NoSuchTableError):
             self._catalog.purge_table(self.address(name))
 
+    @told
+    def adopt(self) -> list[str]:
+        """Take over the tables whose files were restored or copied to here, and return their names.
+
+        See :mod:`pipelines.storage.relocation`.
+        """
+        from pipelines.storage.relocation import adopt
+
+        return adopt(self._catalog, self._prefix)
+
     def pin(self, snapshots: Mapping[str, int], tag: str) -> None:
         """Tag snapshots so that they outlive the expiry of others for as long as the tag stands."""
         for name, snapshot in snapshots.items():

@@ -23,7 +23,7 @@ PANELS = {
     "Serve": ("serve", "predict", "replay", "export"),
     "Watch": ("monitor", "watch"),
     "Look": ("status", "explain", "compare", "lineage", "releases", "report", "delivery"),
-    "Set up": ("demo", "doctor", "problem", "render", "recover"),
+    "Set up": ("demo", "doctor", "problem", "render", "backup", "recover"),
     "For workflows and jobs": ("github", "workflow", "step"),
 }
 """The commands as ``mlops --help`` shows them: panels in the order of work, the most used command of each first."""

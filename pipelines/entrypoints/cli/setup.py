@@ -112,12 +112,38 @@ def alarms() -> "dict[str, RenderedAlarm]":
     }
 
 
+@command(app, "mlops backup /backups/2026-11-27")
+def backup(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the copy.")],
+    as_json: Json = False,
+) -> None:
+    """Copy the embedded home while it is in use, and verify the copy.
+
+    The copy is a home of its own: 'mlops --home FOLDER status' opens it. It holds the key that signs the release log,
+    so keep it as safe as the original.
+    """
+    from pipelines.adapters.local.backup import back_up
+    from pipelines.config import UserError
+    from pipelines.reporting.verification import verified
+
+    platform: Platform = context.obj
+    if platform.settings.profile != "embedded":
+        raise UserError("'mlops backup' copies an embedded home; on AWS see 'Lost data' in docs/runbook.md")
+    back_up(platform.settings.home.resolve(), folder.resolve())
+    found = verified(platform.changed({"home": folder.resolve()}))
+    if as_json:
+        print_json({"folder": str(folder), **found})
+        return
+    done(f"{folder}: " + ", ".join(f"{count:,} {name}" for name, count in found.items()) + ", all verified")
+
+
 @command(app, "mlops recover", "mlops -e prod recover --as-of 2013-09-01")
 def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> None:
-    """Rebuild the online store and MLflow after a disaster.
+    """Rebuild the catalog, the online store and MLflow after a disaster.
 
-    Safe to run at any time. The online store becomes what it was after the last run of the feature pipeline, or at
-    --as-of.
+    Safe to run at any time. Tables whose files were restored, also to another bucket, are registered in the catalog.
+    The online store becomes what it was after the last run of the feature pipeline, or at --as-of.
     """
     from pipelines.config import UserError
     from pipelines.feature.materialise import restore
@@ -125,6 +151,7 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     from pipelines.training.index import index
 
     platform: Platform = context.obj
+    adopted = platform.tables.adopt()
     at = moment(platform, as_of) if as_of else materialised_until(platform.runner.runs)
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
@@ -133,8 +160,10 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     if platform.tracking:
         index(platform.models, platform.tracking, anew=True)
     if as_json:
-        print_json({"as_of": at, "entities": views, "versions": versions})
+        print_json({"as_of": at, "tables": adopted, "entities": views, "versions": versions})
         return
+    for name in adopted:
+        done(f"{name} is registered in the catalog")
     for name, entities in views.items():
         done(f"{name}: {entities:,} entities, as of {at:%Y-%m-%d %H:%M}")
     done(f"{versions} model versions offered to MLflow")
