@@ -2,7 +2,7 @@
 
 from pipelines.config import Manifest, Refused
 from pipelines.deployment import DeploymentParams, RolledOut, Tested
-from pipelines.deployment.rules import is_deployed, permission, servability
+from pipelines.deployment.release_rules import is_deployed, permission, servability
 from pipelines.deployment.target import ReleaseTarget, check
 from pipelines.deployment.transitions import Actor, start
 

@@ -15,7 +15,7 @@ from pipelines.config import (
     Variant,
     format_duration,
 )
-from pipelines.deployment.rules import Before, Facts, FileTransition, refusals
+from pipelines.deployment.release_rules import Before, Facts, FileTransition, refusals
 from pipelines.registry.carried import trained
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog

@@ -3,7 +3,7 @@
 proposed → approved → rolling (a canary's steps, a shadow, an A/B test) → bake (the last share) → promoted. Rolling and
 bake may also end as rolled back, or as concluded: a shadow, an undecided A/B test, or a release that could not be
 analysed in time. All-at-once goes from approved to promoted. A proposed or approved release may be withdrawn. The rule
-book (``rules``) says which transition is allowed.
+book (``release_rules``) says which transition is allowed.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from pipelines.config import (
     ReleaseState,
     Variant,
 )
-from pipelines.deployment import rules
+from pipelines.deployment import release_rules
 from pipelines.deployment.target import ReleaseTarget, check
 from pipelines.registry.release_log import Conflict
 
@@ -54,13 +54,13 @@ def propose(target: ReleaseTarget, actor: Actor, release: ReleaseFile, after: in
     """Propose a release file. Proposing a quarantined model takes it out of quarantine.
 
     Raises:
-        Refused: with each reason of the rule book (:func:`pipelines.deployment.rules.refusals`).
+        Refused: with each reason of the rule book (:func:`pipelines.deployment.release_rules.refusals`).
         StaleDecision: as :func:`promote`; ``after`` is 0 for a log without transitions.
     """
 
     def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
         facts = target.facts(release, state, actor.at)
-        check(list(rules.refusals("propose", release, facts)))
+        check(list(release_rules.refusals("propose", release, facts)))
         assert isinstance(facts.manifest, Manifest), "a model without a manifest is refused"
         quarantined = {model: why for model, why in state.quarantined.items() if model != release.released.model}
         change = {"phase": Phase.PROPOSED, "proposal": release, "quarantined": quarantined}
@@ -90,7 +90,7 @@ def approve(
     """
 
     def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
-        check(list(rules.refusals("approve", release, target.facts(release, state, actor.at))))
+        check(list(release_rules.refusals("approve", release, target.facts(release, state, actor.at))))
         return _Transition("approve", release.released, how, {"phase": Phase.APPROVED}, pull)
 
     return _append(target, actor, "approve", decide, after)
@@ -103,7 +103,7 @@ def start(target: ReleaseTarget, actor: Actor, release: ReleaseFile) -> ReleaseE
     """
 
     def decide(state: ReleaseState, _: ReleaseEntry | None) -> _Transition:
-        check(list(rules.refusals("start", release, target.facts(release, state, actor.at))))
+        check(list(release_rules.refusals("start", release, target.facts(release, state, actor.at))))
         if release.challenger is None:
             return _Transition("promote", release.champion, "takes all traffic at once", _promoted(release.champion))
         change = {"challenger": release.challenger, "step": 0, "since": actor.at, "phase": _phase(release, 0)}
@@ -158,7 +158,7 @@ def roll_back(
     champion_out: bool = False,
     after: int | None = None,
 ) -> ReleaseEntry:
-    """Take a model out of service and quarantine it, or withdraw a pending release (:func:`rules.way_back`).
+    """Take a model out of service and quarantine it, or withdraw a pending release (:func:`release_rules.way_back`).
 
     When the latest transition did that already, returns it and does nothing.
 
@@ -168,7 +168,7 @@ def roll_back(
     """
 
     def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Transition | None:
-        back = rules.way_back(latest, target.releases.tenures(), to, champion_out)
+        back = release_rules.way_back(latest, target.releases.tenures(), to, champion_out)
         if back.action is None:
             return None
         if back.action == "withdraw":
@@ -223,7 +223,7 @@ def _append(
         if after is not None and (latest.number if latest else 0) != after:
             raise StaleDecision(f"the release log goes on after transition {after}")
         state = latest.state if latest else ReleaseState()
-        if why := rules.not_now(action, state):
+        if why := release_rules.not_now(action, state):
             raise Refused(why)
         decided = decide(state, latest)
         if decided is None:

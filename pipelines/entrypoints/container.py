@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.contracts import keys
 from pipelines.entrypoints.cli.__main__ import ROOT, main, report_failure
-from pipelines.entrypoints.cli.app import ExitCode
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.settings import Node, node
 from pipelines.training.torchrun import environ, processes_here, torchrun
 

@@ -6,7 +6,7 @@ from pipelines.bootstrap import Platform
 from pipelines.config import Phase, Refused, ReleaseEntry, ReleaseFile, parse_toml
 from pipelines.deployment.proposal import standing
 from pipelines.deployment.release_file import changed
-from pipelines.deployment.rules import is_deployed
+from pipelines.deployment.release_rules import is_deployed
 from pipelines.deployment.transitions import Actor, StaleDecision, approve, propose
 from pipelines.github import pages
 from pipelines.github.approval import approval

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.storage.keys import checked
+from pipelines.storage.key_check import checked
 
 _READS = 3  # the client tries a request again, but not the body of an answer that breaks off
 

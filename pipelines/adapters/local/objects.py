@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipelines.storage.keys import checked
+from pipelines.storage.key_check import checked
 
 
 class FileObjects:

@@ -22,7 +22,8 @@ from pipelines.entrypoints.cli import (  # noqa: F401  (each adds its commands)
     watch,
     workflow,
 )
-from pipelines.entrypoints.cli.app import ExitCode, app
+from pipelines.entrypoints.cli.app import app
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import errors, say
 
 ROOT = Path("/opt/ml")

@@ -1,11 +1,11 @@
-"""The application: its panels, its global options, its exit codes, and what its commands share."""
+"""The application: its panels, its global options, and what its commands share."""
 
 import inspect
 import platform
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -30,20 +30,6 @@ PANELS = {
 
 ROOT = Path(__file__).parents[3]
 Function = TypeVar("Function", bound=Callable[..., None])
-
-
-class ExitCode(IntEnum):
-    """How a command ends."""
-
-    DONE = 0
-    ERROR = 1
-    """Something a person can put right, told in a line."""
-    USAGE = 2
-    """The command line is wrong, whatever the stores hold; nothing was done."""
-    NO = 3
-    """Done, and the answer is no: a candidate refused, an alarm raised, a move not allowed, a question declined."""
-    INTERRUPTED = 130
-    """By Ctrl-C."""
 
 
 class Where(StrEnum):

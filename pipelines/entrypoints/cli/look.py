@@ -84,7 +84,7 @@ def _serving(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _wish(platform: "Platform") -> dict[str, Any] | None:
     """Return what the release file asks for, where there is one."""
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.rules import is_deployed
+    from pipelines.deployment.release_rules import is_deployed
 
     folder, environment = platform.settings.releases, platform.settings.environment
     if not (folder / f"{environment}.toml").exists():

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import ExitCode, Json, command, group
+from pipelines.entrypoints.cli.app import Json, command, group
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NO, console, done, print_json, print_table, say, suggest
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, Version, app, command, group, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, Version, app, command, group, moment
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NO, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def deploy(context: typer.Context, who: Who = None, as_of: AsOf = None, as_json:
     """
     from pipelines.deployment import DeploymentParams
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.rules import is_deployed
+    from pipelines.deployment.release_rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)
@@ -150,7 +151,7 @@ def rollback(
     unless it is proposed anew. Safe to run twice: what the latest transition did is not done again.
     """
     from pipelines.config import Variant
-    from pipelines.deployment.rules import way_back
+    from pipelines.deployment.release_rules import way_back
     from pipelines.deployment.transitions import StaleDecision, roll_back
 
     platform: Platform = context.obj
@@ -246,7 +247,7 @@ def check_command(context: typer.Context, as_of: AsOf = None, as_json: Json = Fa
     Lists all that stands against the release, and then exits with 3.
     """
     from pipelines.deployment.release_file import read_release
-    from pipelines.deployment.rules import is_deployed
+    from pipelines.deployment.release_rules import is_deployed
 
     platform: Platform = context.obj
     release = read_release(platform.settings.releases, platform.settings.environment)

@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 
 from pipelines import PIPELINES
-from pipelines.entrypoints.cli.app import ExitCode, Json, On, Where, app, command
+from pipelines.entrypoints.cli.app import Json, On, Where, app, command
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NO, OK, console, done, errors, print_json, print_pairs, say, suggest
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import typer
 from rich.markup import escape
 
 from pipelines import PIPELINES
-from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, app, command, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, app, command, moment
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NOTE, OK, console, done, print_json, print_pairs
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import AsOf, ExitCode, Json, app, command, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, app, command, moment
+from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.runs import RunId
 from pipelines.entrypoints.cli.terminal import NO, console, print_json, print_pairs
 

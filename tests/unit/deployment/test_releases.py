@@ -25,7 +25,7 @@ from pipelines.config import (
 )
 from pipelines.deployment.proposal import propose_model, strategy
 from pipelines.deployment.release_file import read_release, write_release
-from pipelines.deployment.rules import is_deployed
+from pipelines.deployment.release_rules import is_deployed
 from pipelines.deployment.transitions import (
     Actor,
     StaleDecision,

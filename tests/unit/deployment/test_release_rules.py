@@ -20,7 +20,7 @@ from pipelines.config import (
 )
 from pipelines.deployment import DeploymentParams, roll_out
 from pipelines.deployment.proposal import propose_model
-from pipelines.deployment.rules import is_deployed
+from pipelines.deployment.release_rules import is_deployed
 from pipelines.deployment.transitions import (
     advance,
     approve,
