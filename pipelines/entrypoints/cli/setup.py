@@ -51,6 +51,7 @@ def doctor(
     RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster. Exits with 3 while anything is left.
     """
     from pipelines.doctor import FindingState, examine
+    from pipelines.doctor.release_log import examine_release_log
 
     platform: Platform = context.obj
     findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
@@ -58,6 +59,8 @@ def doctor(
         from pipelines.doctor.cluster import examine_cluster
 
         findings += examine_cluster(platform)
+    if platform.settings.profile == "embedded":
+        findings.append(examine_release_log(platform.releases))
     left = sum(finding.state is FindingState.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])

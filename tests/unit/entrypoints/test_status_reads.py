@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipelines.contracts import keys
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
-from pipelines.entrypoints.cli.look import _status
+from pipelines.entrypoints.cli.look import _release, _status
 from pipelines.orchestration.runs import RunSummary
 from pipelines.registry.release_log import ReleaseLog
 from tests.conftest import PROBLEMS, make_platform
@@ -49,3 +49,13 @@ def test_status_reads_at_most_thirty_objects_of_ten_thousand_runs(tmp_path, mode
     assert [run["run_id"] for run in content["runs"]] == [f"feature-{RUNS - left}" for left in range(5, 0, -1)]
     assert content["release"]["champion"]["version"] == (RELEASES - 1) % 2 + 1
     assert len(objects.asked) <= 30, objects.asked
+
+
+def test_status_tells_that_a_snapshot_of_the_release_log_does_not_verify(tmp_path):
+    platform = make_platform(tmp_path / "home", PROBLEMS[0])
+    assert _status(platform)["release_log_fault"] is None
+    platform.objects.write(keys.release_snapshot("dev"), b"{}")
+    opened = make_platform(tmp_path / "home", PROBLEMS[0])
+    content = _status(opened)
+    assert "dev.snapshot.json is no snapshot" in content["release_log_fault"]
+    assert any("the whole log was read and verified instead" in told for _, told in _release(opened, content))
