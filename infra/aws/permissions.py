@@ -18,7 +18,7 @@ RELEASES = f"{keys.RELEASES}*"
 SERVING = f"{keys.SERVING}*"
 LAKE_TABLES = f"{keys.TABLES}*"
 PREDICTIONS = f"{keys.PREDICTIONS}*"
-WORK = tuple(f"{prefix}*" for prefix in (keys.MONITORING, keys.MLFLOW, keys.JOBS, keys.CHECKPOINTS))
+WORK = tuple(f"{prefix}*" for prefix in (keys.MATERIALISED, keys.MONITORING, keys.MLFLOW, keys.JOBS, keys.CHECKPOINTS))
 RUNS = (f"{keys.RUNS}*", f"{keys.RUN_INDEX}*")
 _LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
 

@@ -13,6 +13,7 @@ RELEASES, SERVING = "releases/", "serving/"
 DECISIONS, MONITORING, ALERTS = "decisions/", "monitoring/", "alerts/"
 PREDICTIONS, CHECKPOINTS = "predictions/", "checkpoints/"
 MLFLOW, JOBS, REPORTS = "mlflow/", "jobs/", "reports/"
+MATERIALISED = "materialised/"
 TABLES = "tables/"
 """Of the bucket of tables; all others are prefixes of the bucket of objects."""
 STACK = "stack.json"
@@ -31,9 +32,20 @@ def run_document(run_id: str) -> str:
     return run(run_id, "run.json")
 
 
-def run_summary(run_id: str) -> str:
-    """Return the key of how a run stands."""
-    return run(run_id, "summary.json")
+def step_outcomes(run_id: str) -> str:
+    """Return the folder in which each execution of a step of a run that ended is an empty object."""
+    return run(run_id, "outcomes", "")
+
+
+def step_outcome(run_id: str, ended: datetime, step: str, status: str) -> str:
+    """Return the key that says how an execution of a step ended."""
+    return f"{step_outcomes(run_id)}{latest_first(ended)}.{status}.{step}"
+
+
+def told_outcome(key: str) -> tuple[str, str]:
+    """Return the step and the status that an outcome's key tells."""
+    _, status, step = key.rpartition("/")[2].split(".", 2)
+    return step, status
 
 
 def step_record(run_id: str, step: str) -> str:
@@ -51,6 +63,11 @@ def indexed_run(key: str) -> tuple[datetime, str, str]:
     """Return when the run of an index key was created, its pipeline and its id."""
     left, pipeline, run_id = key.rpartition("/")[2].split(".", 2)
     return datetime.fromtimestamp((_END - int(left)) / 1000, UTC), pipeline, run_id
+
+
+def materialised(as_of: datetime) -> str:
+    """Return the key that says that the online store was brought up to a moment."""
+    return f"{MATERIALISED}{latest_first(as_of)}.json"
 
 
 def latest_first(at: datetime) -> str:

@@ -6,9 +6,8 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from pipelines.feature.materialise import restore
+from pipelines.feature.materialise import materialised_until, restore
 from pipelines.registry.tracking import Tracking
-from pipelines.reporting.history import materialised_until
 from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from pipelines.training.index import index
@@ -47,7 +46,7 @@ def test_online_store_and_mlflow_are_rebuilt_from_iceberg_and_manifests(new_clou
     assert answers(platform) != before
 
     again = platform.changed({})  # another machine
-    until = materialised_until(again.runner.runs)
+    until = materialised_until(again.objects)
     assert all(restore(again.problem, again.tables, again.online, again.models, again.releases, until).values())
     assert answers(again) == before
 

@@ -123,12 +123,11 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     --as-of.
     """
     from pipelines.config import UserError
-    from pipelines.feature.materialise import restore
-    from pipelines.reporting.history import materialised_until
+    from pipelines.feature.materialise import materialised_until, restore
     from pipelines.training.index import index
 
     platform: Platform = context.obj
-    at = moment(platform, as_of) if as_of else materialised_until(platform.runner.runs)
+    at = moment(platform, as_of) if as_of else materialised_until(platform.objects)
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
     views = restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, at)

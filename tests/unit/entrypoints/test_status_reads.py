@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pipelines.contracts import keys
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.look import _release, _status
-from pipelines.orchestration.runs import RunSummary
 from pipelines.registry.release_log import ReleaseLog
 from tests.conftest import PROBLEMS, make_platform
 from tests.unit.deployment.test_releases import log, models, released  # noqa: F401
@@ -25,10 +24,10 @@ def stored(platform, models):  # noqa: F811
         at, run_id = FIRST + timedelta(minutes=number), f"feature-{number}"
         for key in keys.run_index(at, "feature", run_id):
             objects.write(key, b"{}")
-        document = {"pipeline": "feature", "params": {}, "created": at.isoformat()}
+        document = {"pipeline": "feature", "params": {}, "steps": steps, "created": at.isoformat()}
         objects.write(keys.run_document(run_id), json.dumps(document).encode())
-        summary = RunSummary(run_id=run_id, pipeline="feature", created=at, done=steps)
-        objects.write(keys.run_summary(run_id), summary.to_json())
+        for step in steps:
+            objects.write(keys.step_outcome(run_id, at, step, "succeeded"), b"")
     written = ReleaseLog(objects, platform.signer, "dev")
     for number in range(RELEASES):
         released(written, models, number % 2 + 1)
