@@ -20,6 +20,8 @@ STACK = "stack.json"
 
 _END = 10**13
 """Milliseconds from 1970 to November 2286: 13 digits."""
+_NUMBERS = 10**9
+"""Above each number that an index lists the highest first of."""
 
 
 def run(run_id: str, *parts: str) -> str:
@@ -90,6 +92,27 @@ def version(number: int) -> str:
     return f"{VERSIONS}{number:06d}.json"
 
 
+def versions_by_number() -> str:
+    """Return the folder of the index of versions, whose keys hold number and digest, the latest first."""
+    return f"{VERSIONS}by-number/"
+
+
+def versions_by_digest(beginning: str) -> str:
+    """Return how the keys of versions begin whose candidates' digests begin so."""
+    return f"{VERSIONS}by-digest/{beginning}"
+
+
+def version_index(number: int, digest: str) -> tuple[str, str]:
+    """Return the keys by which a version is listed: by number, and by digest."""
+    return f"{versions_by_number()}{_NUMBERS - number:09d}.{digest}", f"{versions_by_digest(digest)}.{number}"
+
+
+def listed_version(key: str) -> tuple[int, str]:
+    """Return the number and the digest that a key of either index of versions holds."""
+    first, second = key.rpartition("/")[2].split(".")
+    return (_NUMBERS - int(first), second) if key.startswith(versions_by_number()) else (int(second), first)
+
+
 def release_log(environment: str) -> str:
     """Return the folder of an environment's release log."""
     return f"{RELEASES}{environment}/"
@@ -106,13 +129,33 @@ def instances(environment: str) -> str:
 
 
 def decisions(environment: str) -> str:
-    """Return the folder of the decisions whether to train."""
-    return f"{DECISIONS}{environment}/"
+    """Return the folder of the decisions whether to train, the latest first."""
+    return f"{DECISIONS}{environment}/all/"
 
 
-def decision(environment: str, at: datetime, run_id: str) -> str:
-    """Return the key of a decision."""
-    return f"{decisions(environment)}{at:%Y-%m-%dT%H%M}-{run_id}.json"
+def trainings(environment: str) -> str:
+    """Return the folder of the decisions to train, the latest first."""
+    return f"{DECISIONS}{environment}/trainings/"
+
+
+def decision(folder: str, at: datetime, run_id: str) -> str:
+    """Return the key of a decision in one of the folders above."""
+    return f"{folder}{latest_first(at)}.{run_id}.json"
+
+
+def decisions_before(folder: str, at: datetime) -> str:
+    """Return a key after that of each decision of this moment or later, and before that of each earlier one."""
+    return f"{folder}{latest_first(at)}/"
+
+
+def drained(environment: str, number: int | None = None) -> str:
+    """Return the key that says that a numbered look at the triggers was decided, or the folder of these."""
+    return f"{DECISIONS}{environment}/drained/" + ("" if number is None else f"{_NUMBERS - number:09d}")
+
+
+def drained_number(key: str) -> int:
+    """Return the number that a key of a look at the triggers has."""
+    return _NUMBERS - int(key.rpartition("/")[2])
 
 
 def alert(environment: str, started: datetime, fingerprint: str) -> str:
@@ -123,6 +166,11 @@ def alert(environment: str, started: datetime, fingerprint: str) -> str:
 def monitor_reports(environment: str) -> str:
     """Return the folder of the monitor's reports."""
     return f"{MONITORING}{environment}/"
+
+
+def monitor_report(environment: str, at: datetime) -> str:
+    """Return the key of a monitor's report, of which the latest come first."""
+    return f"{monitor_reports(environment)}{latest_first(at)}.json"
 
 
 def predictions(environment: str, day: date | None = None) -> str:

@@ -23,7 +23,7 @@ _ENTRY = re.compile(r"[0-9]{6,}\.json")
 """The name of an entry; another engine or a person may leave other files beside them."""
 
 
-SNAPSHOT_EVERY = 8
+SNAPSHOT_EVERY = 4
 """Transitions between snapshots: a process that opens the log reads at most as many entries, and one more."""
 _CHANGED = "is not what the snapshot was made from"
 _ANY = "any"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
     from pipelines.orchestration.runs import RunSummary
 
-_LATEST = 5
+_LATEST = 4
 _VIEW_TITLES = ("complete until", "features", "used by")
 _LINES = 5  # of the log of a run that failed; 'mlops follow' shows more
 
@@ -267,7 +267,8 @@ def _status(platform: "Platform") -> dict[str, Any]:
         chosen = manifest.model_dump(mode="json", include={"created", "estimator", "reason", "run_id"})
         judged = {"accepted": manifest.accepted, "judged": bool(manifest.gates)}
         versions.append({"version": version, "model": digest, **judged, **chosen})
-    decisions = [_read(platform, key) for key in platform.objects.keys(keys.decisions(environment))[-_LATEST:]]
+    decided = platform.objects.first(keys.decisions(environment), _LATEST)
+    decisions = [_read(platform, key) for key in reversed(decided)]
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
