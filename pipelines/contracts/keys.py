@@ -15,7 +15,8 @@ PREDICTIONS, CHECKPOINTS = "predictions/", "checkpoints/"
 MLFLOW, JOBS, REPORTS = "mlflow/", "jobs/", "reports/"
 MATERIALISED = "materialised/"
 TABLES = "tables/"
-"""Of the bucket of tables; all others are prefixes of the bucket of objects."""
+ATHENA, QUERIES = "athena/", "queries/"
+"""These three are prefixes of the bucket of tables, all others of the bucket of objects."""
 STACK = "stack.json"
 
 _END = 10**13
