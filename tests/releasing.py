@@ -53,8 +53,8 @@ class MemoryObjects:
     def keys(self, prefix: str) -> list[str]:
         return sorted(key for key in self._objects if key.startswith(prefix))
 
-    def first(self, prefix: str, limit: int) -> list[str]:
-        return self.keys(prefix)[:limit]
+    def first(self, prefix: str, limit: int, after: str = "") -> list[str]:
+        return [key for key in self.keys(prefix) if key > after and "/" not in key.removeprefix(prefix)][:limit]
 
     def folders(self, prefix: str) -> list[str]:
         rests = (key.removeprefix(prefix) for key in self.keys(prefix))

@@ -8,10 +8,10 @@ import pulumi_aws as aws
 
 from infra.aws.config import Config
 from infra.names import Names
-from pipelines.contracts import Stack
+from pipelines.contracts import Stack, keys
 from pipelines.contracts.stack import parameter_name
 
-KEY = "stack.json"
+KEY = keys.STACK
 LOCKED_DAYS = 365  # of a production environment's audit records
 
 

@@ -18,9 +18,9 @@ RELEASES = f"{keys.RELEASES}*"
 SERVING = f"{keys.SERVING}*"
 LAKE_TABLES = f"{keys.TABLES}*"
 PREDICTIONS = f"{keys.PREDICTIONS}*"
-WORK = tuple(f"{prefix}*" for prefix in (keys.MONITORING, keys.MLFLOW, keys.JOBS, keys.CHECKPOINTS))
+WORK = tuple(f"{prefix}*" for prefix in (keys.MATERIALISED, keys.MONITORING, keys.MLFLOW, keys.JOBS, keys.CHECKPOINTS))
 RUNS = (f"{keys.RUNS}*", f"{keys.RUN_INDEX}*")
-_LAKE = [LAKE_TABLES, "athena/*", "queries/*"]
+_LAKE = [LAKE_TABLES, f"{keys.ATHENA}*", f"{keys.QUERIES}*"]
 
 
 def statement(actions: list[str], resources: list[Text], **conditions: dict[str, Any]) -> Statement:
@@ -135,7 +135,7 @@ class Permissions:
         """The function that starts workflows on GitHub: its App's key to sign with, and the document that names it."""
         return [
             statement(["kms:Sign"], [key]),
-            *self._objects("store", read=["stack.json"]),
+            *self._objects("store", read=[keys.STACK]),
             self._use_key(),
             self._logs(f"/aws/lambda/{self.names.of('dispatch')}"),
             self._stack_parameter(),
@@ -155,7 +155,7 @@ class Permissions:
             statement(["s3:GetObject"], [f"{lake}/{raw}/*"]),
             statement(["glue:GetDatabase", "glue:GetTable", "glue:GetTables"], tables),
             statement(["kms:Decrypt", "kms:DescribeKey"], [self.key]),
-            statement(["s3:GetObject"], [f"arn:aws:s3:::{self.names.bucket('store')}/stack.json"]),
+            statement(["s3:GetObject"], [f"arn:aws:s3:::{self.names.bucket('store')}/{keys.STACK}"]),
             self._stack_parameter(),
         ]
 

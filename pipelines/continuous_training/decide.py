@@ -12,6 +12,7 @@ from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import ObjectStore, Queue
 
 _MONTH = timedelta(days=30)
+_BATCH = 16  # decisions that are listed at once
 
 
 def collect(params: ContinuousTrainingParams, events: Queue) -> Triggers:
@@ -32,9 +33,9 @@ def decide(
     triggers: Triggers,
 ) -> Decision:
     """Decide, and keep the decision; a failed training starts no cooldown."""
-    known = decisions(objects, keys.decisions(releases.environment))
-    trained = [one.at for one in known if one.model and one.automatic and one.at < params.as_of]
-    train, reason = _decide(params, problem.config.continuous_training, trained, triggers.triggers)
+    limits = problem.config.continuous_training
+    trained = _trained(objects, releases.environment, params.as_of, limits)
+    train, reason = _decide(params, limits, trained, triggers.triggers)
     decision = Decision(
         at=params.as_of,
         train=train,
@@ -48,13 +49,42 @@ def decide(
 
 
 def keep(objects: ObjectStore, environment: str, run: RunInfo, decision: Decision) -> None:
-    """Keep a run's decision; once the training ended, keep it again with the outcome."""
-    objects.write(keys.decision(environment, decision.at, run.run_id), decision.to_json())
+    """Keep a run's decision, a yes also among the trainings; once the training ended, again with the outcome."""
+    for folder in (keys.trainings(environment), keys.decisions(environment))[not decision.train :]:
+        objects.write(keys.decision(folder, decision.at, run.run_id), decision.to_json())
 
 
-def decisions(objects: ObjectStore, folder: str) -> list[Decision]:
-    """Return every decision on record, oldest first."""
-    return [Decision.from_json(objects.read(key) or b"") for key in objects.keys(folder)]
+def decisions(objects: ObjectStore, environment: str) -> list[Decision]:
+    """Return every decision on record, oldest first: a read each."""
+    found = [Decision.from_json(objects.read(key) or b"") for key in objects.keys(keys.decisions(environment))]
+    return sorted(found, key=lambda one: one.at)
+
+
+def latest_training(objects: ObjectStore, environment: str) -> Decision | None:
+    """Return the latest decision to train, if any: a listing and a read; of those of one moment that of the last id."""
+    listed = objects.first(folder := keys.trainings(environment), _BATCH)
+    if not listed:
+        return None
+    moment = listed[0].removeprefix(folder).partition(".")[0]
+    latest = max(key for key in listed if key.startswith(f"{folder}{moment}."))
+    return Decision.from_json(objects.read(latest) or b"")
+
+
+def _trained(objects: ObjectStore, environment: str, before: datetime, limits: ContinuousTraining) -> list[datetime]:
+    """Return when automatic trainings were decided on that led to a model, oldest first, as far as limits look back."""
+    since, wanted = before - max(_MONTH, limits.cooldown), limits.monthly or 1
+    folder = keys.trainings(environment)
+    found: list[datetime] = []
+    after = keys.decisions_before(folder, before)
+    while listed := objects.first(folder, _BATCH, after):
+        for key in listed:
+            one = Decision.from_json(objects.read(key) or b"")
+            if one.at <= since or len(found) == wanted:
+                return found[::-1]
+            if one.model and one.automatic:
+                found.append(one.at)
+        after = listed[-1]
+    return found[::-1]
 
 
 def _decide(

@@ -84,7 +84,7 @@ class ReleaseTarget(NamedTuple):
             state=state,
             champions=tuple(self.releases.tenures()),
             manifest=manifest,
-            registered=self.models.versions().get(released.version),
+            registered=self.models.version(released.version),
             before=Before(log.environment, tuple(log.tenures()), log.state().quarantined) if log else None,
             unservable=self.serving.unservable,
             stale=lambda manifest: self.serving.stale(manifest, at),

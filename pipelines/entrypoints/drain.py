@@ -8,7 +8,7 @@ from datetime import datetime
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import StrictModel, UserError
 from pipelines.continuous_training import ContinuousTrainingParams, Decision, Retrained
-from pipelines.continuous_training.decide import decisions
+from pipelines.continuous_training.decide import latest_training
 from pipelines.contracts import keys
 from pipelines.entrypoints.launch import start_elsewhere
 from pipelines.training import TrainingParams
@@ -36,11 +36,12 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
         return Drained(run_id=under_way, says="its training is under way")
     if not under_way and not manual and not platform.events.depth().waiting:
         return Drained(says="nothing asks for a new model")
-    run_id = under_way or f"{chosen.name}-{platform.settings.environment}-{_count(platform) + 1:06d}"
+    run_id = under_way or f"{_name(platform)}{_decided(platform) + 1:06d}"
     if not platform.runner.exists(chosen, run_id):
         platform.runner.start(chosen, ContinuousTrainingParams(as_of=as_of, manual=manual), run_id)
+    platform.runner.run(chosen, run_id, before="retrain")
+    _mark_decided(platform, run_id)
     if platform.profile.executions:
-        platform.runner.run(chosen, run_id, before="retrain")
         decision: Decision = platform.runner.output(chosen, "decide", run_id)
         if decision.train and status != "succeeded":
             return _started(platform, run_id, decision)
@@ -49,12 +50,11 @@ def drain(platform: Platform, as_of: datetime, manual: str | None) -> Drained:
 
 def _under_way(platform: Platform) -> tuple[str, str | None]:
     """Return the run of the latest decision to train and where its training stands; "" when that ended or failed."""
-    folder = keys.decisions(platform.settings.environment)
-    train = [one for one in decisions(platform.objects, folder) if one.train and one.run_id]
-    if not train or train[-1].model or _failed_step(platform, f"{train[-1].run_id}-training"):
+    latest = latest_training(platform.objects, platform.settings.environment)
+    if latest is None or latest.model or _failed_step(platform, f"{latest.run_id}-training"):
         return "", None
-    status = _status(platform, f"{train[-1].run_id}-training")
-    return ("", None) if status == "failed" else (train[-1].run_id, status)
+    status = _status(platform, f"{latest.run_id}-training")
+    return ("", None) if status == "failed" else (latest.run_id, status)
 
 
 def _failed_step(platform: Platform, run_id: str) -> bool:
@@ -73,8 +73,22 @@ def _status(platform: Platform, run_id: str) -> str | None:
         return None
 
 
-def _count(platform: Platform) -> int:
-    return len(platform.objects.keys(keys.decisions(platform.settings.environment)))
+def _name(platform: Platform) -> str:
+    """Return how the ids of runs begin that a look at the queue starts; a number follows."""
+    return f"continuous_training-{platform.settings.environment}-"
+
+
+def _decided(platform: Platform) -> int:
+    """Return the number of the last look at the queue that led to a decision; 0 before the first."""
+    latest = platform.objects.first(keys.drained(platform.settings.environment), 1)
+    return keys.drained_number(latest[0]) if latest else 0
+
+
+def _mark_decided(platform: Platform, run_id: str) -> None:
+    """Say that a numbered run decided, so that the next look has another number; safe to do twice."""
+    number = run_id.removeprefix(_name(platform))
+    if number != run_id and number.isdecimal():
+        platform.objects.write(keys.drained(platform.settings.environment, int(number)), b"")
 
 
 def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:

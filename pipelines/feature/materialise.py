@@ -1,5 +1,6 @@
 """Step 12, second half: write feature rows into the offline and the online store."""
 
+import json
 import logging
 from datetime import datetime
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import FeatureView, Problem
+from pipelines.contracts import keys
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
 from pipelines.feature.point_in_time import latest
@@ -14,7 +16,7 @@ from pipelines.feature.request import without_nan
 from pipelines.registry.definitions import in_use
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.release_log import ReleaseLog
-from pipelines.storage.ports import OnlineRow, OnlineStore
+from pipelines.storage.ports import ObjectStore, OnlineRow, OnlineStore
 from pipelines.storage.tables import TIMESTAMP, Tables
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ def materialise(
     problem: Problem,
     tables: Tables,
     online: OnlineStore,
+    objects: ObjectStore,
     models: ModelStore,
     releases: ReleaseLog,
     ingested: Snapshots,
@@ -44,6 +47,7 @@ def materialise(
             latest_rows |= _valid(tables, view, as_of, snapshot)
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
     online.write(latest_rows, {view.versioned_name: as_of for view in (*problem.views, *computed)})
+    objects.write(keys.materialised(as_of), json.dumps({"as_of": as_of.isoformat()}).encode())
     return Snapshots(snapshots=snapshots)
 
 
@@ -61,6 +65,12 @@ def restore(
     }
     online.write({key: row for rows in found.values() for key, row in rows.items()}, dict.fromkeys(found, as_of))
     return {name: len(rows) for name, rows in found.items()}
+
+
+def materialised_until(objects: ObjectStore) -> datetime | None:
+    """Return how far the feature pipeline brought the online store: a listing and a read; None before the first run."""
+    latest = objects.first(keys.MATERIALISED, 1)
+    return datetime.fromisoformat(json.loads(objects.read(latest[0]) or b"")["as_of"]) if latest else None
 
 
 def _valid(
@@ -100,11 +110,11 @@ def effective_by(rows: pa.Table, as_of: datetime) -> pa.Table:
 
 def online_rows(view: FeatureView, rows: pa.Table) -> list[tuple[tuple[str, str], OnlineRow]]:
     """Return view rows, in their order, with their keys in the online store."""
-    keys = zip(*(rows[column].to_pylist() for column in view.entity), strict=True)
+    entities = zip(*(rows[column].to_pylist() for column in view.entity), strict=True)
     values = zip(*(without_nan(rows[name].to_pylist()) for name in view.features), strict=True)
     return [
-        ((view.versioned_name, entity_key(key)), OnlineRow(time, row))
-        for key, time, row in zip(keys, rows["event_time"].to_pylist(), values, strict=True)
+        ((view.versioned_name, entity_key(entity)), OnlineRow(time, row))
+        for entity, time, row in zip(entities, rows["event_time"].to_pylist(), values, strict=True)
     ]
 
 

@@ -30,6 +30,6 @@ def alarm(
         if one.retrain:
             trigger = Trigger(kind="alarm", reason=f"{one.name}: {one.reason}", at=params.as_of)
             events.send(trigger.to_json())
-    objects.write(f"{keys.monitor_reports(releases.environment)}{params.as_of:%Y-%m-%dT%H%M}.json", report.to_json())
+    objects.write(keys.monitor_report(releases.environment, params.as_of), report.to_json())
     metrics_sink.send("monitor", measures(measured, raised))
     return report

@@ -89,7 +89,7 @@ class Runner:
             done = self._current_record(pipeline, name, run_id)
             observe(name, "resumed" if done else "started")
             if done and self._writes:
-                self.runs.summarise(run_id, done)  # which a killed process may have left undone
+                self.runs.tell_outcome(run_id, done)  # which a killed process may have left undone
             if not done:
                 _, outputs[name] = self._execute(pipeline, name, run_id, outputs)
                 observe(name, "finished")

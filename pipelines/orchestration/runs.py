@@ -1,8 +1,9 @@
 """The runs of pipelines in the object store: their parameters, the records of their steps, and an index of the latest.
 
 A run is indexed before its document exists: a process that is killed in between leaves an index entry without a run,
-which is passed over. The summary of a run follows the record of each step; where a process was killed between the two,
-it lacks that step until the run goes on.
+which is passed over. How a run stands is derived from how its steps ended, each told by the name of an object of its
+own, so processes that end steps at once lose none. A process that is killed between the record of a step and its
+outcome leaves a summary without that step until the run goes on.
 """
 
 import json
@@ -49,19 +50,13 @@ class RunStore:
         return json.loads(data) if data else None
 
     def record(self, run_id: str, record: StepRecord) -> None:
-        """Keep the record of a step's latest execution, and what it means for the run."""
+        """Keep the record of a step's latest execution, and how it ended."""
         self._objects.write(keys.step_record(run_id, record.step), record.to_json())
-        self.summarise(run_id, record)
+        self.tell_outcome(run_id, record)
 
-    def summarise(self, run_id: str, record: StepRecord) -> None:
-        """Bring a run's summary up to the record of a step; nothing is written when it has it."""
-        before = self.summary(run_id)
-        if before is None or (record.status == "succeeded" and record.step in before.done and before.failed is None):
-            return
-        done = tuple(step for step in before.done if step != record.step)
-        failed = f"{record.step}: {record.error}" if record.status == "failed" else None
-        change = {"done": done if failed else (*done, record.step), "failed": failed}
-        self._objects.write(keys.run_summary(run_id), before.model_copy(update=change).to_json())
+    def tell_outcome(self, run_id: str, record: StepRecord) -> None:
+        """Say how an execution ended, in an object of its own: safe to do twice, and at once with other processes."""
+        self._objects.write(keys.step_outcome(run_id, record.ended, record.step, record.status), b"")
 
     def step_record(self, run_id: str, step: str) -> StepRecord | None:
         """Return the record of a step's latest execution, or None when it never ended."""
@@ -74,21 +69,26 @@ class RunStore:
         return [StepRecord.from_json(self._objects.read(key) or b"") for key in found]
 
     def summary(self, run_id: str) -> RunSummary | None:
-        """Return how a run stands: one read, two before its first step ended; None when there is no such run."""
-        if data := self._objects.read(keys.run_summary(run_id)):
-            return RunSummary.from_json(data)
+        """Return how a run stands: a read and a listing, a read more where a step failed; None without such a run."""
         document = self.document(run_id)
         if document is None:
             return None
+        outcomes: dict[str, str] = {}  # of each step's latest execution
+        for step, status in map(keys.told_outcome, self._objects.keys(keys.step_outcomes(run_id))):
+            outcomes.setdefault(step, status)
+        failed = next((step for step, status in outcomes.items() if status == "failed"), None)
+        record = self.step_record(run_id, failed) if failed else None
         return RunSummary(
             run_id=run_id,
             pipeline=document["pipeline"],
             created=datetime.fromisoformat(document["created"]),
-            steps=tuple(document.get("steps", ())),
+            steps=tuple(document["steps"]),
+            done=tuple(step for step, status in reversed(outcomes.items()) if status == "succeeded"),
+            failed=f"{failed}: {record.error if record else None}" if failed else None,
         )
 
     def latest(self, limit: int, pipeline: str = "all") -> Iterator[RunSummary]:
-        """Yield the runs that were created last, of one pipeline if given, the latest first: a listing, a read each."""
+        """Yield the runs that were created last, of one pipeline if given, the latest first."""
         yielded, seen, asked = 0, 0, limit
         while True:
             listed = self._objects.first(f"{keys.RUN_INDEX}{pipeline}/", asked)

@@ -1,12 +1,14 @@
 """The model store: candidates under the digest of their manifest, as a registry stores container images.
 
 ``models/<digest>/`` holds ``manifest.json`` and the files whose SHA-256 it lists; ``versions/<number>.json`` names
-the digest of each version, numbered in the order of registration. Every read verifies the manifest and its files;
+the digest of each version, numbered in the order of registration, and an index of keys
+lists them. Every read verifies the manifest and its files;
 version numbers and cards are for people and are not verified.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 
 from pipelines.config import Manifest, UserError
@@ -14,6 +16,8 @@ from pipelines.contracts import keys
 from pipelines.storage.ports import ObjectStore
 
 ONNX, CARD, REFERENCE, INDEXED = "model.onnx", "card.md", "reference.json", "indexed"
+_SHORTEST, _DIGEST = 6, re.compile("[0-9a-f]+")
+"""What of a digest names a model: so many characters at least."""
 
 
 class ModelStore:
@@ -77,16 +81,22 @@ class ModelStore:
         self._objects.write(keys.model(digest, "manifest.json"), manifest.to_json())
         for name in self.manifest(digest).files:
             self.file(digest, name)
-        if not self._take(version, digest) and self.versions()[version] != digest:
+        if not self._take(version, digest):
             raise UserError(f"v{version} is another model here; models must all come from one environment's training")
 
     def versions(self) -> dict[int, str]:
-        """Return the digest of each version."""
-        return dict(map(self._numbered, self._objects.keys(keys.VERSIONS)))
+        """Return the digest of each version, oldest first: a listing, without a read."""
+        return dict(map(keys.listed_version, reversed(self._objects.keys(keys.versions_by_number()))))
 
     def latest_versions(self, limit: int) -> list[tuple[int, str]]:
-        """Return the latest versions with their digests, the latest last: a listing, and a read each."""
-        return [self._numbered(key) for key in self._objects.keys(keys.VERSIONS)[-limit:]]
+        """Return the latest versions with their digests, the latest last: a listing, without a read."""
+        listed = self._objects.first(keys.versions_by_number(), limit)
+        return [keys.listed_version(key) for key in reversed(listed)]
+
+    def version(self, number: int) -> str | None:
+        """Return the digest of a version, or None when there is no such version: a read."""
+        data = self._objects.read(keys.version(number))
+        return json.loads(data)["model"] if data else None
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the digest and version that ``3``, ``v3`` or the beginning of a digest names.
@@ -94,12 +104,14 @@ class ModelStore:
         Raises:
             UserError: when it names none, or several.
         """
-        number = reference.removeprefix("v")
-        matches = [
-            (digest, version)
-            for version, digest in self.versions().items()
-            if number == str(version) or (len(reference) >= 6 and digest.startswith(reference))
-        ]
+        number, matches = reference.removeprefix("v"), []
+        if number.isdecimal() and number == str(int(number)) and (digest := self.version(int(number))):
+            matches.append((digest, int(number)))
+        if len(reference) >= _SHORTEST and _DIGEST.fullmatch(reference):
+            matches += [
+                (digest, version)
+                for version, digest in map(keys.listed_version, self._objects.keys(keys.versions_by_digest(reference)))
+            ]
         if not matches:
             raise UserError(f"there is no model {reference!r}; 'mlops status' lists the latest versions")
         if len(matches) > 1:
@@ -107,22 +119,25 @@ class ModelStore:
         return matches[0]
 
     def _number(self, digest: str) -> int:
-        versions = self.versions()
-        known = [version for version, model in versions.items() if model == digest]
+        number = max((number for number, _ in self.latest_versions(1)), default=0) + 1
+        known = self._objects.keys(keys.versions_by_digest(digest))  # after the latest, which is indexed here first
         if known:
-            return known[0]
-        number = max(versions, default=0) + 1
+            return keys.listed_version(known[0])[0]
         while not self._take(number, digest):
             number += 1
         return number
 
-    def _numbered(self, key: str) -> tuple[int, str]:
-        """Return the number and the digest of the version under a key."""
-        number = int(key.removeprefix(keys.VERSIONS).removesuffix(".json"))
-        return number, json.loads(self._objects.read(key) or b"{}")["model"]
-
     def _take(self, number: int, digest: str) -> bool:
-        return self._objects.create(keys.version(number), json.dumps({"model": digest}).encode())
+        """Give a version to a candidate unless another has it, and say whether it is the candidate's.
+
+        The version is indexed in either case: a process that was killed before it did so is made up for.
+        """
+        self._objects.create(keys.version(number), json.dumps({"model": digest}).encode())
+        holder = self.version(number)
+        assert holder, "it was just created, or before"
+        for key in reversed(keys.version_index(number, holder)):  # by digest first
+            self._objects.write(key, b"")
+        return holder == digest
 
 
 def _check(data: bytes, sha256: str, name: str, digest: str) -> None:

@@ -25,6 +25,7 @@ _ENTRY = re.compile(r"[0-9]{6,}\.json")
 
 SNAPSHOT_EVERY = 8
 """Transitions between snapshots: a process that opens the log reads at most as many entries, and one more."""
+_CHANGED = "is not what the snapshot was made from"
 _ANY = "any"
 """In place of a SHA-256: whichever entry came before."""
 
@@ -41,12 +42,13 @@ class _Signed(msgspec.Struct):
 
 
 class _Snapshot(msgspec.Struct):
-    """How far the log went, and when each champion ended; a reader goes on from there.
+    """How far the log of an environment went, and when each champion ended; a reader goes on from there.
 
     ``sha256`` is of the stored entry of that number, which is read and verified like any other, so a snapshot adds
     nothing to what the log says but a place to start at and the champions before it.
     """
 
+    environment: str
     number: int
     sha256: str
     tenures: list[tuple[str, int, datetime | None]]
@@ -56,12 +58,16 @@ class ReleaseLog:
     """The release log of one environment.
 
     A process that opens the log starts at the latest signed snapshot and reads the entries after it; :meth:`entries`
-    verifies the whole log.
+    verifies the whole log. A snapshot is a cache: where it does not verify, the whole log is read and verified instead.
+
+    Attributes:
+        snapshot_fault: why the snapshot was not trusted when the log was opened; None where it was, or there is none.
     """
 
     def __init__(self, objects: ObjectStore, signer: Signer, environment: str) -> None:
         self._objects, self._signer, self.environment = objects, signer, environment
         self.known = 0  # entries never change, so what was read once need not be looked for again
+        self.snapshot_fault: str | None = None
         self._latest: ReleaseEntry | None = None
         self._sha256: str | None = None
         self._tenures: dict[Variant, datetime | None] = {}
@@ -75,7 +81,8 @@ class ReleaseLog:
         """Return the latest transition: one read when nothing is new.
 
         Raises:
-            UserError: when a transition is not signed by the audit key or does not follow the one before it.
+            UserError: when a transition is not signed by the audit key or does not follow the one before it, or when
+                the log lacks transitions that its snapshot saw.
         """
         if self._latest is None:
             self._start_at_snapshot()
@@ -109,12 +116,18 @@ class ReleaseLog:
 
     def entries(self) -> Iterator[ReleaseEntry]:
         """Yield every transition, oldest first; errors as :meth:`latest`."""
-        previous = None
+        snapshot = self._trusted_snapshot()  # before the listing, which then has at least what the snapshot saw
+        previous, number = None, 0
         keys = filter(self._is_entry, self._objects.keys(self._folder))
         for number, key in enumerate(keys, start=1):
             data = self._objects.read(key) or b""
-            yield self._checked(data, number, previous)
+            entry = self._checked(data, number, previous)
             previous = hashlib.sha256(data).hexdigest()
+            if snapshot and number == snapshot.number and previous != snapshot.sha256:
+                raise self._tampered(number, _CHANGED)
+            yield entry
+        if snapshot and number < snapshot.number:
+            raise self._cut(number, snapshot.number)
 
     def _follow(self, entry: ReleaseEntry, data: bytes) -> None:
         """Take the next transition in."""
@@ -131,33 +144,58 @@ class ReleaseLog:
     def _write_snapshot(self) -> None:
         assert self._sha256, "a transition was just added"
         tenures = [(one.model, one.version, until) for one, until in self._tenures.items()]
-        data = msgspec.json.encode(_Snapshot(self.known, self._sha256, tenures))
+        data = msgspec.json.encode(_Snapshot(self.environment, self.known, self._sha256, tenures))
         signed = _Signed(msgspec.Raw(data), self._signer.sign(data))
         self._objects.write(keys.release_snapshot(self.environment), msgspec.json.encode(signed))
+        self.snapshot_fault = None
 
     def _start_at_snapshot(self) -> None:
-        """Go on from the latest snapshot, if there is one.
+        """Go on from the latest snapshot, if there is one that verifies.
 
         Raises:
-            UserError: when it is not signed by the audit key, or the log lacks the entry that it was made from.
+            UserError: when the log lacks the entry that the snapshot was made from, or has another in its place.
         """
-        stored = self._objects.read(key := keys.release_snapshot(self.environment))
-        if stored is None:
+        snapshot = self._trusted_snapshot()
+        if snapshot is None:
             return
-        try:
-            signed = msgspec.json.decode(stored, type=_Signed)
-            snapshot = msgspec.json.decode(bytes(signed.entry), type=_Snapshot)
-        except ValueError as error:
-            raise UserError(f"the release log was tampered with: {key} is no snapshot") from error
-        if not self._signer.verify(bytes(signed.entry), signed.signature):
-            raise UserError(f"the release log was tampered with: {key} is not signed by the audit key")
         data = self._objects.read(self._key(snapshot.number))
-        if data is None or hashlib.sha256(data).hexdigest() != snapshot.sha256:
-            how = "is missing" if data is None else "is not what the snapshot was made from"
-            raise self._tampered(snapshot.number, how)
+        if data is None:
+            there = filter(self._is_entry, self._objects.keys(self._folder))
+            last = max((int(key.removeprefix(self._folder).removesuffix(".json")) for key in there), default=0)
+            if last < snapshot.number:
+                raise self._cut(last, snapshot.number)
+            raise self._tampered(snapshot.number, "is missing")
+        if hashlib.sha256(data).hexdigest() != snapshot.sha256:
+            raise self._tampered(snapshot.number, _CHANGED)
         entry = self._checked(data, snapshot.number, _ANY)
         self._latest, self.known, self._sha256 = entry, snapshot.number, snapshot.sha256
         self._tenures = {Variant(model=model, version=version): until for model, version, until in snapshot.tenures}
+
+    def _trusted_snapshot(self) -> _Snapshot | None:
+        """Return the latest snapshot; None where there is none, or none that verifies, which is then logged."""
+        key = keys.release_snapshot(self.environment)
+        try:
+            stored = self._objects.read(key)
+            if stored is None:
+                return None
+            signed = msgspec.json.decode(stored, type=_Signed)
+            if not self._signer.verify(bytes(signed.entry), signed.signature):
+                fault = "is not signed by the audit key"
+            else:
+                snapshot = msgspec.json.decode(bytes(signed.entry), type=_Snapshot)
+                if snapshot.environment == self.environment and snapshot.number > 0:
+                    return snapshot
+                fault = f"is of transition {snapshot.number} of {snapshot.environment!r}"
+        except ValueError:
+            fault = "is no snapshot"
+        except (Unavailable, OSError) as error:
+            fault = f"cannot be read ({error})"
+        if self.snapshot_fault is None:
+            log.warning(
+                "snapshot not trusted, reading the whole log environment=%s %s %s", self.environment, key, fault
+            )
+        self.snapshot_fault = f"{key} {fault}"
+        return None
 
     def strays(self) -> list[str]:
         """Return the keys in the log's folder that are no transition's, such as ``.DS_Store``: they mean nothing."""
@@ -184,6 +222,12 @@ class ReleaseLog:
 
     def _tampered(self, number: int, how: str) -> UserError:
         return UserError(f"the release log was tampered with: {self._key(number)} {how}")
+
+    def _cut(self, last: int, seen: int) -> UserError:
+        return UserError(
+            f"the release log of {self.environment!r} ends at {last}, the snapshot says {seen}: entries are missing; "
+            f"restore what followed {last} in the object store"
+        )
 
     def _key(self, number: int) -> str:
         return f"{self._folder}{number:06d}.json"

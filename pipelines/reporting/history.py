@@ -1,4 +1,4 @@
-"""History: the state of pipeline runs, and the end of each release of an environment."""
+"""History: what was delivered, and the end of each release of an environment."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from monitoring.delivery import Delivery, delivery, deployments
 from pipelines.config import Phase, ReleaseEntry, StrictModel
-from pipelines.orchestration.runs import RunStore
 from pipelines.registry.model_store import ModelStore
 from pipelines.registry.provenance import committed
 from pipelines.registry.release_log import ReleaseLog
@@ -33,20 +32,6 @@ def delivered(log: ReleaseLog, models: ModelStore, root: Path, start: datetime, 
         for model in {one.model for one in deployments(entries)}
     }
     return delivery(entries, {model: at for model, at in times.items() if at}, start, end)
-
-
-_LOOKED_AT = 100
-
-
-def materialised_until(runs: RunStore) -> datetime | None:
-    """Return how far the latest 100 runs of the feature pipeline brought the online store; None before the first."""
-    found = []
-    for run in runs.latest(_LOOKED_AT, "feature"):
-        document = runs.document(run.run_id)
-        if document and "materialise" in run.done:
-            given = document["params"]
-            found.append(datetime.fromisoformat(given["online_as_of"] or given["end"]))
-    return max(found, default=None)
 
 
 def releases(log: ReleaseLog) -> list[ReleaseSummary]:

@@ -53,9 +53,9 @@ def gather(platform: Platform) -> tuple[Content, Lineage]:
     entries = list(platform.releases.entries())
     monitored = [
         MonitorReport.from_json(platform.objects.read(key) or b"")
-        for key in platform.objects.keys(keys.monitor_reports(environment))
+        for key in reversed(platform.objects.keys(keys.monitor_reports(environment)))
     ]
-    decided = decisions(platform.objects, keys.decisions(environment))
+    decided = decisions(platform.objects, environment)
     manifests = {
         version: platform.models.manifest(model) for version, model in sorted(platform.models.versions().items())
     }

@@ -33,8 +33,8 @@ class ObjectStore(Protocol):
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``, sorted; all of them, so it should bound their number."""
 
-    def first(self, prefix: str, limit: int) -> list[str]:
-        """Return the first ``limit`` keys in a folder, whose name ends in ``/``, in their order; one listing."""
+    def first(self, prefix: str, limit: int, after: str = "") -> list[str]:
+        """Return the first ``limit`` keys, after one if given, in a folder, whose name ends in ``/``; one listing."""
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names, sorted, between ``prefix``, which is empty or ends in ``/``, and the next ``/``."""

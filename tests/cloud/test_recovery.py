@@ -7,9 +7,8 @@ import boto3
 import pytest
 
 from pipelines.feature import FeatureParams
-from pipelines.feature.materialise import restore
+from pipelines.feature.materialise import materialised_until, restore
 from pipelines.registry.tracking import Tracking
-from pipelines.reporting.history import materialised_until
 from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from pipelines.training import TrainingParams
@@ -49,7 +48,7 @@ def test_online_store_and_mlflow_are_rebuilt_from_iceberg_and_manifests(new_clou
     assert answers(platform) != before
 
     again = platform.changed({})  # another machine
-    until = materialised_until(again.runner.runs)
+    until = materialised_until(again.objects)
     assert all(restore(again.problem, again.tables, again.online, again.models, again.releases, until).values())
     assert answers(again) == before
 
@@ -91,7 +90,7 @@ def test_an_environment_restored_into_other_buckets_answers_and_trains(new_cloud
     assert {name: restored.tables.read(name).num_rows for name in rows} == rows
     assert [entry.model_dump() for entry in restored.releases.entries()] == log
 
-    until = materialised_until(restored.runner.runs)
+    until = materialised_until(restored.objects)
     restore(restored.problem, restored.tables, restored.online, restored.models, restored.releases, until)
     assert answers(restored) == before
     again = restored.run("training", TrainingParams(as_of=NOW, reason="after the restore"), "again")

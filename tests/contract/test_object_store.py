@@ -73,3 +73,12 @@ def test_more_keys_than_one_answer_has_room_for_are_listed(objects):
 def test_a_key_stays_in_the_store(objects, key):
     with pytest.raises(UserError, match="is not a key"):
         objects.write(key, b"")
+
+
+def test_the_first_keys_after_a_key_are_listed(objects):
+    for name in ("a", "b", "c", "d"):
+        objects.write(f"folder/{name}", b"")
+    assert objects.first("folder/", 2) == ["folder/a", "folder/b"]
+    assert objects.first("folder/", 2, "folder/b") == ["folder/c", "folder/d"]
+    assert objects.first("folder/", 5, "folder/bb") == ["folder/c", "folder/d"]
+    assert objects.first("folder/", 5, "folder/d") == []

@@ -24,6 +24,7 @@ from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
 from pipelines.config import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, StrictModel, Variant
 from pipelines.continuous_training import ContinuousTrainingParams
+from pipelines.contracts import keys
 from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
@@ -176,7 +177,7 @@ def ended_with(platform: Platform) -> dict[str, Any]:
         else 0,
         "mlflow versions": len(client.search_model_versions()),
         "events": len(platform.events.receive()),
-        "decisions": len(platform.objects.keys("decisions/")),
+        "decisions": len(platform.objects.keys(keys.decisions("dev"))),
         "transitions": [entry.action for entry in platform.releases.entries()],
     }
 

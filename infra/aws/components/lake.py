@@ -46,7 +46,7 @@ class Lake(pulumi.ComponentResource):
         names, child = args.names, pulumi.ResourceOptions(parent=self)
         brief = {keys.RUNS: 90, keys.RUN_INDEX: 90, keys.CHECKPOINTS: 7, keys.PREDICTIONS: args.retention_days}
         self.store = self._bucket("store", args, {} if args.production else brief, child)
-        self.tables = self._bucket("lake", args, {"athena/": 7, "queries/": 7}, child)
+        self.tables = self._bucket("lake", args, {keys.ATHENA: 7, keys.QUERIES: 7}, child)
         for schema in SCHEMAS:
             database = f"{names.catalog}_{schema}"
             location = f"s3://{names.bucket('lake')}/{keys.TABLES}{schema}"
@@ -69,7 +69,7 @@ class Lake(pulumi.ComponentResource):
                 "bytes_scanned_cutoff_per_query": SCANNED_BYTES,
                 "engine_version": {"selected_engine_version": "Athena engine version 3"},
                 "result_configuration": {
-                    "output_location": f"s3://{names.bucket('lake')}/athena/",
+                    "output_location": f"s3://{names.bucket('lake')}/{keys.ATHENA}",
                     "encryption_configuration": encryption,
                 },
             },

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.adapters.aws.clients import asking
 from pipelines.config import Problem, UserError
+from pipelines.contracts import keys
 from pipelines.feature.window import window_join
 from pipelines.storage.ports import Unavailable
 from pipelines.storage.sql import session
@@ -58,12 +59,12 @@ class Athena:
 
     def query(self, sql: str) -> pa.Table:
         """Return the result of a query, which Athena writes as Parquet below the lake's ``queries/``."""
-        prefix = f"queries/{uuid.uuid4().hex}/"
+        prefix = f"{keys.QUERIES}{uuid.uuid4().hex}/"
         self.run(f"UNLOAD ({sql}) TO 's3://{self._lake}/{prefix}' WITH (format = 'PARQUET')")
         with asking("S3"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._lake, Prefix=prefix)
-            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-            files = [self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read() for key in keys]
+            written = [item["Key"] for page in pages for item in page.get("Contents", ())]
+            files = [self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read() for key in written]
         return pa.concat_tables([pq.read_table(io.BytesIO(data)) for data in files])
 
     def maintain(self, name: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.adapters.aws.jobs import processing_job, training_job
+from pipelines.contracts import keys
 from pipelines.orchestration.pipeline import Pipeline
 
 RUN_ID, INSTANCE, INSTANCES = "RunId", "TrainingInstance", "TrainingInstances"
@@ -41,7 +42,7 @@ def definition(pipeline: Pipeline) -> dict[str, Any]:
         for name in pipeline.steps:
             if (pipeline.name, name) in TRAINING_JOBS:
                 given = {"step": f"{pipeline.name}/{name}", "run_id": run_id, "execution": execution}
-                checkpoints = Join("/", ["s3://{{bucket}}/checkpoints", execution])
+                checkpoints = Join("/", ["s3://{{bucket}}/" + keys.CHECKPOINTS.rstrip("/"), execution])
                 request = training_job(given, checkpoints, *machines)
             else:
                 arguments = ["--run-id", run_id, "--execution", execution]

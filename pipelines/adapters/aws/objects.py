@@ -67,10 +67,12 @@ class S3Objects:
         """See the port; S3 lists by UTF-8 bytes, which is the order of Python's strings."""
         return [item["Key"] for page in self._pages(Prefix=prefix) for item in page.get("Contents", ())]
 
-    def first(self, prefix: str, limit: int) -> list[str]:
+    def first(self, prefix: str, limit: int, after: str = "") -> list[str]:
         """See the port; limits up to 1,000, which is what S3 lists at once."""
         with asking("S3"):
-            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, Delimiter="/", MaxKeys=limit)
+            answer = self._client.list_objects_v2(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/", MaxKeys=limit, StartAfter=after or prefix
+            )
         return [item["Key"] for item in answer.get("Contents", ())]
 
     def folders(self, prefix: str) -> list[str]:

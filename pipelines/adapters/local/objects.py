@@ -44,11 +44,12 @@ class FileObjects:
         found = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return sorted(key for key in found if key.startswith(prefix) and not key.rpartition("/")[2].startswith(".tmp-"))
 
-    def first(self, prefix: str, limit: int) -> list[str]:
+    def first(self, prefix: str, limit: int, after: str = "") -> list[str]:
         """See the port; only files directly in the folder."""
         folder = self._path(prefix)
         names = (entry.name for entry in os.scandir(folder) if entry.is_file()) if folder.is_dir() else ()
-        return [prefix + name for name in heapq.nsmallest(limit, (n for n in names if not n.startswith(".tmp-")))]
+        listed = (prefix + name for name in names if not name.startswith(".tmp-"))
+        return heapq.nsmallest(limit, (key for key in listed if key > after))
 
     def folders(self, prefix: str) -> list[str]:
         """See the port."""

@@ -62,6 +62,8 @@ def _release(platform: "Platform", content: dict[str, Any]) -> Iterator[tuple[st
     numbers = {digest: version for version, digest in platform.models.versions().items()} if quarantined else {}
     for model, reason in quarantined.items():
         yield "[yellow]quarantined[/]", escape(f"v{numbers.get(model, model[:12])}: {reason}")
+    if fault := content["release_log_fault"]:
+        yield "[yellow]release log[/]", escape(f"{fault}; the whole log was read and verified instead")
     if endpoint := content["endpoint"]:
         running = "{} of {} instances, ".format(*endpoint["instances"]) if endpoint["instances"] else ""
         told = f"{endpoint['status']}: {running}configuration {endpoint['configuration']} {endpoint['reason']}"
@@ -265,10 +267,12 @@ def _status(platform: "Platform") -> dict[str, Any]:
         chosen = manifest.model_dump(mode="json", include={"created", "estimator", "reason", "run_id"})
         judged = {"accepted": manifest.accepted, "judged": bool(manifest.gates)}
         versions.append({"version": version, "model": digest, **judged, **chosen})
-    decisions = [_read(platform, key) for key in platform.objects.keys(keys.decisions(environment))[-_LATEST:]]
+    decided = platform.objects.first(keys.decisions(environment), _LATEST)
+    decisions = [_read(platform, key) for key in reversed(decided)]
     return {
         "environment": environment,
         "release": platform.releases.state().model_dump(mode="json"),
+        "release_log_fault": platform.releases.snapshot_fault,
         "wish": _wish(platform),
         "instances": [one.model_dump(mode="json") for one in alive(read_reports(platform.objects, environment))],
         "versions": versions,

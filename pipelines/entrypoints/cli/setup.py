@@ -52,6 +52,7 @@ def doctor(
     RATCHET_PROFILE=kubernetes: kubectl, the emulator of AWS, and the cluster. Exits with 3 while anything is left.
     """
     from pipelines.doctor import FindingState, examine
+    from pipelines.doctor.release_log import examine_release_log
 
     platform: Platform = context.obj
     findings = examine(platform.root, platform.settings.problem, look_at_cloud=cloud)
@@ -59,6 +60,8 @@ def doctor(
         from pipelines.doctor.cluster import examine_cluster
 
         findings += examine_cluster(platform)
+    if platform.settings.profile == "embedded":
+        findings.append(examine_release_log(platform.releases))
     left = sum(finding.state is FindingState.TODO for finding in findings)
     if as_json:
         print_json([finding.model_dump(mode="json") for finding in findings])
@@ -147,13 +150,12 @@ def recover(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -
     The online store becomes what it was after the last run of the feature pipeline, or at --as-of.
     """
     from pipelines.config import UserError
-    from pipelines.feature.materialise import restore
-    from pipelines.reporting.history import materialised_until
+    from pipelines.feature.materialise import materialised_until, restore
     from pipelines.training.index import index
 
     platform: Platform = context.obj
     adopted = platform.tables.adopt()
-    at = moment(platform, as_of) if as_of else materialised_until(platform.runner.runs)
+    at = moment(platform, as_of) if as_of else materialised_until(platform.objects)
     if at is None:
         raise UserError("no run of the feature pipeline is recorded here; give --as-of, or run it: mlops run feature")
     views = restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, at)

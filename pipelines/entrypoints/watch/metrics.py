@@ -54,10 +54,10 @@ class WatchedStores:
 
     def _model(self, registry: CollectorRegistry) -> None:
         """Add the metrics of the latest report of ``mlops monitor``, if there is one."""
-        reports = self._objects.keys(keys.monitor_reports(self._environment))
+        reports = self._objects.first(keys.monitor_reports(self._environment), 1)
         if not reports:
             return
-        report = MonitorReport.from_json(self._objects.read(reports[-1]) or b"")
+        report = MonitorReport.from_json(self._objects.read(reports[0]) or b"")
         moment = Measure("monitored_timestamp_seconds", report.measured.as_of.timestamp())
         found = measures(report.measured, report.alarms)
         metrics_sink((*found, moment), "Of the latest look at the model.", registry)

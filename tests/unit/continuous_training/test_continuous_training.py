@@ -39,7 +39,7 @@ def decide(platform, at=NOW, manual=None, run_id=None) -> Retrained:
 def test_without_a_trigger_nothing_is_trained_and_that_is_on_record(platform):
     assert decide(platform).decision.reason == "nothing asks for a new model"
     assert platform.trained == []
-    assert [one.train for one in decisions(platform.objects, "decisions/dev/")] == [False]
+    assert [one.train for one in decisions(platform.objects, "dev")] == [False]
 
 
 def test_an_alarm_is_answered_with_a_training_and_taken_from_the_queue(platform):
@@ -97,7 +97,7 @@ def test_a_decision_that_was_made_before_a_crash_is_not_made_again(platform, mon
     monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     assert decide(platform, run_id="ct").accepted
     assert platform.events.receive() == []
-    assert len(decisions(platform.objects, "decisions/dev/")) == 1
+    assert len(decisions(platform.objects, "dev")) == 1
 
 
 def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_training_that_failed_starts_no_cooldown_and_loses_no_alarm(platform, 
         decide(platform)
     monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     assert decide(platform, NOW + DAY).accepted
-    assert [(one.train, one.model is None) for one in decisions(platform.objects, "decisions/dev/")] == [
+    assert [(one.train, one.model is None) for one in decisions(platform.objects, "dev")] == [
         (True, True),
         (True, False),
     ]
@@ -132,7 +132,7 @@ def test_the_budget_of_a_month_is_kept(platform, monkeypatch):
 
 def test_draining_decides_only_when_something_waits(platform):
     assert drain(platform, NOW, None).says == "nothing asks for a new model"
-    assert decisions(platform.objects, "decisions/dev/") == []
+    assert decisions(platform.objects, "dev") == []
     platform.events.send(ALARM.to_json())
     assert platform.events.depth().waiting == 1
 
@@ -149,7 +149,7 @@ def test_draining_goes_on_with_a_run_that_was_killed(platform, manifest, monkeyp
     monkeypatch.setitem(platform.__dict__, "run_pipeline", real)
     done = drain(platform, NOW + DAY, None)
     assert (done.run_id, done.version) == ("continuous_training-dev-000001", 1)
-    assert [(one.at, one.train) for one in decisions(platform.objects, "decisions/dev/")] == [(NOW, True)]
+    assert [(one.at, one.train) for one in decisions(platform.objects, "dev")] == [(NOW, True)]
     assert drain(platform, NOW + DAY, None).says == "nothing asks for a new model"
     assert drain(platform, NOW + DAY, "a person's reason").run_id == "continuous_training-dev-000002"
 

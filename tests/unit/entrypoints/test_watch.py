@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 
 from monitoring.alarms import Alarm, Measurements
 from pipelines.config import UserError
+from pipelines.contracts import keys
 from pipelines.entrypoints.watch.alerts import about_release, read, send_events
 from pipelines.entrypoints.watch.metrics import WatchedStores
 from pipelines.monitor import MonitorReport, Trigger
@@ -127,7 +128,7 @@ def test_the_latest_look_at_the_model_is_reported_and_its_alarms_alone(platform,
     raised = Alarm(name="drift", reason="moved", value=1.0, retrain=True)
     for moment, alarms in ((NOW, (raised,)), (NOW + timedelta(days=1), ())):
         report = MonitorReport(measured=measured, alarms=alarms)
-        platform.objects.write(f"monitoring/dev/{moment:%Y-%m-%dT%H%M}.json", report.to_json())
+        platform.objects.write(keys.monitor_report("dev", moment), report.to_json())
         told = metrics()
         assert f'alarm_raised{{alarm="drift"}} {len(alarms)}.0' in told
     assert {'model_quality{metric="auc"} 0.7', 'feature_drift{feature="a"} 0.3', "label_coverage 0.5"} <= set(told)

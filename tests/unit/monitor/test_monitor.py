@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.config import UserError
+from pipelines.contracts import keys
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
 from pipelines.monitor.measure import join_labels, measure
@@ -71,7 +72,7 @@ def test_a_calm_window_is_measured_and_raises_nothing(served):
     assert measured.coverage > 0.95
     assert measured.quality["roc_auc"] > 0.6  # most features are past their life: nothing was materialised meanwhile
     assert set(measured.drift) == set(served.problem.features)
-    assert served.objects.read("monitoring/dev/2024-02-27T0000.json") == report.to_json()
+    assert served.objects.read(keys.monitor_report("dev", NOW + 2 * DAY)) == report.to_json()
     assert shown(served)["alarm_raised"] == dict.fromkeys(("performance", "drift", "label_coverage"), 0)
     assert shown(served)["feature_drift"] == measured.drift
     assert shown(served)["monitored_predictions"] == {None: measured.predictions}

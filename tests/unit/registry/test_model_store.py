@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.config import Manifest, UserError
+from pipelines.contracts import keys
 from pipelines.registry.model_store import ONNX, ModelStore
 
 
@@ -65,3 +66,31 @@ def test_a_model_is_found_by_version_and_by_the_beginning_of_its_digest(store, m
 def test_a_model_that_is_not_there_is_named(store):
     with pytest.raises(UserError, match="the model store has no model 0123456789ab"):
         store.manifest("0123456789abcdef")
+
+
+def test_a_version_whose_process_was_killed_before_it_was_indexed_stays_its_models(store, manifest, tmp_path):
+    killed, files = of(manifest, b"killed")
+    digest, version = store.put(killed, files)
+    for key in keys.version_index(version, digest):
+        (tmp_path / key).unlink()
+    assert store.versions() == {}
+    assert store.version(1) == digest
+    other, number = store.put(*of(manifest, b"other"))
+    assert (number, store.versions()) == (2, {1: digest, 2: other})
+    assert store.put(killed, files) == (digest, 1)
+
+
+def test_a_resumed_registration_finds_the_version_it_took(store, manifest, tmp_path):
+    stored, files = of(manifest, b"model")
+    digest, version = store.put(stored, files)
+    for key in keys.version_index(version, digest):
+        (tmp_path / key).unlink()
+    assert store.put(stored, files) == (digest, 1)
+    assert store.versions() == {1: digest}
+
+
+def test_one_candidate_that_is_registered_at_once_has_one_version(store, manifest):
+    stored, files = of(manifest, b"model")
+    with ThreadPoolExecutor(8) as pool:
+        assert {number for _, number in pool.map(lambda _: store.put(stored, files), range(16))} == {1}
+    assert len(store.versions()) == 1

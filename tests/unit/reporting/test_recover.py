@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.feature.materialise import entity_key, restore
-from pipelines.reporting.history import materialised_until
+from pipelines.feature import FeatureParams
+from pipelines.feature.materialise import entity_key, materialised_until, restore
 from pipelines.storage.ports import Unavailable
 from pipelines.training.index import index
 from tests.conftest import HISTORY, NOW, make_platform
+from tests.unit.registry.test_release_log import Counting
 
 
 def online(platform):
@@ -33,7 +34,7 @@ def test_online_store_and_mlflow_are_rebuilt_from_tables_and_manifests(released)
         file.unlink()
     shutil.rmtree(released.home / "mlflow")
     again = make_platform(released.home)
-    until = materialised_until(again.runner.runs)
+    until = materialised_until(again.objects)
     assert until == NOW
     with pytest.raises(Unavailable):
         online(again)
@@ -56,10 +57,22 @@ def test_a_recovery_to_an_earlier_moment_takes_nothing_newer_back(released):
 
 def test_where_no_features_were_made_nothing_is_restored(new_platform):
     platform = new_platform()
-    assert materialised_until(platform.runner.runs) is None
+    assert materialised_until(platform.objects) is None
     assert (
         restore(platform.problem, platform.tables, platform.online, platform.models, platform.releases, HISTORY) == {}
     )
+
+
+def test_how_far_features_go_is_known_after_any_number_of_other_runs(new_platform):
+    platform = new_platform()
+    for day in (1, 0):
+        start = HISTORY + timedelta(days=day)
+        platform.run("feature", FeatureParams(start=start, end=start + timedelta(days=1)))
+    for number in range(120):
+        platform.runner.runs.create(f"failed{number}", "feature", {}, ("extract",))
+    counted = Counting({key: platform.objects.read(key) for key in platform.objects.keys("")})
+    assert materialised_until(counted) == HISTORY + timedelta(days=2)
+    assert len(counted.asked) == 2
 
 
 def test_the_command_says_what_it_needs(new_platform):
