@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import Column, FeatureType, RequestFeatures, UserError
+from pipelines.config.limits import FIRST_YEAR, LAST_YEAR
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_A_TIME = np.iinfo(np.int64).min  # numpy's NaT
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 
 def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
@@ -81,9 +81,9 @@ def _micros(time: datetime | None, row: int) -> int:
     """Return a time as microseconds since 1970 in UTC, which numpy converts far faster than a datetime."""
     if time is None:
         return _NOT_A_TIME
-    if not _FIRST_YEAR < time.year < _LAST_YEAR:
+    if not FIRST_YEAR <= time.year < LAST_YEAR:
         raise UserError(
-            f"{time.isoformat()} in row {row} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}"
+            f"{time.isoformat()} in row {row} is no time to predict for: use the years {FIRST_YEAR} to {LAST_YEAR}"
         )
     since = time - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
