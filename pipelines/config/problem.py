@@ -35,6 +35,10 @@ Positive = Annotated[float, Field(gt=0)]
 Scalar = str | int | float | bool
 
 
+ENTITY_TYPES = ("string", "integer", "boolean")
+"""The types of columns that may be an entity: others are not exactly equal to themselves in every store."""
+
+
 class Task(StrEnum):
     """What is predicted: the probability of an event, or a quantity."""
 
@@ -441,6 +445,11 @@ class Problem:
             for column in view.entity:
                 if column not in self.config.request_columns:
                     raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
+                kind = self.config.request_columns[column].type
+                if kind not in ENTITY_TYPES:
+                    raise UserError(
+                        f"feature view {view.name!r}: {column!r} is a {kind}; an entity is a {', '.join(ENTITY_TYPES)}"
+                    )
                 if self.config.request_columns[column].personal:
                     raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
         self.config.serving.check(views)

@@ -112,6 +112,8 @@ def converted(values: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         values = values.cast(pa.string())  # the reading of text is exact; Arrow's cast of decimals is off by a bit
     if kind == "boolean" and any(number(values.type) for number in _NUMBERS):
         _require(values, pc.is_in(values, pa.array([0, 1], values.type)), "must be a boolean: true, false, 0 or 1")
+    if kind == "string" and _KINDS.is_floating(values.type) and _whole(values):
+        values = values.cast(pa.int64())  # ids that were beside nulls in a data frame; else 1e10 is '1e+10'
     cast = _cast(values, kind)
     if _KINDS.is_floating(cast.type):
         cast = without_nan(cast)
@@ -178,6 +180,12 @@ def _first_unreadable(values: pa.ChunkedArray, cast: Callable[[pa.ChunkedArray],
         except _UNREADABLE:
             end = middle
     return start
+
+
+def _whole(values: pa.ChunkedArray) -> bool:
+    """Say whether floats are whole numbers that a float holds exactly, or missing."""
+    exact = pc.and_(pc.equal(pc.round(values), values), pc.less_equal(pc.abs(values), float(INTEGER_LIMIT)))
+    return bool(pc.all(exact).as_py())
 
 
 def _bounded(values: pa.ChunkedArray, low: Any, high: Any, rule: str) -> None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pipelines.config import FeatureView, Problem
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
+from pipelines.feature.entity import entity_key
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
 from pipelines.registry.definitions import in_use
@@ -99,15 +100,11 @@ def effective_by(rows: pa.Table, as_of: datetime) -> pa.Table:
 
 
 def online_rows(view: FeatureView, rows: pa.Table) -> list[tuple[tuple[str, str], OnlineRow]]:
-    """Return view rows, in their order, with their keys in the online store."""
-    keys = zip(*(rows[column].to_pylist() for column in view.entity), strict=True)
+    """Return view rows, in their order, with their keys in the online store; nothing asks for a missing entity."""
+    entities = zip(*(rows[column].to_pylist() for column in view.entity), strict=True)
     values = zip(*(without_nan(rows[name].to_pylist()) for name in view.features), strict=True)
     return [
-        ((view.versioned_name, entity_key(key)), OnlineRow(time, row))
-        for key, time, row in zip(keys, rows["event_time"].to_pylist(), values, strict=True)
+        ((view.versioned_name, key), OnlineRow(time, row))
+        for entity, time, row in zip(entities, rows["event_time"].to_pylist(), values, strict=True)
+        if (key := entity_key(entity)) is not None
     ]
-
-
-def entity_key(values: tuple[object, ...]) -> str:
-    """Return the online key of an entity: its values, joined by ASCII's unit separator, which identifiers lack."""
-    return "\x1f".join(map(str, values))

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import FeatureView, Problem
 from pipelines.feature import point_in_time
+from pipelines.feature.entity import with_text
 from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.storage.tables import TIMESTAMP, Tables
@@ -29,7 +30,8 @@ def with_features(
         looked_up = lookup(problem, snapshots, requests)
     else:
         views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
-        looked_up = point_in_time.join(requests, config.event_time, views)
+        entities = {column for view in problem.views for column in view.entity}
+        looked_up = point_in_time.join(with_text(requests, entities), config.event_time, views)
     computed = request_features(problem.request_features, from_table(requests, config.request_columns))
     frame = {"key": requests[config.key], "event_time": asked}
     frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}

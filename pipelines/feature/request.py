@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.config import Column, FeatureType, RequestFeatures, UserError
+from pipelines.config import Column, DataError, FeatureType, RequestFeatures, UserError
 from pipelines.config.limits import FIRST_YEAR, LAST_YEAR
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -41,7 +41,23 @@ def from_values(values: list[Any], column: Column) -> npt.NDArray[Any]:
 def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
     """Compute the request-time features, in the types that the model takes; errors as :func:`computed`."""
     values = computed(definition, fields)
-    return {name: as_input(values[name], kind) for name, kind in definition.features.items()}
+    inputs = {name: as_input(values[name], kind) for name, kind in definition.features.items()}
+    refuse_infinite({name: inputs[name] for name, kind in definition.features.items() if kind is FeatureType.NUMERIC})
+    return inputs
+
+
+def refuse_infinite(features: Columns) -> None:
+    """Raise for a numeric feature that is infinite, as float32 is above 3.4e38: no model takes it.
+
+    Raises:
+        DataError: naming the feature and the first row, from 0.
+    """
+    for name, values in features.items():
+        rows = np.flatnonzero(np.isinf(values))
+        if len(rows):
+            raise DataError(
+                f"feature {name!r} is infinite in row {rows[0]}; return NaN for a value that cannot be computed"
+            )
 
 
 def computed(definition: RequestFeatures, fields: Columns) -> Columns:
@@ -59,7 +75,8 @@ def computed(definition: RequestFeatures, fields: Columns) -> Columns:
 def as_input(values: Any, kind: FeatureType) -> npt.NDArray[Any]:
     """Return feature values as a model input: float32 with NaN for missing, or strings with '' for missing."""
     if kind is FeatureType.NUMERIC:
-        return np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # told by refuse_infinite
+            return np.asarray(values, dtype=np.float32)
     return np.array(["" if value is None else value for value in values], dtype=object)
 
 

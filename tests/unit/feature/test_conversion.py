@@ -65,6 +65,7 @@ def test_nan_of_a_data_frame_is_null(make):
     [
         ([2**60], pa.int64(), "string", [str(2**60)]),
         ([2**64 - 1], pa.uint64(), "string", [str(2**64 - 1)]),
+        ([1e10, None, 7.0], pa.float64(), "string", ["10000000000", None, "7"]),
         ([2**53, -(2**53)], pa.int64(), "integer", [2**53, -(2**53)]),
         ([2**53], pa.uint64(), "float", [2.0**53]),
         ([0, 1], pa.int8(), "boolean", [False, True]),

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.feature.materialise import entity_key, restore
+from pipelines.feature.entity import entity_key
+from pipelines.feature.materialise import restore
 from pipelines.reporting.history import materialised_until
 from pipelines.storage.ports import Unavailable
 from pipelines.training.index import index
