@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import FeatureView, Problem
+from pipelines.config import FeatureView, Problem, UserError
 from pipelines.feature import point_in_time
 from pipelines.feature.entity import with_text
 from pipelines.feature.missing import column_with_default
@@ -44,6 +44,11 @@ def with_features(
 def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray) -> pa.Table:
     """Return the view's rows that a request in this span can see: effective by then, and within the time to live."""
     name = f"features.{view.versioned_name}"
+    if tables.snapshot(name) is None:
+        raise UserError(
+            f"feature view {view.name!r} has no rows ({name}), so there is nothing to join: run 'mlops run feature' "
+            f"for days on which the source delivers {view.table}, or take the view out of features.py"
+        )
     first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
     span = {"start": first - view.ttl, "end": last - view.delay} if first else {}
     return tables.read(name, time="event_time", snapshot=snapshots.get(name), **span)

@@ -55,7 +55,7 @@ def run(
     from pipelines.entrypoints.launch import parameters
 
     platform, chosen = placed(context.obj, on), pipeline(name)
-    if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
+    if settings or not resumes(platform, chosen, run_id, not chosen.params.model_fields, "--set"):
         run_id = platform.runner.start(
             chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
         )
@@ -150,6 +150,22 @@ def step(
     seconds = (record.ended - record.started).total_seconds()
     if not rank():
         done(f"{which} {seconds:.1f} s, {', '.join(record.outputs)}")
+
+
+def resumes(platform: "Platform", chosen: "Pipeline", run_id: str | None, stated: bool, flag: str) -> bool:
+    """Say whether a command resumes a run, which has its parameters; otherwise it starts one with those it ``stated``.
+
+    Raises:
+        UserError: for the id of no run, without parameters: a run that was killed before it was recorded would start
+            anew with those of this moment, under the name of the old one.
+    """
+    if not run_id or platform.runner.exists(chosen, run_id):
+        return bool(run_id)
+    if not stated:
+        from pipelines.config import UserError
+
+        raise UserError(f"there is no run {run_id!r} to resume; to start one under this id, say for what by {flag}")
+    return False
 
 
 @contextmanager
