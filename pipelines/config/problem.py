@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -91,8 +91,8 @@ class Column(StrictModel):
         if self.type not in ("float", "integer") and (self.min, self.max) != (None, None):
             raise ValueError(f"'min' and 'max' bound numbers, not a {self.type}")
         for bound in (self.min, self.max):
-            if bound is not None and isnan(bound):
-                raise ValueError("nan is no bound")
+            if bound is not None and not isfinite(bound):
+                raise ValueError(f"{bound} is no bound; leave it out")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"'min' {self.min:g} is above 'max' {self.max:g}, so no value is allowed")
         if self.values is not None and (self.type != "string" or not self.values):

@@ -165,6 +165,8 @@ def _cast(values: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     try:
         return cast(values)
     except _UNREADABLE as error:
+        if isinstance(error, pa.ArrowNotImplementedError):  # for every value, and where there is none
+            raise _Unfit(f"must be {_A[kind]}, and is {values.type}") from error
         hint = f" {_ID}" if _KINDS.is_integer(values.type) else ""
         raise _Unfit(f"must be {_A[kind]}{hint}", _first_unreadable(values, cast)) from error
 

@@ -24,7 +24,7 @@ TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
         ('estimators = ["baseline", "boosting"]', "estimators = []", "training.estimators"),
         ('queue = { type = "float", min = 0 }', 'queue = { type = "string", min = 0 }', "'min' and 'max' bound numbers, not a string"),
         ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = 2, max = 1 }', "'min' 2 is above 'max' 1"),
-        ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = nan }', "nan is no bound"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = nan }', "nan is no bound; leave it out"),
         ('queue = { type = "float", min = 0 }', 'queue = { type = "float", values = ["1"] }', "'values' lists the texts of a string column"),
         ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "string" }', "tables.scans.event_time: 'scanned_at' says to which day"),
         ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "timestamp", nullable = true }', "a timestamp that is not nullable"),
