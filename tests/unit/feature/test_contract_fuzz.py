@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-import tomlkit
+from pydantic import ValidationError
 
 from pipelines.config import (
     NUMERIC,
@@ -22,9 +22,9 @@ from pipelines.config import (
     RequestFeatures,
     UserError,
     load_toml,
-    parse_toml,
 )
 from pipelines.config.problem import Definitions
+from pipelines.config.strict import explain
 from pipelines.feature import FeatureParams
 from pipelines.feature.decode import ARROW, CSV, JSON, RequestDecoder
 from pipelines.feature.engineer import compute
@@ -198,10 +198,16 @@ def bodies(rows):
 
 
 def _python(rows):
-    if len(set(rows.column_names)) < rows.num_columns:
-        return []
-    plain = rows.select([name for name in rows.column_names if not pa.types.is_timestamp(rows.schema.field(name).type)])
-    return plain.to_pylist()
+    return [
+        dict(zip(rows.column_names, values, strict=True)) for values in zip(*map(_values, rows.columns), strict=True)
+    ]
+
+
+def _values(column):
+    try:
+        return [value.isoformat() if isinstance(value, date) else value for value in column.to_pylist()]
+    except (ValueError, OverflowError):  # a time that Python has not
+        return column.cast(pa.int64()).to_pylist()
 
 
 def through_every_door(case, seen):
@@ -234,7 +240,10 @@ def through_every_door(case, seen):
 
 def stated(document):
     """Return the statement as the file of it is read."""
-    return parse_toml(tomlkit.dumps(document), ProblemConfig, "problem.toml")
+    try:
+        return ProblemConfig.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise UserError("\n".join(explain(error, ProblemConfig))) from error
 
 
 def fuzz(seeds):
