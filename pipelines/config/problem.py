@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from pipelines.config import reserved
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.config.limits import INTEGER_LIMIT
 from pipelines.config.search import Budget, Space
 from pipelines.config.serving import Default, ServingConfig, ViewPolicy
 from pipelines.config.strict import Duration, StrictModel, load_toml
@@ -93,6 +94,8 @@ class Column(StrictModel):
         for bound in (self.min, self.max):
             if bound is not None and not isfinite(bound):
                 raise ValueError(f"{bound} is no bound; leave it out")
+            if bound is not None and self.type == "integer" and abs(bound) > INTEGER_LIMIT:
+                raise ValueError(f"an integer lies within {-INTEGER_LIMIT:,} and {INTEGER_LIMIT:,}, not at {bound:g}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"'min' {self.min:g} is above 'max' {self.max:g}, so no value is allowed")
         if self.values is not None and (self.type != "string" or not self.values):

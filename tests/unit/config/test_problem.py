@@ -26,6 +26,7 @@ TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
         ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = 2, max = 1 }', "'min' 2 is above 'max' 1"),
         ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = nan }', "nan is no bound; leave it out"),
         ('queue = { type = "float", min = 0 }', 'queue = { type = "float", values = ["1"] }', "'values' lists the texts of a string column"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "integer", min = 1e300 }', "an integer lies within"),
         ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "string" }', "tables.scans.event_time: 'scanned_at' says to which day"),
         ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "timestamp", nullable = true }', "a timestamp that is not nullable"),
         ('weight = { type', 'label = { type', "tables.parcels: the column 'label' has a name that the engine uses"),
