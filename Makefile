@@ -98,7 +98,7 @@ audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets i
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
-fuzz: $(ALL) ## Send the app thousands of requests made from its contract, and try thousands of contracts on random data
+fuzz: $(ALL) ## Try thousands of random requests, contracts and rows
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
 
 soak: $(ALL) ## Load the app, look for leaks (ARGS=--soak-seconds=300)
