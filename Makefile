@@ -101,8 +101,8 @@ audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets i
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
-fuzz: $(ALL) ## Send the app thousands of requests made from its contract
-	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py $(ARGS)
+fuzz: $(ALL) ## Try thousands of random requests, contracts and rows
+	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
 
 soak: $(ALL) ## Load the app, look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)

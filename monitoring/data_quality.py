@@ -69,7 +69,7 @@ def _violation(name: str, rule: str, values: pa.ChunkedArray, bad: pa.Array) -> 
 
 
 def _days(times: pa.ChunkedArray, contract: RawTable, start: date, end: date) -> list[Violation]:
-    counted = pc.value_counts(times.cast(pa.date32()))
+    counted = pc.value_counts(times.drop_null().cast(pa.date32()))  # a missing time is told as such
     rows_of = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
     days = [start + timedelta(days=offset) for offset in range((end - start).days)]
     short = [day for day in days if rows_of.get(day, 0) < contract.min_rows_per_day]

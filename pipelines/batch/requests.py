@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.data_quality import Violation, column_violations
-from pipelines.config import Column, Problem, UserError, WrongUsage
-from pipelines.storage.tables import ARROW_TYPES, Tables
+from pipelines.config import Column, DataError, Problem, UserError, WrongUsage
+from pipelines.feature.conversion import convert
+from pipelines.storage.tables import Tables
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -90,9 +91,10 @@ def checked(problem: Problem, name: str, rows: pa.Table, first: int) -> pa.Table
         UserError: naming each column and rule that is broken, the first row that breaks it and some of the values.
     """
     contract = _used(problem)
-    typed = pa.table(
-        {column: _cast(name, rows[column], column, declared, first) for column, declared in contract.items()}
-    )
+    typed, faults = convert(rows, {column: declared.type for column, declared in contract.items()})
+    if faults:
+        lines = [f"  {fault.told(first)}" for fault in faults]
+        raise DataError("\n".join([f"{name} has values that cannot be read:", *lines]))
     if broken := column_violations(typed, contract):
         lines = [f"  {_told(violation, first)}" for violation in broken]
         raise UserError("\n".join([f"{name} breaks the data contract of requests:", *lines]))
@@ -114,27 +116,6 @@ def _csv(path: Path, columns: Iterable[str] = ()) -> pa.RecordBatchReader:
         strings_can_be_null=True,
     )
     return csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=convert)
-
-
-def _cast(name: str, values: pa.ChunkedArray, column: str, declared: Column, first: int) -> pa.ChunkedArray:
-    try:
-        return values.cast(ARROW_TYPES[declared.type])
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        row = first + _first_unreadable(values, ARROW_TYPES[declared.type])
-        raise UserError(f"{name}, column {column}, row {row}: not a {declared.type}: {error}") from error
-
-
-def _first_unreadable(values: pa.ChunkedArray, kind: pa.DataType) -> int:
-    """Return the position of the first value that cannot be cast, by halving."""
-    start, end = 0, len(values)
-    while end - start > 1:
-        middle = (start + end) // 2
-        try:
-            values.slice(start, middle - start).cast(kind)
-            start = middle
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            end = middle
-    return start
 
 
 def _told(violation: Violation, first: int) -> str:

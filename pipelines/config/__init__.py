@@ -1,6 +1,6 @@
 """The vocabulary of the problem: features, models and releases as a team states them. Imports nothing heavy."""
 
-from pipelines.config.errors import Refused, UserError, WrongUsage, nearest
+from pipelines.config.errors import DataError, Refused, UserError, WrongUsage, nearest
 from pipelines.config.features import CATEGORICAL, NUMERIC, FeatureType, FeatureView, RequestFeatures
 from pipelines.config.manifest import Code, Example, FeatureVersions, GateResult, Manifest, Period
 from pipelines.config.problem import (
@@ -55,6 +55,7 @@ __all__ = [
     "Code",
     "Column",
     "ContinuousTraining",
+    "DataError",
     "Default",
     "Definitions",
     "Duration",

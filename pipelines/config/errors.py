@@ -8,6 +8,10 @@ class UserError(Exception):
     """Says what happened, with which value, and what to do next; the CLI prints it without a traceback."""
 
 
+class DataError(UserError):
+    """Rows, or settings of the problem, that cannot be used; it names the table, the column and an example."""
+
+
 class Refused(UserError):
     """A gate, a rule or a missing approval refuses the request; the CLI exits with a code of its own."""
 

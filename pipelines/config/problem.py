@@ -12,13 +12,16 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field, model_validator
 
+from pipelines.config import reserved
 from pipelines.config.errors import UserError, nearest
 from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.config.limits import INTEGER_LIMIT
 from pipelines.config.search import Budget, Space
 from pipelines.config.serving import Default, ServingConfig, ViewPolicy
 from pipelines.config.strict import Duration, StrictModel, load_toml
@@ -33,6 +36,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[float, Field(gt=0)]
 Scalar = str | int | float | bool
+
+
+ENTITY_TYPES = ("string", "integer", "boolean")
+"""The types of columns that may be an entity: others are not exactly equal to themselves in every store."""
 
 
 class Task(StrEnum):
@@ -79,6 +86,21 @@ class Column(StrictModel):
     max: float | None = None
     values: tuple[str, ...] | None = None
     personal: bool = False
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Self:
+        if self.type not in ("float", "integer") and (self.min, self.max) != (None, None):
+            raise ValueError(f"'min' and 'max' bound numbers, not a {self.type}")
+        for bound in (self.min, self.max):
+            if bound is not None and not isfinite(bound):
+                raise ValueError(f"{bound} is no bound; leave it out")
+            if bound is not None and self.type == "integer" and abs(bound) > INTEGER_LIMIT:
+                raise ValueError(f"an integer lies within {-INTEGER_LIMIT:,} and {INTEGER_LIMIT:,}, not at {bound:g}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"'min' {self.min:g} is above 'max' {self.max:g}, so no value is allowed")
+        if self.values is not None and (self.type != "string" or not self.values):
+            raise ValueError("'values' lists the texts of a string column, one at least")
+        return self
 
 
 class RawTable(StrictModel):
@@ -293,6 +315,12 @@ class ProblemConfig(StrictModel):
         for name, table in self.tables.items():
             if table.event_time not in table.columns:
                 raise ValueError(f"tables.{name}.event_time: {nearest(table.event_time, table.columns)}")
+            time = table.columns[table.event_time]
+            if time.type != "timestamp" or time.nullable:
+                raise ValueError(
+                    f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
+                    "timestamp that is not nullable"
+                )
         for where, name in (("request.table", self.request.table), ("label.table", self.label.table)):
             if name not in self.tables:
                 raise ValueError(f"{where}: no table {name!r}; {nearest(name, self.tables)}")
@@ -300,8 +328,14 @@ class ProblemConfig(StrictModel):
             if self.request.key not in self.tables[name].columns:
                 raise ValueError(f"{where}: table {name!r} has no column {self.request.key!r} to join on")
             key = self.tables[name].columns[self.request.key]
-            if key.type != "string" or key.personal:
-                raise ValueError(f"{where}: the key {self.request.key!r} is logged, so a string that is not personal")
+            if key.type != "string" or key.personal or key.nullable:
+                raise ValueError(
+                    f"{where}: the key {self.request.key!r} is logged, so a string, not personal, not nullable"
+                )
+        try:
+            reserved.refuse(f"tables.{self.request.table}: the column", self.request_columns, reserved.REQUEST)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")
@@ -438,9 +472,15 @@ class Problem:
         for view in views:
             if view.table not in self.config.tables:
                 raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
+            reserved.refuse(f"feature view {view.name!r}: the entity", view.entity, reserved.ENTITY)
             for column in view.entity:
                 if column not in self.config.request_columns:
                     raise UserError(f"feature view {view.name!r}: a request has no field {column!r} for its entity")
+                kind = self.config.request_columns[column].type
+                if kind not in ENTITY_TYPES:
+                    raise UserError(
+                        f"feature view {view.name!r}: {column!r} is a {kind}; an entity is a {', '.join(ENTITY_TYPES)}"
+                    )
                 if self.config.request_columns[column].personal:
                     raise UserError(f"feature view {view.name!r}: {column!r} is personal and so can be no entity")
         self.config.serving.check(views)
@@ -458,10 +498,12 @@ class Problem:
     def features(self) -> Mapping[str, FeatureType]:
         """Every feature of the model and its type, in the order of the model's inputs."""
         features: dict[str, FeatureType] = dict(self.request_features.features)
+        reserved.refuse("the feature", features, reserved.FEATURE)
         for name, column in self.config.request_columns.items():
             if column.personal and name in features:
                 raise UserError(f"{name!r} is personal in problem.toml and so cannot be a feature")
         for view in self.views:
+            reserved.refuse("the feature", view.features, reserved.FEATURE)
             for name, kind in view.features.items():
                 if name in features:
                     raise UserError(f"two feature views, or one and the request, both define the feature {name!r}")

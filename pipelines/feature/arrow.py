@@ -11,6 +11,7 @@ from flatbuffers.number_types import UOffsetTFlags
 from flatbuffers.table import Table
 
 from pipelines.config import UserError
+from pipelines.feature.conversion import without_nan
 
 _RECORD_BATCH_COMPRESSION = 10  # where the vtable has it: org.apache.arrow.flatbuf.RecordBatch, fourth field
 _MESSAGE_HEADER = 8  # Message, third field
@@ -55,6 +56,8 @@ def _rows(stream: Any, check_rows: Callable[[int], None]) -> Iterator[dict[str, 
 def _values(name: str, column: pa.Array, first: int) -> list[Any]:
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
+    if pa.types.is_floating(column.type):
+        column = without_nan(column)
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()  # type: ignore[no-any-return]
     if column.type.tz is None:

@@ -12,18 +12,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pipelines.config import Column, UserError, nearest
+from pipelines.config.limits import INTEGER_LIMIT
 from pipelines.feature.request import Columns, from_values
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
 FORMATS = (JSON, CSV, ARROW)
 
-INTEGER_LIMIT = 2**53
-"""Columns are float64, which holds every whole number up to this one."""
 FLOAT_LIMIT = 3.4028234663852886e38
 """The largest float32, which is what a model takes; NaN and infinity lie outside any limits."""
 
 _TYPES: Mapping[str, Any] = {"string": str, "float": float, "integer": int, "boolean": bool, "timestamp": datetime}
 _STRICT: Mapping[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "kw_only": True, "gc": False}
+_EMPTY = frozenset({""})
+_MISSING = {"float": frozenset({"", "nan"})}  # as pandas writes it; other kinds have no such value
 _SEVERAL = re.compile(rb'\s*\{\s*"instances"\s*:')
 
 Rows = list[dict[str, Any]]
@@ -120,13 +121,13 @@ class RequestDecoder:
     def _csv_rows(self, lines: Iterator[list[str]]) -> Iterator[dict[str, Any]]:
         names = next(lines, [])
         self.check_names(names, "the first line of a CSV body names the fields; this one")
-        empty = {name for name in names if self._schema[name].nullable}
+        missing = {name: _MISSING.get(self._schema[name].type, _EMPTY) for name in names if self._schema[name].nullable}
         for number, values in enumerate(line for line in lines if line):
             self._check(number + 1)
             if len(values) != len(names):
                 raise UserError(f"$.instances[{number}] has {len(values)} values; the first line names {len(names)}")
             yield {
-                name: None if value == "" and name in empty else value
+                name: None if name in missing and value.lower() in missing[name] else value
                 for name, value in zip(names, values, strict=True)
             }
 

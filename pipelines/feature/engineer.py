@@ -8,8 +8,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import CATEGORICAL, FeatureView, Problem, ProblemConfig, UserError
+from pipelines.config import CATEGORICAL, DataError, FeatureView, Problem, ProblemConfig, UserError
 from pipelines.feature import FeatureParams, Snapshots
+from pipelines.feature.conversion import Fault, convert
 from pipelines.feature.point_in_time import last_effective
 from pipelines.registry.definitions import TODAY, in_use
 from pipelines.registry.model_store import ModelStore
@@ -82,7 +83,7 @@ def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) ->
     Raises:
         UserError: when the view yields two rows for one entity and time, or not the columns it declares.
     """
-    rows = _run(view, raw).cast(_schema(view))
+    rows = _converted(view, _run(view, raw))
     time = rows["event_time"]
     rows = rows.filter(pc.and_(pc.greater_equal(time, _scalar(start)), pc.less(time, _scalar(end))))
     keys = rows.select([*view.entity, "event_time"])
@@ -114,7 +115,10 @@ def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
         missing = [column for column in wanted if column not in frame]
         if missing:
             raise UserError(f"feature view {view.name!r} does not return {', '.join(missing)}")
-        return pa.Table.from_pandas(frame[wanted], preserve_index=False)
+        try:
+            return pa.Table.from_pandas(frame[wanted], preserve_index=False)
+        except (pa.ArrowException, TypeError) as error:
+            raise DataError(f"the function of feature view {view.name!r} mixes types in a column: {error}") from error
     with session(**{view.table: raw}) as connection:
         try:
             columns = ", ".join(f'"{column}"' for column in wanted)
@@ -133,9 +137,21 @@ def _called(view: FeatureView, raw: pa.Table) -> Any:
         ) from error
 
 
-def _schema(view: FeatureView) -> pa.Schema:
-    features = [(name, pa.string() if kind is CATEGORICAL else pa.float32()) for name, kind in view.features.items()]
-    return pa.schema([*((column, pa.string()) for column in view.entity), ("event_time", TIMESTAMP), *features])
+def _converted(view: FeatureView, rows: pa.Table) -> pa.Table:
+    """Return what a view computed in the types of its table: entities as text, numbers as float32."""
+    kinds = dict.fromkeys(view.entity, "string") | {"event_time": "timestamp"}
+    kinds |= {name: "string" if kind is CATEGORICAL else "float" for name, kind in view.features.items()}
+    values, faults = convert(rows, kinds)
+    numbers = [name for name, kind in kinds.items() if kind == "float" and name in values.column_names]
+    narrow = {name: values[name].cast(pa.float32()) for name in numbers}
+    for name, column in narrow.items():
+        row = pc.index(pc.is_inf(column), True).as_py()
+        if row >= 0:
+            faults.append(Fault(name, "must be finite as float32", row, values[name][row].as_py()))
+    if faults:
+        lines = [f"  {fault.told()}" for fault in faults]
+        raise DataError("\n".join([f"feature view {view.name!r} computes values that no model takes:", *lines]))
+    return pa.table({name: narrow.get(name, values[name]) for name in (*view.entity, "event_time", *view.features)})
 
 
 def _scalar(time: datetime) -> pa.Scalar:

@@ -11,6 +11,7 @@ from pipelines.config import FeatureView, Problem
 from pipelines.contracts import keys
 from pipelines.feature import FeatureParams, Snapshots
 from pipelines.feature.engineer import view_rows
+from pipelines.feature.entity import entity_key
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
 from pipelines.registry.definitions import in_use
@@ -109,15 +110,11 @@ def effective_by(rows: pa.Table, as_of: datetime) -> pa.Table:
 
 
 def online_rows(view: FeatureView, rows: pa.Table) -> list[tuple[tuple[str, str], OnlineRow]]:
-    """Return view rows, in their order, with their keys in the online store."""
+    """Return view rows, in their order, with their keys in the online store; nothing asks for a missing entity."""
     entities = zip(*(rows[column].to_pylist() for column in view.entity), strict=True)
     values = zip(*(without_nan(rows[name].to_pylist()) for name in view.features), strict=True)
     return [
-        ((view.versioned_name, entity_key(entity)), OnlineRow(time, row))
+        ((view.versioned_name, key), OnlineRow(time, row))
         for entity, time, row in zip(entities, rows["event_time"].to_pylist(), values, strict=True)
+        if (key := entity_key(entity)) is not None
     ]
-
-
-def entity_key(values: tuple[object, ...]) -> str:
-    """Return the online key of an entity: its values, joined by ASCII's unit separator, which identifiers lack."""
-    return "\x1f".join(map(str, values))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import FeatureView, Problem
+from pipelines.config import FeatureView, Problem, UserError
 from pipelines.feature import point_in_time
+from pipelines.feature.entity import with_text
 from pipelines.feature.missing import column_with_default
 from pipelines.feature.request import from_table, request_features
 from pipelines.storage.tables import TIMESTAMP, Tables
@@ -29,7 +30,8 @@ def with_features(
         looked_up = lookup(problem, snapshots, requests)
     else:
         views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
-        looked_up = point_in_time.join(requests, config.event_time, views)
+        entities = {column for view in problem.views for column in view.entity}
+        looked_up = point_in_time.join(with_text(requests, entities), config.event_time, views)
     computed = request_features(problem.request_features, from_table(requests, config.request_columns))
     frame = {"key": requests[config.key], "event_time": asked}
     frame |= {name: requests[name] for name in ("known_at", "label") if name in requests.column_names}
@@ -42,6 +44,11 @@ def with_features(
 def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray) -> pa.Table:
     """Return the view's rows that a request in this span can see: effective by then, and within the time to live."""
     name = f"features.{view.versioned_name}"
+    if tables.snapshot(name) is None:
+        raise UserError(
+            f"feature view {view.name!r} has no rows ({name}), so there is nothing to join: run 'mlops run feature' "
+            f"for days on which the source delivers {view.table}, or take the view out of features.py"
+        )
     first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
     span = {"start": first - view.ttl, "end": last - view.delay} if first else {}
     return tables.read(name, time="event_time", snapshot=snapshots.get(name), **span)

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pipelines.config import FeatureType, FeatureView, Problem
-from pipelines.feature.materialise import entity_key
+from pipelines.feature.entity import entity_keys
 from pipelines.feature.missing import with_defaults
-from pipelines.feature.request import Columns, as_input, computed
+from pipelines.feature.request import Columns, as_input, computed, refuse_infinite
 from pipelines.storage.ports import OnlineRow, OnlineStore
 
 
@@ -36,7 +36,7 @@ class OnlineFeatures:
     def __init__(self, problem: Problem, online: OnlineStore) -> None:
         self.event_time, self.request = problem.config.event_time, problem.request_features
         self.views, self.online = {view.versioned_name: view for view in problem.views}, online
-        self.defaults = problem.config.serving.defaults
+        self.defaults, self._schema = problem.config.serving.defaults, problem.config.request_columns
         self._numeric = [name for name, kind in problem.features.items() if kind is FeatureType.NUMERIC]
         self._categorical = [name for name, kind in problem.features.items() if kind is FeatureType.CATEGORICAL]
 
@@ -44,12 +44,12 @@ class OnlineFeatures:
         """Return every feature, one value for each request; missing or expired ones as their default or as missing."""
         values, absent = dict[str, Any](computed(self.request, fields)), list[Absent]()
         asked = [time.replace(tzinfo=UTC) for time in fields[self.event_time].astype("datetime64[us]").tolist()]
-        keys = {name: _keys(view, fields) for name, view in self.views.items()}
-        found = self.online.read({(name, key) for name, several in keys.items() for key in several})
+        keys = {name: entity_keys(view.entity, fields, self._schema) for name, view in self.views.items()}
+        found = self.online.read({(name, key) for name, several in keys.items() for key in several if key is not None})
         for name, view in self.views.items():
             nothing, rows = (None,) * len(view.features), []
             for number, (key, time) in enumerate(zip(keys[name], asked, strict=True)):
-                row = found.get((name, key))
+                row = found.get((name, key)) if key is not None else None
                 if row is not None and time <= row.event_time + view.ttl:
                     rows.append(row.values)
                 else:
@@ -61,17 +61,14 @@ class OnlineFeatures:
     def _inputs(self, values: Mapping[str, Any], absent: list[Absent]) -> FoundFeatures:
         """Return values as model inputs: all numbers in one array, because a numpy call costs more than a row."""
         numbers = np.array([values[name] for name in self._numeric], dtype=np.float32)
+        if np.isinf(numbers).any():
+            refuse_infinite(dict(zip(self._numeric, numbers, strict=True)))
         texts = [as_input(values[name], FeatureType.CATEGORICAL) for name in self._categorical]
         missing = dict(zip(self._numeric, np.isnan(numbers).sum(axis=1).tolist(), strict=True)) if self._numeric else {}
         missing |= {name: text.tolist().count("") for name, text in zip(self._categorical, texts, strict=True)}
         features = dict(zip([*self._numeric, *self._categorical], [*numbers, *texts], strict=True))
         left = {name: count for name, count in missing.items() if count and name not in self.defaults}
         return FoundFeatures(with_defaults(features, self.defaults), absent, left)
-
-
-def _keys(view: FeatureView, fields: Columns) -> list[str]:
-    columns = [fields[column].tolist() for column in view.entity]
-    return [entity_key(values) for values in zip(*columns, strict=True)]
 
 
 def _absent(view: FeatureView, fields: Columns, number: int, row: OnlineRow | None) -> Absent:

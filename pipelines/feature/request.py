@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.config import Column, FeatureType, RequestFeatures, UserError
+from pipelines.config import Column, DataError, FeatureType, RequestFeatures, UserError
+from pipelines.config.limits import FIRST_YEAR, LAST_YEAR
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_A_TIME = np.iinfo(np.int64).min  # numpy's NaT
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 
 def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
@@ -41,7 +41,23 @@ def from_values(values: list[Any], column: Column) -> npt.NDArray[Any]:
 def request_features(definition: RequestFeatures, fields: Columns) -> Columns:
     """Compute the request-time features, in the types that the model takes; errors as :func:`computed`."""
     values = computed(definition, fields)
-    return {name: as_input(values[name], kind) for name, kind in definition.features.items()}
+    inputs = {name: as_input(values[name], kind) for name, kind in definition.features.items()}
+    refuse_infinite({name: inputs[name] for name, kind in definition.features.items() if kind is FeatureType.NUMERIC})
+    return inputs
+
+
+def refuse_infinite(features: Columns) -> None:
+    """Raise for a numeric feature that is infinite, as float32 is above 3.4e38: no model takes it.
+
+    Raises:
+        DataError: naming the feature and the first row, from 0.
+    """
+    for name, values in features.items():
+        rows = np.flatnonzero(np.isinf(values))
+        if len(rows):
+            raise DataError(
+                f"feature {name!r} is infinite in row {rows[0]}; return NaN for a value that cannot be computed"
+            )
 
 
 def computed(definition: RequestFeatures, fields: Columns) -> Columns:
@@ -59,7 +75,8 @@ def computed(definition: RequestFeatures, fields: Columns) -> Columns:
 def as_input(values: Any, kind: FeatureType) -> npt.NDArray[Any]:
     """Return feature values as a model input: float32 with NaN for missing, or strings with '' for missing."""
     if kind is FeatureType.NUMERIC:
-        return np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # told by refuse_infinite
+            return np.asarray(values, dtype=np.float32)
     return np.array(["" if value is None else value for value in values], dtype=object)
 
 
@@ -81,9 +98,9 @@ def _micros(time: datetime | None, row: int) -> int:
     """Return a time as microseconds since 1970 in UTC, which numpy converts far faster than a datetime."""
     if time is None:
         return _NOT_A_TIME
-    if not _FIRST_YEAR < time.year < _LAST_YEAR:
+    if not FIRST_YEAR <= time.year < LAST_YEAR:
         raise UserError(
-            f"{time.isoformat()} in row {row} is no time to predict for: use the years {_FIRST_YEAR} to {_LAST_YEAR}"
+            f"{time.isoformat()} in row {row} is no time to predict for: use the years {FIRST_YEAR} to {LAST_YEAR}"
         )
     since = time - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

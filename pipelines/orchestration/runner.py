@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pipelines.config.errors import UserError, WrongUsage
 from pipelines.config.strict import StrictModel
 from pipelines.contracts import keys
+from pipelines.orchestration.boundary import data_error
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, StepRecord
 from pipelines.orchestration.runs import RunStore
 from pipelines.orchestration.serialisation import decode, encode
@@ -123,7 +124,7 @@ class Runner:
                 for file, data in files.items() if self._writes else ():
                     self.objects.write(keys.run(run_id, name, file), data)
             except Exception as error:
-                failure = error
+                failure = data_error(error, f"{pipeline.name}/{name} of run {run_id}")
                 log.append(traceback.format_exc())
         record = StepRecord(
             step=name,

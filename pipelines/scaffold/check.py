@@ -87,7 +87,10 @@ def _label(problem: Problem) -> Iterator[str]:
     label = problem.config.label
     with session(**{label.table: no_rows(problem.config, label.table)}) as connection:
         try:
+            kind = str(connection.sql(f'SELECT ({label.sql}) AS label FROM "{label.table}"').types[0])
             connection.sql(f'SELECT CAST(({label.sql}) AS DOUBLE) FROM "{label.table}"')
+            if kind == "VARCHAR":
+                yield f"label.sql: {label.sql!r} is text; compare it with what is the event, as in \"outcome = 'late'\""
         except duckdb.Error as error:
             yield f"label.sql: {str(error).splitlines()[0]}"
 

@@ -287,7 +287,7 @@ def _alike(batch: list[Predictions]) -> pa.Table:
         "variant": pa.array(joined("variant"), pa.string()),
         "model": pa.array(joined("model"), pa.string()),
         "version": pa.array(joined("version"), pa.int32()),
-        "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32()),
+        "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32(), from_pandas=True),
         "latency_ms": pa.array(joined("latency_ms"), pa.float32()),
         "error": pa.array(joined("error"), pa.string()),
         "mirror_prediction": pa.array(joined("mirror_prediction"), pa.float32()),
@@ -295,7 +295,7 @@ def _alike(batch: list[Predictions]) -> pa.Table:
         "mirror_error": pa.array(joined("mirror_error"), pa.string()),
     }
     for name in batch[0].features:
-        columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]))
+        columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]), from_pandas=True)
     return pa.table(columns)
 
 

@@ -57,10 +57,10 @@ def extract(
     snapshot = pinned.snapshots.get(f"raw.{config.label.table}")
     labels = known_labels(problem, tables, params.as_of, start, snapshot)
     with session(requests=requests, labels=labels) as connection:
-        query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON "{config.key}" = labels.key
-            WHERE known_at <= CASE WHEN "{config.event_time}" < $validation THEN $validation
-                                   WHEN "{config.event_time}" < $test THEN $test ELSE $end END
-            ORDER BY "{config.event_time}", labels.key"""
+        query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON requests."{config.key}" = labels.key
+            WHERE known_at <= CASE WHEN requests."{config.event_time}" < $validation THEN $validation
+                                   WHEN requests."{config.event_time}" < $test THEN $test ELSE $end END
+            ORDER BY requests."{config.event_time}", labels.key"""
         labelled = connection.sql(query, params=period_starts(params, problem)).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import Problem, Task, UserError
+from pipelines.config import DataError, Problem, Task, UserError
 from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import PARTS, Split, TrainingParams
 
@@ -40,7 +40,30 @@ def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
                 f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. Choose an as_of within, ingest more days, or shorten "
                 "training.test and .validation"
             )
+    _require_values(problem, part(frame, split, "train"))
     return split
+
+
+def _require_values(problem: Problem, train: pa.Table) -> None:
+    """Raise for a feature that the training period never has: a model cannot learn what it does.
+
+    Raises:
+        DataError: naming each such feature and the view that it is of.
+    """
+    views = {name: f"view {view.name!r}" for view in problem.views for name in view.features}
+    lacking = [name for name in problem.features if not _has_value(train[name])]
+    if lacking:
+        told = ", ".join(f"{name} ({views.get(name, 'of the request')})" for name in lacking)
+        raise DataError(
+            f"no row of the training period has a value of {told}: run 'mlops run feature' for the days before, give "
+            "it a default in [serving.views], or take it out of features.py"
+        )
+
+
+def _has_value(values: pa.ChunkedArray) -> bool:
+    if pa.types.is_floating(values.type):
+        return bool(pc.any(pc.is_finite(values)).as_py())
+    return bool(pc.any(pc.not_equal(values.cast(pa.string()), "")).as_py())
 
 
 def part(frame: pa.Table, split: Split, name: str) -> pa.Table:

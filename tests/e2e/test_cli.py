@@ -361,6 +361,15 @@ def test_a_run_resumes_by_its_id_alone(home):
     assert (done.code, done.err) == (1, "error: run 'again' is a run of feature, not of training\n")
 
 
+@pytest.mark.parametrize(
+    "command", [("run", "training"), ("run", "feature"), ("run", "monitor"), ("train",), ("sweep", "boosting")]
+)
+def test_a_run_that_was_never_recorded_is_not_resumed(home, command):
+    done = home(*command, "--run-id", "killed-early")
+    assert (done.code, "there is no run 'killed-early' to resume; to start one" in done.err) == (1, True)
+    assert "killed-early" not in home("status", "--json").out
+
+
 def test_releases_are_listed_and_another_home_has_its_own_files(home):
     assert "no release yet" in home("releases").out
     assert home("propose", "v1").code == 0

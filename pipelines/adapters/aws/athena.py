@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.config import Problem, UserError
+from pipelines.config import Column, Problem, UserError
 from pipelines.contracts import keys
 from pipelines.feature.window import window_join
 from pipelines.storage.ports import Unavailable
@@ -51,7 +51,7 @@ class Athena:
         config = problem.config
         time, columns = config.event_time, {config.key, config.event_time}
         columns |= {column for view in problem.views for column in view.entity}
-        listed = ", ".join(f'"{column}"' for column in sorted(columns))
+        listed = ", ".join(_listed(column, config.request_columns[column], time) for column in sorted(columns))
         inside = f'"{time}" BETWEEN {_moment(first)} AND {_moment(last)}'
         requests = f"(SELECT {listed} FROM {self._at(f'raw.{config.request.table}', snapshots)} WHERE {inside})"
         views = [(view, self._at(f"features.{view.versioned_name}", snapshots)) for view in problem.views]
@@ -119,6 +119,11 @@ def maintenance(namespace: str, table: str) -> list[str]:
     files; VACUUM expires snapshots, by the table's properties those older than five days, and deletes orphaned files.
     """
     return [f'OPTIMIZE "{namespace}"."{table}" REWRITE DATA USING BIN_PACK', f'VACUUM "{namespace}"."{table}"']
+
+
+def _listed(name: str, column: Column, time: str) -> str:
+    """Return a column of the requests; entities are text, as in :mod:`pipelines.feature.entity`."""
+    return f'"{name}"' if name == time or column.type == "string" else f'CAST("{name}" AS varchar) AS "{name}"'
 
 
 def _moment(time: Any) -> str:

@@ -42,8 +42,15 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(ExitCode.INTERRUPTED) from None
     except Exception as error:
-        report_failure(error)
-        raise SystemExit(_tell(error)) from None
+        told = _told(error)
+        report_failure(told)
+        raise SystemExit(_tell(told)) from None
+
+
+def _told(error: Exception) -> Exception:
+    from pipelines.orchestration.boundary import data_error
+
+    return data_error(error, "the command")
 
 
 def report_failure(error: BaseException, root: Path = ROOT) -> None:

@@ -56,10 +56,11 @@ def run(
     from pipelines.entrypoints.launch import parameters
 
     platform, chosen = placed(context.obj, on), pipeline(name)
-    if not (run_id and not settings and platform.runner.exists(chosen, run_id)):  # else it has its parameters already
-        run_id = platform.runner.start(
-            chosen, parameters(chosen.params, settings or [], platform.settings.now()), run_id
-        )
+    found = None if settings else resumed(platform, chosen, run_id, not chosen.params.model_fields, "--set")
+    if found is None:
+        params = parameters(chosen.params, settings or [], platform.settings.now())
+        found = platform.runner.start(chosen, params, run_id)
+    run_id = found
     if on is not Where.HERE:
         start_there(platform, chosen, run_id, as_json)
         return
@@ -151,6 +152,22 @@ def step(
     seconds = (record.ended - record.started).total_seconds()
     if not rank():
         done(f"{which} {seconds:.1f} s, {', '.join(record.outputs)}")
+
+
+def resumed(platform: "Platform", chosen: "Pipeline", run_id: str | None, stated: bool, flag: str) -> str | None:
+    """Return the run that a command resumes, which has its parameters; None where it starts one with those ``stated``.
+
+    Raises:
+        UserError: for the id of no run, without parameters: a run that was killed before it was recorded would start
+            anew with those of this moment, under the name of the old one.
+    """
+    if not run_id or platform.runner.exists(chosen, run_id):
+        return run_id
+    if not stated:
+        from pipelines.config import UserError
+
+        raise UserError(f"there is no run {run_id!r} to resume; to start one under this id, say for what by {flag}")
+    return None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, moment
-from pipelines.entrypoints.cli.runs import Processes, RunId, placed, resumable, shown, start_there, tell
+from pipelines.entrypoints.cli.runs import Processes, RunId, placed, resumable, resumed, shown, start_there, tell
 from pipelines.entrypoints.cli.terminal import console, print_json, say, suggest
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def train(
     if on is Where.AWS:
         raise WrongUsage("run 'mlops run training --on aws': on SageMaker the stack states the machines")
     platform = placed(platform, on)
-    if not (run_id and platform.runner.exists(chosen, run_id)):
-        run_id = platform.runner.start(chosen, params, run_id)
+    run_id = resumed(platform, chosen, run_id, as_of is not None, "--as-of") or platform.runner.start(
+        chosen, params, run_id
+    )
     if on is Where.KUBERNETES:
         start_there(platform, chosen, run_id, as_json, machines, gpu)
         return
@@ -112,11 +113,13 @@ def sweep(
     platform: Platform = placed(context.obj, on)
     config, training = platform.problem.config, pipeline("training")
     space_of(platform.problem, estimator)
+    started = pipeline("search") if on is Where.AWS else training
+    found = resumed(platform, started, run_id, as_of is not None, "--as-of")
     run_id = run_id or f"sweep-{datetime.now(UTC):%Y%m%dt%H%M%S}"
     if on is Where.AWS:
         _tune(platform, estimator, moment(platform, as_of), workers, run_id, as_json)
         return
-    if not platform.runner.exists(training, run_id):
+    if found is None:
         reason = f"search started by {getpass.getuser()}"
         params = TrainingParams(as_of=moment(platform, as_of), reason=reason, estimators=(estimator,))
         platform.runner.start(training, params, run_id)

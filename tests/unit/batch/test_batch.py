@@ -128,8 +128,8 @@ def test_a_day_of_the_request_table_is_predicted_for_and_written_as_csv(learned,
         (lambda rows: replaced(replaced(rows, "parcel_id", ["p"], 3), "parcel_id", ["p"], 44), ".csv", "parcel_id must be unique, and these come again: 'p'"),
         (lambda rows: rows.drop_columns(["weight"]), ".csv", "lacks weight; a request has the columns parcel_id, asked_at, depot, weight"),
         (lambda rows: rows.slice(0, 0), ".parquet", "has no requests"),
-        (lambda rows: replaced(rows.set_column(3, "weight", rows["weight"].cast(pa.string())), "weight", ["heavy"], 50), ".csv", "column weight, row 51: not a float: Failed to parse string: 'heavy'"),
-        (lambda rows: rows.set_column(1, "asked_at", [["2024-02-22T01:00:00"] * rows.num_rows]), ".csv", "column asked_at, row 1: not a timestamp"),
+        (lambda rows: replaced(rows.set_column(3, "weight", rows["weight"].cast(pa.string())), "weight", ["heavy"], 50), ".csv", "weight: must be a float (for example 'heavy' in row 51)"),
+        (lambda rows: rows.set_column(1, "asked_at", [["2024-02-22T01:00:00"] * rows.num_rows]), ".csv", "asked_at: must be a timestamp (for example '2024-02-22T01:00:00' in row 1)"),
     ],
 )  # fmt: skip
 def test_a_bad_input_is_reported_by_column_and_row_and_leaves_nothing(batch, tmp_path, broken, suffix, message):

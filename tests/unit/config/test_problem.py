@@ -22,9 +22,19 @@ TEXT = (ROOT / "tests/problems/late/problem.toml").read_text()
         ('name = "parcel-late"', 'name = "Parcel Late"', "String should match pattern"),
         ("steps = [0.5]", "steps = [1.5]", "canary.steps.0: Input should be less than 1"),
         ('estimators = ["baseline", "boosting"]', "estimators = []", "training.estimators"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "string", min = 0 }', "'min' and 'max' bound numbers, not a string"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = 2, max = 1 }', "'min' 2 is above 'max' 1"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "float", min = nan }', "nan is no bound; leave it out"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "float", values = ["1"] }', "'values' lists the texts of a string column"),
+        ('queue = { type = "float", min = 0 }', 'queue = { type = "integer", min = 1e300 }', "an integer lies within"),
+        ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "string" }', "tables.scans.event_time: 'scanned_at' says to which day"),
+        ('scanned_at = { type = "timestamp" }', 'scanned_at = { type = "timestamp", nullable = true }', "a timestamp that is not nullable"),
+        ('weight = { type', 'label = { type', "tables.parcels: the column 'label' has a name that the engine uses"),
+        ('weight = { type', 'known_at = { type', "tables.parcels: the column 'known_at' has a name that the engine uses"),
+        ('parcel_id = { type = "string", unique = true }', 'parcel_id = { type = "string", nullable = true }', "not personal, not nullable"),
         ("[tables.scans]", '[tables."scans; DROP TABLE"]', "String should match pattern"),
     ],
-)
+)  # fmt: skip
 def test_a_statement_that_cannot_be_meant_is_refused(old, new, message):
     assert old in TEXT
     with pytest.raises(UserError) as error:

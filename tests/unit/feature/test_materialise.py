@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.bootstrap import pipeline
 from pipelines.feature import FeatureParams
-from pipelines.feature.materialise import entity_key
+from pipelines.feature.entity import entity_key
 from tests.conftest import HISTORY
 from tests.problems.parcels import VIEWS
 

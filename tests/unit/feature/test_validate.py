@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.config import Problem, UserError
 from pipelines.feature import FeatureParams
-from pipelines.feature.extract import extract, typed
+from pipelines.feature.conversion import declared
+from pipelines.feature.extract import extract
 from pipelines.feature.validate import validate
 from tests.conftest import HISTORY, PROBLEMS
 
@@ -34,10 +35,10 @@ def replaced(rows, column, value, position=0):
 def test_rows_that_keep_the_contract_come_out_in_their_declared_types(problem, raw):
     assert validate(DAYS, problem, raw).rows == {name: rows.num_rows for name, rows in raw.items()}
     nanoseconds = raw["parcels"].schema.set(1, pa.field("asked_at", pa.timestamp("ns", tz="UTC")))
-    rows = typed(
+    rows = declared(
         "parcels",
         raw["parcels"].cast(nanoseconds).append_column("more", [[0] * raw["parcels"].num_rows]),
-        problem.config.tables["parcels"],
+        problem.config.tables["parcels"].columns,
     )
     assert rows.equals(raw["parcels"])
 
@@ -55,7 +56,7 @@ def test_rows_that_keep_the_contract_come_out_in_their_declared_types(problem, r
         ("parcels", lambda rows: rows.slice(0, 0), "2 days have fewer than 10 rows (0 rows, for example '2024-01-01: 0'"),
         ("parcels", lambda rows: replaced(rows, "asked_at", datetime(2025, 1, 1, tzinfo=UTC)), "parcels.asked_at: must lie in 2024-01-01 to 2024-01-03"),
         ("scans", lambda rows: replaced(rows, "queue", float("nan")), "scans.queue: must not be missing"),
-        ("scans", lambda rows: rows.set_column(2, "queue", pa.array(["long"] * rows.num_rows)), "table scans, column queue: Failed to parse string: 'long'"),
+        ("scans", lambda rows: rows.set_column(2, "queue", pa.array(["long"] * rows.num_rows)), "scans.queue: must be a float (for example 'long' in row 0)"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_refuses_the_days_and_says_which_and_how(problem, raw, table, broken, message):

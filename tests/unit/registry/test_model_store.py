@@ -68,7 +68,7 @@ def test_a_model_that_is_not_there_is_named(store):
         store.manifest("0123456789abcdef")
 
 
-def test_a_version_whose_process_was_killed_before_it_was_indexed_stays_its_models(store, manifest, tmp_path):
+def test_a_version_that_a_killed_process_left_unindexed_stays_its_models(store, manifest, tmp_path):
     killed, files = of(manifest, b"killed")
     digest, version = store.put(killed, files)
     for key in keys.version_index(version, digest):

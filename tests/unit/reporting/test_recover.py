@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from pipelines.feature import FeatureParams
-from pipelines.feature.materialise import entity_key, materialised_until, restore
+from pipelines.feature.entity import entity_key
+from pipelines.feature.materialise import materialised_until, restore
 from pipelines.storage.ports import Unavailable
 from pipelines.training.index import index
 from tests.conftest import HISTORY, NOW, make_platform

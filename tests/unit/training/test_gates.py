@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.bootstrap import pipeline
 from pipelines.config import Problem
-from pipelines.feature.materialise import entity_key
+from pipelines.feature.entity import entity_key
 from pipelines.storage.ports import OnlineRow
 from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import Evaluated, Pinned, Trained, TrainingParams, gates

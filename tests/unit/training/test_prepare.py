@@ -8,10 +8,11 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.bootstrap import pipeline
-from pipelines.config import UserError
+from pipelines.config import DataError, UserError
 from pipelines.feature.labels import known_labels
 from pipelines.registry.scoring import Scorer
 from pipelines.training import PARTS, TrainingParams
+from pipelines.training.extract import training_frame
 from pipelines.training.prepare import part, prepare
 from tests.conftest import NOW
 
@@ -77,3 +78,21 @@ def test_evaluating_judging_and_registering_load_the_candidate_once(learned, mon
     for step in ("evaluate", "run_gates", "register"):
         learned.runner.step(TRAINING, step, "first")
     assert len(loaded) == 1
+
+
+def test_a_feature_without_a_value_in_the_training_period_is_named(learned, prepared):
+    frame, split = prepared
+    gone = pa.nulls(frame.num_rows, pa.float32())
+    for missing in (gone, pc.fill_null(gone, float("nan"))):
+        broken = frame.set_column(frame.column_names.index("queue_now"), "queue_now", missing)
+        with pytest.raises(DataError, match=r"has a value of queue_now \(view 'queue'\): run 'mlops run feature'"):
+            prepare(TrainingParams(as_of=split.end, reason="test"), learned.problem, broken)
+
+
+def test_a_view_without_rows_is_named(learned, monkeypatch):
+    snapshot = learned.tables.snapshot
+    monkeypatch.setattr(
+        learned.tables, "snapshot", lambda name: None if name.startswith("features.queue_trend") else snapshot(name)
+    )
+    with pytest.raises(UserError, match="feature view 'queue_trend' has no rows"):
+        training_frame(learned.problem, learned.tables, None, NOW)
