@@ -16,6 +16,12 @@ from tests.conftest import NOW, ROOT
 from tests.problems import parcels
 
 WIDER = ("INTERVAL 3 HOURS", "INTERVAL 4 HOURS"), ("lookback=timedelta(hours=3)", "lookback=timedelta(hours=4)")
+WEIGHTLESS = (
+    ('weight = { type = "float", min = 0, max = 200, nullable = true }\n', ""),
+    ('        "weight": request["weight"],\n', ""),
+    ('"weight": NUMERIC, ', ""),
+)
+"""Requests that lack a field from which the features of models in service are computed."""
 POUNDS = ('        "weight": request["weight"],\n', '        "weight": request["weight"] * 2.2,\n')
 
 _GIVEN = parcels.read("parcels", NOW, NOW + timedelta(days=2))

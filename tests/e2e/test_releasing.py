@@ -16,7 +16,7 @@ from pipelines.entrypoints.cli.__main__ import main
 from pipelines.feature import FeatureParams
 from pipelines.registry import carried
 from tests.conftest import HISTORY, NOW, PROBLEMS, make_platform
-from tests.definitions import POUNDS, ROWS, WIDER, edited, expected
+from tests.definitions import POUNDS, ROWS, WEIGHTLESS, WIDER, edited, expected
 from tests.e2e.conftest import Mlops, running
 from tests.e2e.load import ask, logged
 
@@ -113,6 +113,21 @@ def test_an_app_that_starts_after_definitions_changed_serves(released, changed, 
     views = make_platform(released.home, problem).problem.views
     today = {view.versioned_name for view in released.problem.views}
     assert (today == {view.versioned_name for view in views}) == (changes is not WIDER), "words change no version"
+
+
+def test_an_app_of_code_that_cannot_serve_is_alive_and_not_ready(released, changed, on_call):
+    """A change of the code where nothing but processes is: the new one beside the old, which goes on."""
+    problem = changed(*WEIGHTLESS)
+    with running(released.home) as served, running(released.home, problem=problem, ready=False) as other:
+        assert ask(other, "/live").status == 200
+        for path in ("/ready", "/ping"):
+            assert ask(other, path).status == 503
+            assert "'weight', which requests do not carry any more" in ask(other, path).json()["status"]
+        assert versions(served) == {1}
+        told = on_call("status")
+        assert "serves v1 (transition 3)" in told
+        assert "serves nothing" in told
+        assert "refused 3: its features are computed from 'weight'" in told
 
 
 def test_a_rollback_across_definitions_is_what_the_app_answers(released, changed, on_call):
