@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.config import AllAtOnce, CanaryStrategy
+from pipelines.contracts import keys
 from pipelines.deployment.confirmation import confirm
 from pipelines.deployment.transitions import Actor, roll_back
 from pipelines.feature import FeatureParams
@@ -28,9 +29,9 @@ pytestmark = [
 
 CANARY = CanaryStrategy(steps=(0.5,), bake=timedelta(seconds=20))
 WEAK = {"boosting": {"max_iter": 14}}
-LATEST = timedelta(seconds=5)
-"""Within which all instances follow a transition: a poll of a second, a look into the emulator, a load of the model."""
-FIRST, SECOND, BAD = "c" * 40, "d" * 40, "e" * 40
+LATEST = timedelta(seconds=10)
+"""Within which all instances follow a transition, on a busy machine: a poll of a second, and the model is loaded."""
+SECOND, BAD = "d" * 40, "e" * 40
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +107,11 @@ def test_definitions_change_in_service_and_no_request_is_lost(served, wider, und
         compute_with(namespace, wider["steps"])
         ready(namespace)
         assert set(running(platform)) == {"d"}
-        ran(platform, "feature", FeatureParams(start=HISTORY, end=NOW, online_as_of=datetime.now(UTC)), "again")
+        ran(platform, "feature", FeatureParams(start=HISTORY, end=NOW, online_as_of=datetime.now(UTC)), "wider")
         candidate = ran(platform, "training", TrainingParams(as_of=NOW, reason="wider window"), "second")
         manifest = platform.models.manifest(candidate.model)
         assert candidate.accepted and manifest.metrics["champion"], manifest.gates
-        deployed(platform, candidate, CANARY, datetime.now(UTC), "canary")
+        deployed(platform, candidate, CANARY, datetime.now(UTC), "release-2")
         until(lambda: not platform.releases.state().live, 180)  # the watch looks each minute
         assert platform.releases.latest().action == "promote", platform.releases.latest().reason
         assert confirmed(platform)
@@ -118,7 +119,7 @@ def test_definitions_change_in_service_and_no_request_is_lost(served, wider, und
         roll_back(platform.release_target, Actor("tester", datetime.now(UTC)), "a test", champion_out=True)
         assert confirmed(platform)
         time.sleep(5)
-        deployed(platform, candidate, AllAtOnce(), datetime.now(UTC), "again")
+        deployed(platform, candidate, AllAtOnce(), datetime.now(UTC), "release-3")
         assert confirmed(platform)
         time.sleep(LATEST.total_seconds())
     assert told["lost"] == []
@@ -130,16 +131,22 @@ def agrees(platform, began, told):
     """Check each answer against the state of the log that it names, and that this was then the latest; count them."""
     until(lambda: platform.predictions.read(began, datetime.now(UTC)).num_rows >= told["asked"], 30)
     rows = platform.predictions.read(began, datetime.now(UTC)).to_pylist()
-    entries = {entry.number: entry for entry in platform.releases.entries()}
+    states = {entry.number: entry.state for entry in platform.releases.entries()}
+    made = {number: written(platform, number) for number in states}
     late = timedelta()
     for row in rows:
-        entry, following = entries[row["release"]], entries.get(row["release"] + 1)
-        assert row["version"] == getattr(entry.state, row["variant"]).version
-        if following:
-            late = max(late, row["answered_at"] - following.at)
+        assert row["version"] == getattr(states[row["release"]], row["variant"]).version
+        if row["release"] + 1 in made:
+            late = max(late, row["answered_at"] - made[row["release"] + 1])
     assert len(rows) == told["asked"]
-    assert late < LATEST + timedelta(seconds=5), "a Job states its time when it starts"
-    return {"answers": len(rows), "latest answer by a transition that was not the last, s": late.total_seconds()}
+    assert late < LATEST
+    return {"answers": len(rows), "seconds that one came after the next transition, at most": late.total_seconds()}
+
+
+def written(platform, number):
+    """When a transition reached the store, to the second; who made it may have said a moment long before."""
+    key = f"{keys.release_log(platform.settings.environment)}{number:06d}.json"
+    return platform.objects._client.head_object(Bucket=platform.objects.bucket, Key=key)["LastModified"]
 
 
 def test_an_update_that_cannot_load_the_release_keeps_the_good_pods(served, weightless, under_load, local_environment):
