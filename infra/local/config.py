@@ -59,11 +59,13 @@ class Replicas(StrictModel):
         least: always there, and never fewer by an eviction or an update.
         most: what scaling stops at.
         cpu_percent: of what a pod asks for, which scaling aims at.
+        bake_seconds: that each pod of an update answers beside the old ones before the next of those is replaced.
     """
 
     least: int = Field(default=2, ge=1)
     most: int = Field(default=3, ge=1)
     cpu_percent: int = Field(default=70, ge=10, le=95)
+    bake_seconds: int = Field(default=5, ge=0, le=24 * 3600)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -30,6 +30,11 @@ class Code(StrictModel):
     lock_sha256: str
     problem_sha256: str
 
+    @property
+    def label(self) -> str:
+        """The commit for people, such as ``5f191a2c0d3e`` or ``5f191a2c0d3e, modified``."""
+        return self.commit[:12] + (", modified" if self.modified else "")
+
 
 class FeatureVersions(StrictModel):
     """The definitions behind the features: each view's version, the request features', defaults of missing values.

@@ -44,11 +44,12 @@ class Standing(StrictModel):
 
 
 class InstanceReport(StrictModel):
-    """Where an instance stood, and when; ``stopped`` is its last word."""
+    """Where an instance stood, and when; ``code`` is the commit that it runs, ``stopped`` marks its last word."""
 
     instance: str
     at: AwareDatetime
     standing: Standing
+    code: str = ""
     stopped: bool = False
 
     def is_alive(self, now: datetime) -> bool:
@@ -69,8 +70,8 @@ def alive(reports: Sequence[InstanceReport], now: datetime | None = None) -> lis
 class Announcer:
     """Writes where one instance stands, when that changes and as a heartbeat."""
 
-    def __init__(self, objects: ObjectStore, environment: str, instance: str | None = None) -> None:
-        self._objects, self._environment = objects, environment
+    def __init__(self, objects: ObjectStore, environment: str, instance: str | None = None, code: str = "") -> None:
+        self._objects, self._environment, self._code = objects, environment, code
         self.instance = instance or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._key: str | None = None
         self._said: InstanceReport | None = None
@@ -80,7 +81,7 @@ class Announcer:
         now, said = datetime.now(UTC), self._said
         if said and said.standing == standing and not stopped and now - said.at < HEARTBEAT:
             return
-        report = InstanceReport(instance=self.instance, at=now, standing=standing, stopped=stopped)
+        report = InstanceReport(instance=self.instance, at=now, standing=standing, code=self._code, stopped=stopped)
         if self._key is None or not self._is_ours(self._key):
             self._key = self._claim(report)
         else:

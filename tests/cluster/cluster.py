@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.definitions import edited
+
 ROOT = Path(__file__).parent.parent.parent
 HOST = os.environ.get("CLUSTER_HOST", "host.minikube.internal")
 BUILD = shlex.split(os.environ.get("CLUSTER_BUILD", ""))
@@ -51,6 +53,19 @@ def image(name: str, file: str, **arguments: str) -> str:
     """Build an image of the tests from a file of this folder; return its name."""
     given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
     _run([*BUILD, name, str(ROOT / "tests"), "--file", str(ROOT / "tests/cluster" / file), *given])
+    return name
+
+
+def changed(name: str, base: str, folder: Path, commit: str, *changes: tuple[str, str]) -> str:
+    """Build an image of another commit, in which the problem of the tests was changed; return its name."""
+    package = folder / edited(folder, *changes)
+    (folder / "Dockerfile").write_text(
+        f"FROM {base}\n"
+        f"COPY {package.name}/parcels.py /app/tests/problems/\n"
+        f"COPY {package.name}/problem.toml /app/tests/problems/late/\n"
+        f"ENV RATCHET_COMMIT={commit}\n"
+    )
+    _run([*BUILD, name, str(folder)])
     return name
 
 

@@ -1,15 +1,23 @@
 """What the tests on a cluster share: images, an emulator that pods can reach, and environments of their own."""
 
+import json
 import shutil
 import subprocess
+import time
+from contextlib import contextmanager
+from typing import Any
 
 import boto3
 import pytest
 
+from infra.tools import local
 from tests.cloud.emulator import VARIABLES, running_emulator
 from tests.cloud.provision import making
-from tests.cluster.cluster import BUILD, HOST, built, kubectl
+from tests.cluster.cluster import BASE, BUILD, HOST, PREPARE, built, got, image, kubectl
+from tests.cluster.environment import EMULATOR, Clients, Figures
+from tests.cluster.memory import Watching
 from tests.conftest import make_platform
+from tests.e2e.load import until
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,3 +93,68 @@ def template(image: str, memory: str = "1Gi") -> str:
     pod = {"restartPolicy": "Never", "containers": [container], "volumes": [{"name": "tmp", "emptyDir": {}}]}
     spec = {"backoffLimit": 2, "template": {"spec": pod}}
     return json.dumps({"apiVersion": "batch/v1", "kind": "Job", "spec": spec})
+
+
+@pytest.fixture(scope="module")
+def given():
+    """The configuration of the stack: images that are on the node, and no Grafana, of which there is none."""
+    images = {"serve": built("serve"), "steps": built("steps"), "grafana": None}
+    for name in ("prometheus", "alertmanager"):
+        images[name] = f"localhost/{name}:test"
+        program = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}[name]
+        image(images[name], "monitoring.Dockerfile", BASE=BASE, TARGET=program)
+    return {"infra:emulator": f"http://{HOST}:4566", "infra:images": json.dumps(images)}
+
+
+@pytest.fixture(scope="module")
+def local_environment(given, tmp_path_factory, request):
+    """The platform of the local environment, made before and removed after."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": EMULATOR}.items():
+            patch.setenv(name, value)
+        names = local.wanted_local({**given, "infra:secrets": json.dumps(local.fresh())}).names
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            patch.setenv(name, names.region)
+        figures = Figures(request.module.__name__.rpartition("test_")[2])
+        began = time.monotonic()
+        local.up(given, EMULATOR, seconds=0)
+        until(lambda: all(one["status"].get("phase") == "Bound" for one in got("pvc", "-n", names.prefix)["items"]), 60)
+        subprocess.run(PREPARE, shell=True, check=True)
+        for one in got("deployments", "-n", names.prefix)["items"]:
+            name = one["metadata"]["name"]
+            kubectl("rollout", "status", f"deployment/{name}", "-n", names.prefix, "--timeout=600s")
+        figures["seconds from up to ready"] = round(time.monotonic() - began)
+        home = tmp_path_factory.mktemp("here")
+        platform = make_platform(home, profile="kubernetes", project=names.project, environment=names.environment)
+        with Watching(names.prefix, figures):
+            yield platform, names.prefix, figures, began
+        began = time.monotonic()
+        local.down(given, EMULATOR)
+        figures["seconds of down"] = round(time.monotonic() - began)
+
+
+@pytest.fixture(scope="module")
+def under_load(given, local_environment):
+    """Have clients ask for a time, or with ``stop`` while something is done, and write down how it went."""
+    _, namespace, figures, _ = local_environment
+    serve = json.loads(given["infra:images"])["serve"]
+
+    @contextmanager
+    def loaded(what, seconds, stop=False):
+        clients = Clients(namespace, serve, seconds)
+        began = time.monotonic()
+        told: dict[str, Any] = {}
+        yield told
+        spent = time.monotonic() - began
+        if stop:
+            clients.stop()
+        told |= clients.told()
+        assert spent < seconds, f"{what} took {spent:.0f} s, longer than the load"
+        figures[what] = {
+            **{name: told[name] for name in ("asked", "versions", "p50_ms", "p99_ms", "longest_ms")},
+            "lost": len(told["lost"]),
+            "lost with one retry": len(told["lost_twice"]),
+            "seconds": round(spent),
+        }
+
+    return loaded

@@ -1,10 +1,11 @@
 """``python -m tests.cluster.load URL SECONDS``: clients in the cluster that ask the app, and tell what came of it.
 
-They keep their connections, and ask again once what failed. The last line is JSON: how many requests were ``asked``,
+They keep their connections, ask again once what failed, and stop early on SIGTERM. The last line is JSON: how many requests were ``asked``,
 the ``lost``, each with its second and its error, those ``lost_twice``, the answers of each version, and seconds.
 """
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ class Load:
 
     def run(self) -> None:
         began = time.time()
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
         threads = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()
@@ -49,6 +51,9 @@ class Load:
             "longest_ms": round(times[-1] * 1000, 1),
         }
         sys.stdout.write(json.dumps(told) + "\n")
+
+    def stop(self) -> None:
+        self.ends = 0.0
 
     def _client(self, number: int) -> None:
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=15), maxsize=1)

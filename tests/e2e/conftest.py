@@ -84,8 +84,8 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def running(home: Path, *arguments: str, **settings: object) -> Iterator[Served]:
-    """Run ``mlops serve`` on a home, with arguments and settings, from when it answers."""
+def running(home: Path, *arguments: str, ready: bool = True, **settings: object) -> Iterator[Served]:
+    """Run ``mlops serve`` on a home, with arguments and settings, from when it is ready, or else alive."""
     mlops = Mlops(home)
     mlops.environ |= {f"RATCHET_{name.upper()}": str(value) for name, value in settings.items()}
     with socket.socket() as probe:
@@ -93,7 +93,7 @@ def running(home: Path, *arguments: str, **settings: object) -> Iterator[Served]
         port = probe.getsockname()[1]
     served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
     try:
-        _wait_until_up(served.url)
+        _wait_until_up(served.url, ready)
         yield served
     finally:
         served.process.terminate()
@@ -107,11 +107,12 @@ def serving(released: Platform) -> Iterator[Callable[..., Served]]:
         yield lambda *arguments, **settings: stack.enter_context(running(released.home, *arguments, **settings))
 
 
-def _wait_until_up(url: str) -> None:
+def _wait_until_up(url: str, ready: bool) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            if urllib3.request("GET", f"{url}/ping", retries=False, timeout=5).json()["release"]:
+            answer = urllib3.request("GET", f"{url}/ping" if ready else f"{url}/live", retries=False, timeout=5)
+            if not ready or answer.json()["release"]:
                 return
         except urllib3.exceptions.HTTPError:
             pass

@@ -258,8 +258,9 @@ def test_the_app_waits_for_a_release_serves_it_and_stops_without_loss(home, port
             {"status": "ok"},
         ]
         (instance,) = home("status", "--json").json["instances"]
+        assert len(instance["code"].split(",")[0]) == 12
         assert (instance["standing"]["serves"], instance["standing"]["champion"]["version"]) == (3, 1)
-        assert "serves v1 (transition 3)" in home("status").out
+        assert f"serves v1 (transition 3) with the code {instance['code']}" in home("status").out
         answer = _ask(port, "/invocations", body).json()
         assert (answer["model_version"], answer["variant"]) == (1, "champion")
         assert _ask(port, "/invocations", b'{"nonsense": 1}').status == 400

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,25 +20,16 @@ from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, conclude, promote, propose, roll_back
 from pipelines.feature import FeatureParams
-from pipelines.feature.offline import with_features
 from pipelines.monitor import MonitorParams
-from pipelines.registry.carried import trained
-from pipelines.registry.scoring import Scorer, columns
 from pipelines.serving.service import PredictionService
 from pipelines.settings import Settings
 from pipelines.storage.prediction_log import LogWriter
-from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import TrainingParams
 from tests.conftest import HISTORY, NOW, make_platform, release
-from tests.definitions import WIDER, edited
-from tests.problems import parcels
+from tests.definitions import POUNDS, ROWS, WIDER, edited, expected
 
 DAY = timedelta(days=1)
-GIVEN = parcels.read("parcels", NOW, NOW + 2 * DAY)
-_MOMENTS = [NOW + timedelta(minutes=number) for number in range(GIVEN.num_rows)]  # while features of NOW are valid
-ROWS = GIVEN.set_column(GIVEN.column_names.index("asked_at"), "asked_at", pa.array(_MOMENTS, TIMESTAMP))
 WEIGHTS = dict(zip(ROWS["parcel_id"].to_pylist(), ROWS["weight"].to_pylist(), strict=True))
-POUNDS = ('        "weight": request["weight"],\n', '        "weight": request["weight"] * 2.2,\n')
 WEAK = {"boosting": {"max_iter": 14}}
 
 
@@ -113,15 +103,6 @@ def service_of(platform, problem=None):
     )
     made.refresh()
     return made
-
-
-def expected(platform, version):
-    """What a version predicts for each request, from its own features as they are offline."""
-    manifest = platform.models.manifest(platform.models.versions()[version])
-    own = trained(platform.problem, platform.models, manifest)
-    frame = with_features(own, platform.tables, {}, ROWS)
-    scored = Scorer(platform.models.onnx(manifest.sha256()), own.features)(columns(frame, own.features))
-    return dict(zip(frame["key"].to_pylist(), scored.tolist(), strict=True))
 
 
 def deployed(platform, version, how, at, override=None):

@@ -119,6 +119,8 @@ def test_serving_leaves_before_it_ends_and_an_update_takes_no_pod_away():
     probed = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert probed == {"startup": "/live", "readiness": "/ready", "liveness": "/live"}
     assert readiness["periodSeconds"] * readiness["failureThreshold"] < 15
+    longer = changed(replicas={"bake_seconds": 600})["Deployment", "serving"]["spec"]
+    assert (spec["minReadySeconds"], longer["minReadySeconds"], longer["progressDeadlineSeconds"]) == (5, 600, 1200)
     budget = objects()["PodDisruptionBudget", "serving"]["spec"]
     assert budget["selector"] == spec["selector"] and spec["replicas"] == 2
 

@@ -19,6 +19,7 @@ from infra.names import Names
 PORT = 8080
 LEAVING_SECONDS = 5  # until every node has heard that a pod takes no more requests
 DRAINING_SECONDS = 25  # the app's drain, and the 20 s that it gives its workers
+STARTING_SECONDS = 600  # after which a pod that is not ready fails the update
 PODS = "serving-pods"
 
 
@@ -52,7 +53,8 @@ class ClusterServing(pulumi.ComponentResource):
             spec={
                 "replicas": replicas.least,
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-                "minReadySeconds": 5,
+                "minReadySeconds": replicas.bake_seconds,
+                "progressDeadlineSeconds": replicas.bake_seconds + STARTING_SECONDS,
                 "revisionHistoryLimit": 3,
                 "selector": selector(names, "serving"),
                 "template": template(names, app(names, args.image, first)),

@@ -80,7 +80,8 @@ def _serving(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
         served = [f"v{standing[name]['version']}" for name in ("champion", "challenger") if standing[name]]
         serves = f"{' and '.join(served)} (transition {standing['serves']})" if served else "nothing"
         fault = f", [red]refused {standing['transition']}: {escape(standing['error'])}[/]" if standing["error"] else ""
-        yield "[dim]instance[/]", f"{escape(one['instance'])} serves {serves}{fault}"
+        code = f" with the code {escape(one['code'])}" if one["code"] else ""
+        yield "[dim]instance[/]", f"{escape(one['instance'])} serves {serves}{code}{fault}"
 
 
 def _wish(platform: "Platform") -> dict[str, Any] | None:

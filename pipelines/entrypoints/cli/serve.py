@@ -187,7 +187,7 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
     writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
-    announcer = Announcer(platform.objects, settings.environment)
+    announcer = Announcer(platform.objects, settings.environment, code=platform.code.label)
     push = platform.profile.push_metrics
     return ServingApp(service, settings, announcer, push(service.metrics.registry) if push else None)
 

@@ -1,10 +1,16 @@
 """What the log says is what the app answers, within one poll, whatever happens and in whatever order."""
 
+import hashlib
+import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import count
+from typing import NamedTuple
 
+import msgspec
+import numpy as np
 import pytest
-from hypothesis import event, settings
+from hypothesis import currently_in_test_context, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -23,12 +29,14 @@ from pipelines.deployment.confirmation import confirmation
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, advance, approve, conclude, promote, propose, roll_back
+from pipelines.feature import FeatureParams
+from pipelines.registry import carried
 from pipelines.serving.instances import Announcer
 from pipelines.serving.routing import to_challenger
 from pipelines.serving.service import NoRelease, PredictionService
 from pipelines.storage.prediction_log import LogWriter
-from tests.conftest import NOW
-from tests.unit.serving.test_service import body, requests
+from tests.conftest import HISTORY, NOW, PROBLEMS, make_platform
+from tests.definitions import POUNDS, ROWS, WIDER, edited, expected
 
 DAY = timedelta(days=1)
 ME = Actor("tester", NOW)
@@ -39,30 +47,64 @@ STRATEGIES = (
     Shadow(duration=DAY),
     AbTest(horizon=2 * DAY),
 )
-ROWS = requests(30)
-BODY = body(ROWS)
+GIVEN = ROWS.slice(0, 30).drop_columns(["recipient"]).to_pylist()
+BODY = msgspec.json.encode({"instances": GIVEN})
+VERSIONS = st.sampled_from((1, 2, 3, 4, 5, 6, 6, 7, 7, 7))
 NUMBERS = count()
+LIBRARY = "colorsys"  # of the standard library, and of no other package here
+
+
+def seen(what):
+    """Count what generated moves led to, which ``--hypothesis-show-statistics`` tells."""
+    if currently_in_test_context():
+        event(what)
+
+
+class Image:
+    """What processes that start from now on are made of: an image may lack a library that a model's features import."""
+
+    def __init__(self, patch):
+        self._patch, self.has_library = patch, True
+
+    def change(self, has_library):
+        self.has_library = has_library
+        carried._loaded.clear()  # as in a new process
+        for name in [name for name in sys.modules if name.startswith(carried._NAMESPACE) or name == LIBRARY]:
+            del sys.modules[name]
+        if not has_library:
+            self._patch.setitem(sys.modules, LIBRARY, None)
 
 
 class Following(RuleBasedStateMachine):
     """An environment of its own for each example, on real stores, models and services."""
 
-    def __init__(self, platform, variants):
+    def __init__(self, platform, world):
         super().__init__()
+        self.world = world
+        self.world.image.change(has_library=True)
         self.platform = platform.changed({"environment": f"e{next(NUMBERS)}"})
-        self.variants = variants
+        self.variants = world.variants
         self.service = None
         self.restart()
 
     @rule()
     def restart(self):
-        """Another process takes the place of this one, and knows what the log says alone."""
-        self.stop()
+        """A process of today's code and image, which knows what the log says alone, takes the place of this one.
+
+        As in a rolling update: one that is not ready takes no place.
+        """
         platform = self.platform
         writer = LogWriter(platform.objects, platform.settings.environment, 60, 10_000)
         stores = (platform.problem, platform.online, platform.models, platform.changed({}).releases, writer)
-        self.service = PredictionService(*stores, platform.settings)
-        self.announcer = Announcer(platform.objects, platform.settings.environment)
+        started = PredictionService(*stores, platform.settings)
+        started.refresh()
+        if started.unready:
+            seen("a process of an image that cannot serve the champion does not take over")
+            assert self.is_broken(self.platform.releases.state().champion)
+            started.close()
+            return
+        self.stop()
+        self.service, self.announcer = started, Announcer(platform.objects, platform.settings.environment)
 
     def stop(self):
         if self.service:
@@ -72,11 +114,29 @@ class Following(RuleBasedStateMachine):
     def teardown(self):
         self.stop()
 
-    @initialize(version=st.integers(1, 4))
+    def is_broken(self, variant):
+        """Whether today's image lacks what a model's features import."""
+        return variant == self.variants[6] and not self.world.image.has_library
+
+    @initialize(version=st.sampled_from((1, 6, 7)))
     def begin(self, version):
         self.release(version, AllAtOnce(), override=True)
 
-    @rule(version=st.integers(1, 5), how=st.sampled_from(STRATEGIES), override=st.booleans())
+    @rule(problem=st.integers(0, 1), restarted=st.booleans())
+    def change_definitions(self, problem, restarted):
+        """``model/`` changes under the commands at once, and under the app when that starts anew."""
+        self.platform = self.platform.changed({"problem": self.world.problems[problem]})
+        if restarted:
+            self.restart()
+
+    @rule(has_library=st.booleans(), restarted=st.booleans())
+    def change_image(self, has_library, restarted):
+        self.world.image.change(has_library)
+        self.platform = self.platform.changed({})
+        if restarted:
+            self.restart()
+
+    @rule(version=VERSIONS, how=st.sampled_from(STRATEGIES), override=st.booleans())
     def propose(self, version, how, override):
         state, reason = self.platform.releases.state(), "generated" if override else None
         try:
@@ -84,8 +144,9 @@ class Following(RuleBasedStateMachine):
             propose(self.platform.release_target, ME, file)
         except Refused:
             return
+        assert version != 5, "no code here can serve it"
 
-    @rule(version=st.integers(1, 5), how=st.sampled_from(STRATEGIES), override=st.booleans())
+    @rule(version=VERSIONS, how=st.sampled_from(STRATEGIES), override=st.booleans())
     def release(self, version, how, override):
         self.propose(version, how, override)
         self.approve()
@@ -125,31 +186,67 @@ class Following(RuleBasedStateMachine):
     def tick(self, days):
         self.service.log.flush()
         platform, actor = self.platform, Actor("canary analysis", NOW + days * DAY)
-        tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
+        challenger = platform.releases.state().challenger
+        try:
+            tick(platform.problem, platform.tables, platform.predictions, platform.release_target, actor)
+        except Refused:
+            assert self.is_broken(challenger), "it passes, and today's image could not serve it"
 
     @invariant()
     def what_the_log_says_is_what_the_app_answers(self):
-        event(self.platform.releases.state().phase.value)
+        seen(self.platform.releases.state().phase.value)
         self.service.refresh()
         self.announcer.say(self.service.standing)
         entry = self.platform.releases.latest()
         state = self.platform.releases.state()
-        assert self.service.standing.error == ""
         assert self.service.unready == ""
-        if entry:
-            assert confirmation(self.platform.release_target.instances(), entry.number).is_complete
         if state.champion is None:
             with pytest.raises(NoRelease):
                 self.service.predict(BODY)
             return
-        answered = [answer["model_version"] for answer in self.service.predict(BODY)["predictions"]]
         share, challenger = state.routing.share, state.challenger
-        assert answered == [
+        if self.service.standing.error:
+            seen("a process of an image that cannot serve the challenger answers by the champion, and says so")
+            assert self.is_broken(challenger)
+            share = 0.0
+        assert confirmation(self.platform.release_target.instances(), entry.number).is_complete == (
+            not self.service.standing.error
+        )
+        wanted = [
             challenger.version
             if challenger and share and to_challenger(row["parcel_id"], challenger.version, share)
             else state.champion.version
-            for row in ROWS
+            for row in GIVEN
         ]
+        answers = self.service.predict(BODY)["predictions"]
+        assert [answer["model_version"] for answer in answers] == wanted
+        predicted = [
+            self.world.predicted[version][row["parcel_id"]] for version, row in zip(wanted, GIVEN, strict=True)
+        ]
+        np.testing.assert_allclose([answer["prediction"] for answer in answers], predicted, rtol=0, atol=1e-6)
+
+
+class World(NamedTuple):
+    """What all examples share.
+
+    Attributes:
+        variants: v1 to v4 are of one definition; v5 pins another that it does not carry, so nothing serves it; v6 was
+            trained on the second of ``problems``, v7 too, with a library that its features import.
+        problems: the packages that ``model/`` may be.
+        predicted: by version and key, what is right to answer.
+        image: of the processes that start.
+    """
+
+    variants: list[Variant]
+    problems: tuple[str, str]
+    predicted: Mapping[int, Mapping[str, float]]
+    image: Image
+
+
+def registered(platform, manifest, files, **update):
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    model, version = platform.models.put(manifest.model_copy(update={"files": hashes, **update}), files)
+    return Variant(model=model, version=version)
 
 
 @pytest.fixture
@@ -161,14 +258,92 @@ def variants(released):
     views = dict.fromkeys(manifest.feature_versions.views, "other")
     changes = [{"reason": f"copy {number}", "champion_model": first} for number in range(3)]
     changes += [{"feature_versions": manifest.feature_versions.model_copy(update={"views": views, "module": ""})}]
-    made = [released.models.put(manifest.model_copy(update=change), files) for change in changes]
-    return [Variant(model=model, version=version) for model, version in [(first, 1), *made]]
+    return [Variant(model=first, version=1), *(registered(released, manifest, files, **change) for change in changes)]
 
 
-def test_what_the_log_says_is_what_the_app_answers_within_one_poll(released, variants):
+@pytest.fixture
+def world(released, variants, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    manifest = released.models.manifest(variants[0].model)
+    kept = [name for name in manifest.files if not name.startswith(carried.FOLDER)]
+    files = {name: released.models.file(variants[0].model, name) for name in kept}
+    changed = edited(tmp_path, *WIDER, POUNDS)
+    importing = edited(tmp_path, *WIDER, POUNDS)
+    for package, library in ((changed, ""), (importing, f"import {LIBRARY}\n")):
+        module = tmp_path / package / "features.py"
+        module.write_text(f"{library}{module.read_text()}")
+        problem = make_platform(released.home, package).problem
+        given = {"feature_versions": carried.versions(problem), "champion_model": variants[0].model}
+        variants.append(registered(released, manifest, {**files, **carried.sources(problem)}, **given))
+    platform = make_platform(released.home, changed)
+    platform.run("feature", FeatureParams(start=HISTORY, end=NOW), "changed")
+    predicted = {variant.version: expected(platform, variant.version) for variant in variants if variant.version != 5}
+    assert predicted[1] == predicted[2]
+    assert predicted[6] == predicted[7] != predicted[1], "other features, other answers"
+    return World(variants, (PROBLEMS[0], changed), predicted, Image(monkeypatch))
+
+
+def test_what_the_log_says_is_what_the_app_answers_within_one_poll(released, world):
     run_state_machine_as_test(
-        lambda: Following(released, variants), settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+        lambda: Following(released, world), settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
     )
+
+
+@pytest.fixture
+def told(released, world):
+    """Have moves made in an environment, and check after each that the app answers as the log says."""
+    here = Following(released, world)
+
+    def tell(move, *given):
+        getattr(here, move)(*given)
+        here.what_the_log_says_is_what_the_app_answers()
+        state = here.platform.releases.state()
+        return here, [variant.version for variant in (state.champion, state.challenger) if variant]
+
+    yield tell
+    here.teardown()
+
+
+def test_a_release_goes_forth_and_back_across_a_change_of_definitions(told):
+    told("begin", 1)
+    told("change_definitions", 1, True)
+    assert told("release", 6, STRATEGIES[2], True)[1] == [1, 6]
+    told("change_definitions", 0, True)
+    assert told("judged", promote)[1] == [6]
+    assert told("roll_back", True)[1] == [1]
+    told("change_definitions", 1, False)
+    assert told("release", 6, STRATEGIES[0], True)[1] == [6]
+    assert told("restart")[1] == [6]
+
+
+def test_an_image_that_cannot_serve_the_champion_does_not_take_over(told):
+    here, _ = told("begin", 7)
+    service = here.service
+    told("change_image", False, True)
+    assert here.service is service, "the one of the old image goes on"
+    with pytest.raises(Refused, match=f"v7 could not be gone back to, .* import '{LIBRARY}', which is not installed"):
+        propose(here.platform.release_target, ME, alone(here, 2))
+    assert told("release", 2, STRATEGIES[0], True)[1] == [2], "for a reason"
+    told("restart")
+    assert here.service is not service
+    with pytest.raises(Refused, match=r"v7 cannot be served: .*; bring back the code that serves it first"):
+        roll_back(here.platform.release_target, ME, "worse", champion_out=True)
+
+
+def alone(here, version):
+    return propose_model(
+        here.platform.models, here.platform.releases.state(), here.variants[version - 1], AllAtOnce(), None
+    )
+
+
+def test_an_image_that_cannot_serve_the_challenger_has_it_taken_out(told):
+    here, _ = told("begin", 1)
+    told("release", 7, STRATEGIES[2], True)
+    told("change_image", False, True)
+    assert f"import '{LIBRARY}'" in here.service.standing.error
+    assert told("tick", 1)[1] == [1]
+    assert "no instance of the serving app can load it" in here.platform.releases.latest().reason
+    assert here.service.standing.error == ""
 
 
 def deployed(platform, file):
