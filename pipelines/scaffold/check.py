@@ -2,9 +2,11 @@
 
 import importlib
 import math
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -147,9 +149,10 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
         rows = connection.sql("SELECT frame.*, label FROM frame JOIN labels USING (key)").to_arrow_table()
     fewest = _FEWEST * (2 if config.task is Task.BINARY else 1)
     if rows.num_rows < fewest or (config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2):
+        until = format_duration(config.label.delay + _DAY)
         yield (
-            f"{rows.num_rows} requests of {day:%Y-%m-%d} have a label {format_duration(config.label.delay + _DAY)} later: too few, "
-            "or too much alike, to fit an estimator on; give another --day"
+            f"{rows.num_rows} requests of {day:%Y-%m-%d} have a label {until} later: too few, or too much "
+            "alike, to fit an estimator on; give another --day"
         )
         return
     X, y = inputs(rows, problem)
@@ -184,9 +187,10 @@ def _fit(problem: Problem, name: str, X: pd.DataFrame, y: npt.NDArray[np.float64
     """Fit an estimator and predict with it."""
     try:
         estimator = new_estimator(problem, name, {})
-        if isinstance(estimator, Resumable):  # a network, which is fitted where it can keep its state
-            return
-        estimator.fit(X, y)
-        predict(estimator, X, problem.config.task)
+        with tempfile.TemporaryDirectory() as state:
+            if isinstance(estimator, Resumable):
+                estimator.work_in(Path(state), None)
+            estimator.fit(X, y)
+            predict(estimator, X, problem.config.task)
     except Exception as error:  # whatever the estimator raises
         yield f"estimators.{name}: cannot be fitted on the rows: {type(error).__name__}: {str(error).splitlines()[0]}"
