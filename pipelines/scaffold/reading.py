@@ -66,7 +66,7 @@ def read_text(
         raise WrongUsage(f"--read {name}={how}: there is no {how!r}; {nearest(how, READ_AS)}")
     seen = [word for word in pc.unique(texts).to_pylist() if word is not None and word.strip() not in MISSING_WORDS]
     if how == "text" or not seen:
-        return ColumnReading(texts, "text")
+        return ColumnReading(texts, "text", _why_text(name, texts, seen) if how is None and not only else "")
     chosen = "time" if how in _LOCAL else how
     readers: Mapping[str, Callable[[], ColumnReading | None]] = {
         "boolean": lambda: _boolean(texts, seen),
@@ -239,6 +239,8 @@ def _why_text(name: str, texts: pa.ChunkedArray, seen: Sequence[str]) -> str:
     found = []
     if count := _count(texts, MISSING_WORDS):
         found.append(f"{_words(texts)} ({count:,} values) is kept as a text; --missing {name}=NA if it means missing")
+    if not words:
+        return found[0] if found else ""
     zeros = next((word for word in words if re.fullmatch(r"-?0[0-9]+(\.[0-9]+)?", word)), None)
     if zeros and all(_DIGITS.fullmatch(word) for word in words):
         found.append(f"leading zeros, such as {zeros}, are kept; --read {name}=integer drops them")

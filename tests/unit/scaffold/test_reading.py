@@ -20,6 +20,7 @@ def _read(values, how=None, zone="UTC"):
     ("values", "how", "expected", "told"),
     [
         (["NA", "DE"], None, ["NA", "DE"], "NA (1 values) is kept as a text; --missing x=NA"),
+        (["NA", "None"], None, ["NA", "None"], "NA or None (2 values) is kept as a text"),
         (["NA", "1"], None, [None, 1], "NA (1 values) is read as missing"),
         (["01", "1"], None, ["01", "1"], "leading zeros, such as 01, are kept"),
         (["01", "1"], "integer", [1, 1], "'01' became 1"),
