@@ -60,7 +60,7 @@ test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)
 test-slow: $(ALL) ## Whole projects and kills at every point (minutes each)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
 
-test-foreign: $(ALL) ## Data sets of others, from problem new to retraining (minutes each)
+test-foreign: $(ALL) ## Data sets of others, up to retraining (minutes each)
 	@$(RUN) pytest -m foreign --numprocesses=0 --no-cov $(ARGS)
 
 test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)

@@ -14,10 +14,10 @@ from pipelines.entrypoints.cli.terminal import NO, OK, console, done, print_json
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
+    from pipelines.scaffold.first_run import FirstRun
     from pipelines.scaffold.plan import ProblemPlan
     from pipelines.scaffold.profile import ColumnProfile
     from pipelines.scaffold.sample import Sample
-    from pipelines.scaffold.trial import Trial
 
 problem_app = group("problem", "Write a problem of your own from a sample file, and check it.")
 
@@ -109,11 +109,11 @@ def new_command(
     """
     other = {"zone", "time_format", "replace", "read", "missing"}
     flags = {flag: value for flag, value in locals().items() if flag not in other and isinstance(value, str | None)}
+    from pipelines.scaffold.first_run import try_out
     from pipelines.scaffold.interview import Asker, interview, read_with_answers
     from pipelines.scaffold.plan import check_size
     from pipelines.scaffold.profile import profile
     from pipelines.scaffold.sample import Reading
-    from pipelines.scaffold.trial import try_out
     from pipelines.scaffold.write import check_place, write
 
     check_place(output, replace)
@@ -190,7 +190,7 @@ def _range(column: "ColumnProfile") -> str:
     return ", ".join(map(str, column.examples))[:60]
 
 
-def _tell(folder: Path, trial: "Trial") -> None:
+def _tell(folder: Path, trial: "FirstRun") -> None:
     """Say what a run of the new problem saw."""
     ingested = ", ".join(f"{rows:,} {table}" for table, rows in trial.rows.items())
     split = ", ".join(f"{rows:,} {part}" for part, rows in trial.parts.items())

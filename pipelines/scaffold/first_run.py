@@ -19,7 +19,7 @@ from pipelines.training import TrainingParams
 _SAID = 12  # lines of a failure that are shown
 
 
-class Trial(NamedTuple):
+class FirstRun(NamedTuple):
     """What a run of a problem said: rows by table and by period, the estimator and its metrics, and each gate."""
 
     rows: dict[str, int]
@@ -29,7 +29,7 @@ class Trial(NamedTuple):
     gates: list[tuple[str, bool, str]]
 
 
-def try_out(folder: Path, start: date, end: date) -> Trial:
+def try_out(folder: Path, start: date, end: date) -> FirstRun:
     """Run the problem in a folder on the days of ``[start, end)``, and keep nothing.
 
     Raises:
@@ -40,7 +40,7 @@ def try_out(folder: Path, start: date, end: date) -> Trial:
         paths = [str(folder.resolve().parent), str(Path.cwd()), kept.get("PYTHONPATH", "")]
         given = {"HOME": f"{made}/home", "RELEASES": f"{made}/releases", "PROBLEM": folder.resolve().name}
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.scaffold.trial", start.isoformat(), end.isoformat()],
+            [sys.executable, "-m", "pipelines.scaffold.first_run", start.isoformat(), end.isoformat()],
             env=kept
             | {f"{PREFIX}{name}": value for name, value in given.items()}
             | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -52,10 +52,10 @@ def try_out(folder: Path, start: date, end: date) -> Trial:
         said = "\n".join(done.stderr.strip().splitlines()[-_SAID:])
         raise UserError(f"{folder} is written, but does not run on the sample:\n{said}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return Trial(**found | {"gates": [tuple(gate) for gate in found["gates"]]})
+    return FirstRun(**found | {"gates": [tuple(gate) for gate in found["gates"]]})
 
 
-def run(platform: Platform, start: datetime, end: datetime) -> Trial:
+def run(platform: Platform, start: datetime, end: datetime) -> FirstRun:
     """Run both pipelines on a platform, up to the registration of a candidate."""
     feature, training = pipeline("feature"), pipeline("training")
     platform.runner.run(feature, platform.runner.start(feature, FeatureParams(start=start, end=end), "trial-feature"))
@@ -71,7 +71,7 @@ def run(platform: Platform, start: datetime, end: datetime) -> Trial:
             (training, "run_gates"),
         )
     )
-    return Trial(
+    return FirstRun(
         rows=rows.rows,
         parts=split.rows,
         estimator=trained.choice.estimator,
