@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-infra test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -59,6 +59,9 @@ test-docs: $(STAMP) ## Check that the docs name only what exists (seconds)
 
 test-slow: $(ALL) ## Whole projects and kills at every point (minutes each)
 	@$(RUN) pytest -m 'slow and not bake' --no-cov $(ARGS)
+
+test-foreign: $(ALL) ## Data sets of others, up to retraining (minutes each)
+	@$(RUN) pytest -m foreign --numprocesses=0 --no-cov $(ARGS)
 
 test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)

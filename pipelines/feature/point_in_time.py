@@ -15,6 +15,8 @@ def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView,
     latest event time counts, unless it is older than the view's time to live. A request without such a row gets nulls.
     ``views`` pairs each view with its rows as :func:`pipelines.feature.engineer.compute` returns them.
     """
+    if not views:
+        return requests.select([])
     with session(given=requests) as connection:
         entities = {f'"{column}"' for view, _ in views for column in view.entity}
         selected = ", ".join([f'"{event_time}" AS asked', *sorted(entities - {f'"{event_time}"'})])

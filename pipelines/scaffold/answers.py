@@ -19,7 +19,8 @@ from pipelines.storage.tables import TIMESTAMP
 class InterviewAnswers(NamedTuple):
     """The answers of a person, with columns by their valid names.
 
-    ``key``: one column, or several that name a request together. ``label``: an expression over columns.
+    ``key``: one column, several that name a request together, or none where nothing does and the rows are numbered.
+    ``zone``: the time zone that the hours of the day are those of. ``label``: an expression over columns.
     ``label_time``: the column that says when the label was known, or None, and then it is ``label_delay`` after the
     request. ``outcomes``: further columns that are known only then. ``costs``: by the name in ``[business]``.
     """
@@ -39,6 +40,7 @@ class InterviewAnswers(NamedTuple):
     personal: tuple[str, ...]
     currency: str
     costs: Mapping[str, float]
+    zone: str = "UTC"
 
 
 def resolve(sample: Sample, name: str, what: str) -> str:
@@ -90,12 +92,16 @@ def suggested_task(found: pa.ChunkedArray) -> Task:
     return Task.BINARY if set(pc.unique(found.drop_null()).to_pylist()) <= {0.0, 1.0} else Task.REGRESSION
 
 
-def suggested_key(profiles: Mapping[str, ColumnProfile]) -> str | None:
-    """Return the column that names the rows: a unique one of text or whole numbers, else one whose name says id."""
-    fit = [p for p in profiles.values() if p.type in {"string", "integer"} and not p.personal]
+def suggested_key(sample: Sample, profiles: Mapping[str, ColumnProfile], event_time: str) -> tuple[str, ...] | None:
+    """Return columns that name the rows: a unique one of text or whole numbers, else one with the time; else None."""
+    fit = [p for p in profiles.values() if p.type in {"string", "integer"} and not (p.personal or p.missing)]
     called = [p.name for p in fit if re.search(r"(^|_)(id|key|uuid)$", p.name)]
     unique = [p.name for p in fit if p.unique]
-    return next((name for name in [*(n for n in called if n in unique), *unique, *called]), None)
+    if unique:
+        return (next((name for name in called if name in unique), unique[0]),)
+    entities = suggested_entities(profiles, [])
+    pairs = [(name, event_time) for name in dict.fromkeys([*called, *entities, *(p.name for p in fit)])]
+    return next((key for key in [(event_time,), *pairs] if not _repeated(sample, key).num_rows), None)
 
 
 def suggested_times(profiles: Mapping[str, ColumnProfile]) -> list[str]:
@@ -118,7 +124,10 @@ def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Interv
     Raises:
         UserError: listing everything that does not fit.
     """
-    wrong = [*_wrong_event_time(sample, profiles, answers), *_wrong_key(sample, profiles, answers)]
+    wrong = [
+        *wrong_event_time(sample, profiles, answers.event_time),
+        *wrong_key(sample, profiles, answers.key, answers.personal),
+    ]
     found = labels(sample, answers.label)
     if answers.task is Task.BINARY and suggested_task(found) is not Task.BINARY:
         wrong.append(f'label: a classification has labels 0 and 1, {answers.label!r} has others; such as "x > 15"')
@@ -133,20 +142,26 @@ def check(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: Interv
         for name in answers.entities
         if profiles[name].missing or name in answers.personal
     ]
-    if answers.label_time and profiles[answers.label_time].type != "timestamp":
-        wrong.append(f"label time: {answers.label_time} is {profiles[answers.label_time].type}, not a time")
-    elif (
-        answers.label_time
-        and not wrong
-        and pc.any(pc.less(sample.rows[answers.label_time], sample.rows[answers.event_time])).as_py()
-    ):
-        wrong.append(f"label time: {answers.label_time} is before {answers.event_time} in some rows")
+    if answers.label_time and not wrong:
+        wrong += wrong_label_time(sample, profiles, answers.event_time, answers.label_time)
     if wrong:
         raise UserError("\n".join(wrong))
 
 
-def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> list[str]:
-    asked = profiles[answers.event_time]
+def wrong_label_time(
+    sample: Sample, profiles: Mapping[str, ColumnProfile], event_time: str, label_time: str
+) -> list[str]:
+    """Return why a column cannot say when the label was known: it is no time, or before the request."""
+    if profiles[label_time].type != "timestamp":
+        return [f"label time: {label_time} is {profiles[label_time].type}, not a time"]
+    if pc.any(pc.less(sample.rows[label_time], sample.rows[event_time])).as_py():
+        return [f"label time: {label_time} is before {event_time} in some rows"]
+    return []
+
+
+def wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], name: str) -> list[str]:
+    """Return why a column cannot be the event time: it is no time, or missing in some rows."""
+    asked = profiles[name]
     if asked.type != "timestamp":
         mixed = next((note for note in sample.notes if note.startswith(f"{asked.name} holds times")), "")
         advice = mixed or "write it as ISO 8601, such as 2024-03-01T07:00:00Z, or give --time-format '%d.%m.%Y %H:%M'"
@@ -154,19 +169,41 @@ def _wrong_event_time(sample: Sample, profiles: Mapping[str, ColumnProfile], ans
     return [f"event time: {asked.name} is missing in {asked.missing:,} rows"] if asked.missing else []
 
 
-def _wrong_key(sample: Sample, profiles: Mapping[str, ColumnProfile], answers: InterviewAnswers) -> list[str]:
-    wrong = [f"key: {name} is personal, and the key is logged" for name in answers.key if name in answers.personal]
-    wrong += [f"key: {name} is missing in some rows" for name in answers.key if profiles[name].missing]
-    counted = sample.rows.select(list(answers.key)).group_by(list(answers.key)).aggregate([([], "count_all")])
-    several = counted.filter(pc.greater(counted["count_all"], 1))
+def wrong_key(
+    sample: Sample, profiles: Mapping[str, ColumnProfile], key: Sequence[str], personal: Sequence[str] = ()
+) -> list[str]:
+    """Return why columns cannot name a request: personal, missing in some rows, or the same in several."""
+    wrong = [f"key: {name} is personal, and the key is logged" for name in key if name in personal]
+    wrong += [f"key: {name} is missing in some rows" for name in key if profiles[name].missing]
+    several = _repeated(sample, key)
     if several.num_rows:
         row = several.slice(0, 1).to_pylist()[0]
-        example = ", ".join(f"{name} {row[name]}" for name in answers.key)
+        example = ", ".join(f"{name} {row[name]}" for name in key)
         wrong.append(
-            f"key: {several.num_rows:,} values of {', '.join(answers.key)} are there several times, such as {example}; "
-            "a key names one request. Choose another, or several columns together: --key station,asked_at"
+            f"key: {several.num_rows:,} values of {', '.join(key)} are there several times, such as {example}; "
+            "a key names one request. Choose another, several columns together, such as station,asked_at, or 'none' "
+            "to number the rows"
         )
     return wrong
+
+
+def _repeated(sample: Sample, key: Sequence[str]) -> pa.Table:
+    """Return the values of a key that several rows have."""
+    if not key:
+        return pa.table({"count_all": pa.array([], pa.int64())})
+    counted = pa.table({name: as_text(sample, name) for name in key}).group_by(list(key)).aggregate([([], "count_all")])
+    return counted.filter(pc.greater(counted["count_all"], 1))
+
+
+def as_text(sample: Sample, name: str) -> pa.ChunkedArray:
+    """Return a column as text: as it stands in the file, or a time in UTC as ISO 8601."""
+    values = sample.rows[name]
+    if values.type == TIMESTAMP:
+        seconds = values.cast(pa.timestamp("s", "UTC"), safe=False)
+        return pc.strftime(seconds if seconds.cast(TIMESTAMP).equals(values) else values, "%Y-%m-%dT%H:%M:%SZ")
+    if name not in sample.texts:
+        return values.cast(pa.string())
+    return pc.if_else(pc.is_valid(values), sample.texts[name], pa.scalar(None, pa.string()))
 
 
 def known_at(sample: Sample, answers: InterviewAnswers) -> pa.ChunkedArray:

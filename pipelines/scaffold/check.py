@@ -1,19 +1,32 @@
 """Checks a problem package and lists all faults: ``problem.toml``, features, estimators, SQL, the rows of a day."""
 
 import importlib
+import math
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipelines.config import FeatureView, Problem, UserError, nearest
+from pipelines.config import FeatureView, Problem, Resumable, Task, UserError, format_duration, nearest
 from pipelines.feature import FeatureParams
 from pipelines.feature.engineer import compute, no_rows
-from pipelines.feature.extract import extract
+from pipelines.feature.extract import extract, typed
+from pipelines.feature.point_in_time import join
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import validate
 from pipelines.storage.sql import session
+from pipelines.training.train import inputs, new_estimator, predict
+
+_DAY = timedelta(days=1)
+_FEWEST = 5  # rows of each class
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
@@ -22,7 +35,7 @@ def errors(package: str, day: datetime | None) -> list[str]:
         problem = Problem.load(package)
     except UserError as error:
         return [*str(error).splitlines(), *_unimportable(package)]
-    found = [line for check in (_features, _estimators, _label, _views) for line in _told(check, problem)]
+    found = [line for check in (_features, _estimators, _label, _periods, _views) for line in _told(check, problem)]
     if day and not found:
         found += _told(lambda one: _on_rows(one, day), problem)
     return list(dict.fromkeys(found))
@@ -95,6 +108,17 @@ def _label(problem: Problem) -> Iterator[str]:
             yield f"label.sql: {str(error).splitlines()[0]}"
 
 
+def _periods(problem: Problem) -> Iterator[str]:
+    """A row counts only when its label was known by the end of its period: a period within the delay has none."""
+    training, delay = problem.config.training, problem.config.label.delay
+    for name, length in (("validation", training.validation), ("test", training.test)):
+        if length <= delay:
+            yield (
+                f"training.{name}: {format_duration(length)} is no longer than label.delay, {format_duration(delay)}, "
+                f"so no label of the period is known by its end; write {format_duration(2 * delay)} or more"
+            )
+
+
 def _views(problem: Problem) -> Iterator[str]:
     """Try the SQL of each view on a table without rows; views in Python need rows to be tried."""
     for view in problem.views:
@@ -109,12 +133,67 @@ def _view(view: FeatureView, problem: Problem) -> Iterator[str]:
 
 
 def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
-    """Read a day, check its contract, and compute every view and the request features on it."""
+    """Read a day, check its contract, compute its features and labels, and fit each estimator on them."""
     params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
-    for view in problem.views:
-        compute(view, raw[view.table], params.start, params.end)
-    request_features(problem.request_features, from_table(raw[config.request.table], config.request_columns))
-    if not raw[config.request.table].num_rows:
+    views = [(view, compute(view, raw[view.table], params.start, params.end)) for view in problem.views]
+    requests = raw[config.request.table]
+    computed = request_features(problem.request_features, from_table(requests, config.request_columns))
+    if not requests.num_rows:
         yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"
+        return
+    found = _labels_on(problem, day)
+    yield from _wrong_labels(problem, found, day)
+    looked_up = join(requests, config.event_time, views)
+    columns = {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
+    frame = pa.table({"key": requests[config.key], **columns})
+    with session(frame=frame, labels=found) as connection:
+        rows = connection.sql("SELECT frame.*, label FROM frame JOIN labels USING (key)").to_arrow_table()
+    fewest = _FEWEST * (2 if config.task is Task.BINARY else 1)
+    if rows.num_rows < fewest or (config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2):
+        until = format_duration(config.label.delay + _DAY)
+        yield (
+            f"{rows.num_rows} requests of {day:%Y-%m-%d} have a label {until} later: too few, or too much "
+            "alike, to fit an estimator on; give another --day"
+        )
+        return
+    X, y = inputs(rows, problem)
+    for name in config.training.estimators:
+        yield from _told(partial(_fit, name=name, X=X, y=y), problem)
+
+
+def _labels_on(problem: Problem, day: datetime) -> pa.Table:
+    """Return key and label of the rows that tell what became of a day's requests, until a day after they are due."""
+    config = problem.config
+    end = day + _DAY + config.label.delay + _DAY
+    rows = typed(config.label.table, problem.read(config.label.table, day, end), config.tables[config.label.table])
+    with session(**{config.label.table: rows}) as connection:
+        query = f"""SELECT "{config.key}" AS key, CAST(({config.label.sql}) AS DOUBLE) AS label
+            FROM "{config.label.table}" WHERE ({config.label.sql}) IS NOT NULL"""
+        try:
+            return connection.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            raise UserError(f"label.sql fails on the rows of {day:%Y-%m-%d}: {str(error).splitlines()[0]}") from error
+
+
+def _wrong_labels(problem: Problem, found: pa.Table, day: datetime) -> Iterator[str]:
+    values = pc.unique(found["label"]).to_pylist()
+    if problem.config.task is Task.BINARY and not set(values) <= {0.0, 1.0}:
+        other = next(value for value in values if value not in {0.0, 1.0})
+        yield f"label.sql: {other:g} on {day:%Y-%m-%d}; a classification has labels 0 and 1"
+    elif not all(map(math.isfinite, values)):
+        yield f"label.sql: a label of {day:%Y-%m-%d} is no finite number"
+
+
+def _fit(problem: Problem, name: str, X: pd.DataFrame, y: npt.NDArray[np.float64]) -> Iterator[str]:
+    """Fit an estimator and predict with it."""
+    try:
+        estimator = new_estimator(problem, name, {})
+        with tempfile.TemporaryDirectory() as state:
+            if isinstance(estimator, Resumable):
+                estimator.work_in(Path(state), None)
+            estimator.fit(X, y)
+            predict(estimator, X, problem.config.task)
+    except Exception as error:  # whatever the estimator raises
+        yield f"estimators.{name}: cannot be fitted on the rows: {type(error).__name__}: {str(error).splitlines()[0]}"

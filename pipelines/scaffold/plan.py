@@ -64,15 +64,7 @@ def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -
     end = (last + DAY).date() if last.date() != start.date() else start.date() + DAY
     span = last - start
     delay = _delay(answers, tables)
-    unit = DAY if span >= 20 * DAY else HOUR
-    validation = max(_whole(span * 0.1, unit), _whole(delay * 2, unit))
-    test = max(_whole(span * 0.2, unit), _whole(delay * 2, unit))
-    if span < 2 * DAY or validation + test > span * 0.7:
-        needed = max(2 * DAY, _whole((validation + test) / 0.7, DAY))
-        raise UserError(
-            f"the sample spans {format_duration(_whole(span, HOUR))}; labels that come {format_duration(delay)} late "
-            f"need at least {needed.days} days, to train, validate and test on"
-        )
+    validation, test = periods(span, delay)
     per_day = len(asked) / (span / DAY)
     values = label.drop_null().to_numpy()
     window = max(test, 2 * _whole(delay, DAY))
@@ -100,6 +92,24 @@ def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -
         rolling=_rolling(answers, tables, span),
         replay=_replay(start.date(), end, span),
     )
+
+
+def periods(span: timedelta, delay: timedelta) -> tuple[timedelta, timedelta]:
+    """Return the periods of validation and test of a sample: twice the delay of the labels, or more.
+
+    Raises:
+        UserError: when the sample is too short for the delay of its labels.
+    """
+    unit = DAY if span >= 20 * DAY else HOUR
+    validation = max(_whole(span * 0.1, unit), _whole(delay * 2, unit))
+    test = max(_whole(span * 0.2, unit), _whole(delay * 2, unit))
+    if span < 2 * DAY or validation + test > span * 0.7:
+        needed = max(2 * DAY, _whole((validation + test) / 0.7, DAY))
+        raise UserError(
+            f"the sample spans {format_duration(_whole(span, HOUR))}; labels that come {format_duration(delay)} late "
+            f"need at least {needed.days} days, to train, validate and test on"
+        )
+    return validation, test
 
 
 def _delay(answers: InterviewAnswers, tables: RawTables) -> timedelta:

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.scaffold.answers import InterviewAnswers, columns_of, known_at, labels
+from pipelines.scaffold.answers import InterviewAnswers, as_text, columns_of, known_at, labels
 from pipelines.scaffold.names import unlike
 from pipelines.scaffold.profile import ColumnProfile, profile
 from pipelines.scaffold.sample import Sample
-from pipelines.storage.tables import TIMESTAMP
 
 REQUESTS, OUTCOMES, KNOWN_AT = "requests", "outcomes", "known_at"
 
@@ -31,9 +30,10 @@ class RawTables(NamedTuple):
 def split(sample: Sample, answers: InterviewAnswers) -> RawTables:
     """Return the tables; a row without a label, or without its time, has no outcome (yet)."""
     rows = sample.rows
-    key = answers.key[0] if len(answers.key) == 1 else unlike("request_id", rows.column_names)
-    texts = {name: rows[name].cast(pa.string()) for name in answers.entities}
-    texts[key] = _key(rows, answers)
+    alone = len(answers.key) == 1 and answers.key[0] != answers.event_time
+    key = answers.key[0] if alone else unlike("request_id", rows.column_names)
+    texts = {name: as_text(sample, name) for name in answers.entities}
+    texts[key] = _key(sample, answers)
     read = columns_of(answers.label, rows.column_names)
     later = [name for name in rows.column_names if name in {*read, *answers.outcomes} and name != answers.label_time]
     now = [name for name in rows.column_names if name not in {*later, answers.label_time, key}]
@@ -50,17 +50,12 @@ def split(sample: Sample, answers: InterviewAnswers) -> RawTables:
     )
 
 
-def _key(rows: pa.Table, answers: InterviewAnswers) -> pa.ChunkedArray:
-    """Return the key as text: of several columns, their values with ``/`` between them."""
-    parts = [_text(rows[name]) for name in answers.key]
+def _key(sample: Sample, answers: InterviewAnswers) -> pa.ChunkedArray:
+    """Return the key as text: of several columns, their values with ``/`` between them; of none, the row's number."""
+    if not answers.key:
+        return pa.chunked_array([pa.array(range(1, sample.rows.num_rows + 1)).cast(pa.string())])
+    parts = [as_text(sample, name) for name in answers.key]
     return pc.binary_join_element_wise(*parts, "/") if len(parts) > 1 else parts[0]
-
-
-def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    if values.type != TIMESTAMP:
-        return values.cast(pa.string())
-    seconds = values.cast(pa.timestamp("s", "UTC"), safe=False)
-    return pc.strftime(seconds if seconds.cast(TIMESTAMP).equals(values) else values, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def _without(columns: Mapping[str, pa.ChunkedArray], answers: InterviewAnswers) -> dict[str, pa.ChunkedArray]:

@@ -29,7 +29,7 @@ FILES = (
 _CATEGORIES = 20  # values, for each of which a metric is reported
 
 
-def write(sample: Sample, answers: InterviewAnswers, zone: str, folder: Path, replace: str | None) -> ProblemPlan:
+def write(sample: Sample, answers: InterviewAnswers, folder: Path, replace: str | None) -> ProblemPlan:
     """Write the package into ``folder``, which is new, empty, or holds the problem named by ``replace``.
 
     Raises:
@@ -41,7 +41,7 @@ def write(sample: Sample, answers: InterviewAnswers, zone: str, folder: Path, re
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
         new, old = Path(made) / "new", Path(made) / "old"
-        for name, text in rendered(sample, answers, zone, tables, planned).items():
+        for name, text in rendered(sample, answers, tables, planned).items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(text, encoding="utf-8")
         (new / "data").mkdir()
@@ -68,9 +68,7 @@ def check_place(folder: Path, replace: str | None) -> None:
         )
 
 
-def rendered(
-    sample: Sample, answers: InterviewAnswers, zone: str, tables: RawTables, planned: ProblemPlan
-) -> dict[str, str]:
+def rendered(sample: Sample, answers: InterviewAnswers, tables: RawTables, planned: ProblemPlan) -> dict[str, str]:
     """Return the text of each file, by its path in the package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -91,7 +89,7 @@ def rendered(
         "request_columns": _contract(sample, answers, tables, requests=True),
         "outcome_columns": _contract(sample, answers, tables, requests=False),
         "known_sentence": _known(answers),
-        "preparations": _preparations(answers, tables.key, zone),
+        "preparations": _preparations(sample, answers, tables.key),
         "label_sql": ("\n" + " " * 16).join(
             textwrap.wrap(answers.label.replace("{", "{{").replace("}", "}}"), 70, break_long_words=False)
         ),
@@ -123,12 +121,19 @@ def _known(answers: InterviewAnswers) -> str:
     return "the time of the request and the delay in problem.toml"
 
 
-def _preparations(answers: InterviewAnswers, key: str, zone: str) -> list[str]:
-    joined = f"{key}: {', '.join(answers.key)}, joined by a slash" if len(answers.key) > 1 else f"{key} as text"
+def _preparations(sample: Sample, answers: InterviewAnswers, key: str) -> list[str]:
+    """Return what was done to the columns of the file, which the real source must do as well."""
+    joined = f"{key}: {', '.join(answers.key)}, joined by a slash"
+    alone = f"{key}: as text" if answers.key == (key,) else f"{key}: {', '.join(answers.key)} as text"
+    numbered = f"{key}: the number of the row in the sample; give each request an id of its own"
     personal = ["personal columns without their values"] if answers.personal else []
-    return [
-        joined,
-        f"times in UTC; those without a time zone were taken as {zone}",
+    rules = {name: rule for name, rule in sample.rules.items() if name != key}
+    lines = [
+        numbered if not answers.key else joined if len(answers.key) > 1 else alone,
+        f"times in UTC; those without a time zone were taken as {answers.zone}",
         f"no row in outcomes until its label and ``{KNOWN_AT}`` are there",
         *personal,
+        *(f"{name}: {'text' if name in answers.entities else rule}" for name, rule in rules.items()),
     ]
+    escaped = (line.replace("\\", "\\\\").replace('"', "'") for line in lines)
+    return ["\n".join(textwrap.wrap(line, 110, subsequent_indent="  ")) for line in escaped]

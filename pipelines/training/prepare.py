@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import DataError, Problem, Task, UserError
+from pipelines.config import DataError, Problem, Task, UserError, format_duration
 from pipelines.storage.tables import TIMESTAMP
 from pipelines.training import PARTS, Split, TrainingParams
 
@@ -37,8 +37,7 @@ def prepare(params: TrainingParams, problem: Problem, frame: pa.Table) -> Split:
         if labels < (2 if problem.config.task is Task.BINARY else 1):
             raise UserError(
                 f"the {name} period has {rows} labelled rows with {labels} different labels: too few as "
-                f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. Choose an as_of within, ingest more days, or shorten "
-                "training.test and .validation"
+                f"of {params.as_of:%Y-%m-%d}; {_known(frame)}. {_advice(problem, name)}"
             )
     _require_values(problem, part(frame, split, "train"))
     return split
@@ -71,6 +70,18 @@ def part(frame: pa.Table, split: Split, name: str) -> pa.Table:
     assert frame.num_rows == sum(split.rows.values()), "the split is of this frame"
     before = PARTS[: PARTS.index(name)]
     return frame.slice(sum(split.rows[one] for one in before), split.rows[name])
+
+
+def _advice(problem: Problem, name: str) -> str:
+    """Return what to do: a period that ends before its labels are known is to be longer, others may be shorter."""
+    delay, lengths = problem.config.label.delay, problem.config.training
+    length = {"validation": lengths.validation, "test": lengths.test}.get(name)
+    if length is not None and length <= delay:
+        return (
+            f"Labels come {format_duration(delay)} late, after this period of {format_duration(length)} has ended: "
+            f"lengthen training.{name}"
+        )
+    return "Choose an as_of within, ingest more days, or shorten training.test and .validation"
 
 
 def _known(frame: pa.Table) -> str:

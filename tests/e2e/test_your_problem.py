@@ -6,8 +6,6 @@ The project's files are copied, ``model/`` is replaced by what ``mlops problem n
 import hashlib
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -15,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import urllib3
 
-from tests.conftest import ROOT
-from tests.e2e.conftest import Done, Mlops, _wait_until_up
+from tests.e2e.conftest import _wait_until_up
+from tests.e2e.copied import Copied, copy_project
 from tests.problems import bikes
 
 pytestmark = pytest.mark.slow
@@ -36,29 +34,6 @@ FLAGS = {
 }
 
 
-class Copied(Mlops):
-    """``mlops`` of a copy of the project, on whatever problem is in its ``model/``."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root / ".ratchet", "model")
-        self.root = root
-        self.environ |= {"PYTHONPATH": str(root), "MYPY_CACHE_DIR": str(root / ".mypy_cache")}
-        self.environ |= {"RUFF_CACHE_DIR": str(root / ".ruff_cache")}
-
-    def __call__(self, *arguments: str) -> Done:
-        return self.python("-m", "pipelines.entrypoints.cli", *arguments)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipelines.entrypoints.cli", *arguments]
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=self.root, env=self.environ, text=True, **piped)
-
-    def python(self, *arguments: str) -> Done:
-        command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=self.root, env=self.environ, capture_output=True, text=True, check=False)
-        return Done(done.returncode, done.stdout, done.stderr)
-
-
 def _hashes(root: Path) -> dict[str, str]:
     """Return the digest of every file outside ``model/`` and the folders that a run makes."""
     made = {"model", ".ratchet", ".mypy_cache", ".ruff_cache", ".import_linter_cache", ".hypothesis", "__pycache__"}
@@ -73,11 +48,7 @@ def _hashes(root: Path) -> dict[str, str]:
 def copied(tmp_path_factory, mlflow_database):
     """A copy of the tracked files with the bikes in ``model/``, and the hashes of the files from before."""
     root = tmp_path_factory.mktemp("copy")
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
+    copy_project(root)
     sample = tmp_path_factory.mktemp("sample") / "bikes.csv"
     bikes.sample().to_csv(sample, index=False)
     before, mlops = _hashes(root), Copied(root)

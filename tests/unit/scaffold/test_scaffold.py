@@ -13,11 +13,11 @@ from rich.console import Console
 from pipelines.config import Problem, ProblemConfig, Task, UserError, load_toml
 from pipelines.scaffold.check import errors
 from pipelines.scaffold.contract import bounds
-from pipelines.scaffold.interview import Prompt, interview
+from pipelines.scaffold.interview import Asker, Prompt, interview, read_with_answers
 from pipelines.scaffold.names import clean
 from pipelines.scaffold.plan import check_size
 from pipelines.scaffold.profile import profile
-from pipelines.scaffold.sample import read_sample
+from pipelines.scaffold.sample import Reading, read_sample
 from pipelines.scaffold.write import write
 from tests.conftest import ROOT
 
@@ -48,10 +48,11 @@ def make(tmp_path):
             path.write_bytes(frame)
         else:
             (_frame() if frame is None else frame).to_csv(path, index=False)
-        sample = read_sample(path, zone, time_format)
+        ask = Asker({**FLAGS, **flags}, None)
+        sample, _ = read_with_answers(path, Reading(zone, time_format), ask)
         check_size(sample.rows.num_rows)
-        answers = interview(path, sample, profile(sample), {**FLAGS, **flags}, None)
-        write(sample, answers, zone, tmp_path / folder, replace)
+        answers = interview(path, sample, profile(sample), ask, zone)
+        write(sample, answers, tmp_path / folder, replace)
         return tmp_path / folder
 
     return new
@@ -79,7 +80,7 @@ MIXED = [f"2024-01-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00{'Z' if n % 2 else '
         (_text(_frame()).replace(",a,", ",ä,").encode("latin1"), {}, "is not UTF-8: byte 0xe4 in line"),
         (_with(placed="soon"), {}, "no column of times without a missing one"),
         (_with(placed=MIXED), {}, "some with a time zone and some without: write them all alike"),
-        (_with(id="same"), {}, "1 values of id are there several times, such as id same"),
+        (_with(id="same"), {"key": "id"}, "1 values of id are there several times, such as id same"),
         (_with(late=1), {}, "the label 'late' is 1 for every row: there is nothing to learn"),
         (_with(late=[*["yes", "no"] * (ROWS // 2)]), {}, "write an expression, such as \"late = 'no'\""),
         (_frame(), {"label": "lat > 1"}, "It may use the columns id, placed, shop, price, late"),
@@ -115,7 +116,7 @@ def test_a_wrong_sample_or_answer_is_refused_and_nothing_is_written(make, tmp_pa
         (_with(**{f"some number {n}": np.arange(ROWS) % 7 for n in range(200)}), {}, {}),
         (_with(placed=_frame()["placed"].str.replace("00Z", "00+02:00")), {}, {}),
         (_with(placed=_frame()["placed"].where(_frame().index % 2 == 0, _frame()["placed"].str.replace("Z", "+05:30"))), {}, {}),
-        (_with(placed=pd.date_range("2024-03-01", periods=ROWS, freq="h").strftime("%d.%m.%Y %H:%M")), {"zone": "Europe/Berlin", "time_format": "%d.%m.%Y %H:%M"}, {}),
+        (_with(placed=pd.date_range("2024-04-02", periods=ROWS, freq="h").strftime("%d.%m.%Y %H:%M")), {"zone": "Europe/Berlin", "time_format": "%d.%m.%Y %H:%M"}, {}),
         (_frame().rename(columns={"shop": "Größe (kg)", "price": "select", "placed": "时间", "late": "Label"}), {}, {"label": "Label", "entities": "Größe (kg)"}),
         (_with(done=(pd.date_range("2024-01-01 05:00", periods=ROWS, freq="h", tz="UTC"))), {}, {"label_time": "done", "label_delay": None}),
         (_with(due=(pd.date_range("2024-01-02", periods=ROWS, freq="h", tz="UTC")), note=[f"text {n}" for n in range(ROWS)]), {}, {}),
@@ -199,17 +200,17 @@ def test_a_problem_is_replaced_only_by_its_name(make, tmp_path):
 
 def test_questions_are_asked_where_somebody_is_there(tmp_path, monkeypatch):
     _frame().to_csv(tmp_path / "shop orders.csv", index=False)
-    sample = read_sample(tmp_path / "shop orders.csv")
     said = {"Label": "late", "When is": "6h", "Who answers": "me", "Cost of a false": "1", "Cost of a missed": "2"}
     monkeypatch.setattr(Prompt, "ask", lambda question, console, default: next((answer for start, answer in said.items() if question.startswith(start)), default))  # fmt: skip
-    answers = interview(tmp_path / "shop orders.csv", sample, profile(sample), {}, Console())
+    ask = Asker({}, Console())
+    sample, _ = read_with_answers(tmp_path / "shop orders.csv", Reading(), ask)
+    answers = interview(tmp_path / "shop orders.csv", sample, profile(sample), ask)
     assert (answers.name, answers.key, answers.event_time, answers.task) == ("shop-orders", ("id",), "placed", Task.BINARY)  # fmt: skip
     assert (answers.entities, answers.costs) == (("shop",), {"false_alarm": 1.0, "miss": 2.0})
 
 
 def test_a_wrong_answer_is_reported_and_asked_for_again(tmp_path, monkeypatch, capsys):
     _frame().to_csv(tmp_path / "orders.csv", index=False)
-    sample = read_sample(tmp_path / "orders.csv")
     said = {
         "Label": ["lat", "late"],
         "When is": ["soon", "6h"],
@@ -225,7 +226,9 @@ def test_a_wrong_answer_is_reported_and_asked_for_again(tmp_path, monkeypatch, c
         return next((said[start].pop(0) for start in said if question.startswith(start)), default)
 
     monkeypatch.setattr(Prompt, "ask", lambda question, console, default: answer(question, default))
-    answers = interview(tmp_path / "orders.csv", sample, profile(sample), {}, Console(width=300))
+    ask = Asker({}, Console(width=300))
+    sample, _ = read_with_answers(tmp_path / "orders.csv", Reading(), ask)
+    answers = interview(tmp_path / "orders.csv", sample, profile(sample), ask)
     assert (answers.label, answers.event_time, answers.entities) == ("late", "placed", ("shop",))
     assert answers.costs == {"false_alarm": 1.0, "miss": 2.0}
     told = capsys.readouterr().out
