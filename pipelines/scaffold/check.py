@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from pipelines.config import FeatureView, Problem, Resumable, Task, UserError, format_duration, nearest
 from pipelines.feature import FeatureParams
+from pipelines.feature.conversion import declared
 from pipelines.feature.engineer import compute, no_rows
-from pipelines.feature.extract import extract, typed
+from pipelines.feature.extract import extract
 from pipelines.feature.point_in_time import join
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import validate
@@ -167,7 +168,8 @@ def _labels_on(problem: Problem, day: datetime) -> pa.Table:
     """Return key and label of the rows that tell what became of a day's requests, until a day after they are due."""
     config = problem.config
     end = day + _DAY + config.label.delay + _DAY
-    rows = typed(config.label.table, problem.read(config.label.table, day, end), config.tables[config.label.table])
+    contract = config.tables[config.label.table]
+    rows = declared(config.label.table, problem.read(config.label.table, day, end), contract.columns)
     with session(**{config.label.table: rows}) as connection:
         query = f"""SELECT "{config.key}" AS key, CAST(({config.label.sql}) AS DOUBLE) AS label
             FROM "{config.label.table}" WHERE ({config.label.sql}) IS NOT NULL"""
