@@ -82,12 +82,17 @@ class Column(StrictModel):
 
 
 class RawTable(StrictModel):
-    """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``."""
+    """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``.
+
+    ``corrections`` says what training reads of rows that were corrected later: the values "as_known" when a request
+    was made, or the "corrected" ones, which nobody had then.
+    """
 
     description: str
     event_time: str
     columns: dict[Name, Column]
     min_rows_per_day: int = Field(default=0, ge=0)
+    corrections: Literal["as_known", "corrected"] = "as_known"
 
 
 class Business(StrictModel):
@@ -293,6 +298,8 @@ class ProblemConfig(StrictModel):
         for name, table in self.tables.items():
             if table.event_time not in table.columns:
                 raise ValueError(f"tables.{name}.event_time: {nearest(table.event_time, table.columns)}")
+            for reserved in sorted({"known_from", "known_until"} & {*table.columns}):
+                raise ValueError(f"tables.{name}: the name {reserved!r} is the engine's own; rename the column")
         for where, name in (("request.table", self.request.table), ("label.table", self.label.table)):
             if name not in self.tables:
                 raise ValueError(f"{where}: no table {name!r}; {nearest(name, self.tables)}")
