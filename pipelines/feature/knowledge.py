@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import Problem
+from pipelines.config import Problem, RawTable
 from pipelines.storage.sql import session
 from pipelines.storage.tables import KNOWN_FROM, KNOWN_UNTIL, TIMESTAMP, Tables
 
@@ -36,21 +36,36 @@ def ingest(
     Of spans that were ingested before, what is new, gone or different is known from ``moment`` on, or from just after
     the last change of the span where that is later. All else is known since it happened.
     """
-    changed_at: datetime | None = None
+    last: datetime | None = None
 
     def revision(present: pa.Table, properties: Mapping[str, str]) -> tuple[pa.Table, Mapping[str, str]]:
-        nonlocal changed_at
-        spans = _spans(properties)
-        if not spans and present.num_rows:  # a table of an earlier release
-            spans = [(start, end)]
-        since = max([moment, *(last + _TICK for last in moments(present)[-1:])])
-        revised = revise(present, rows, since, _inside(rows[time], spans))
-        last = moments(revised)[-1:]
-        changed_at = last[0] if last and last[0] >= moment else None
-        return revised, _recorded(spans, start, end)
+        nonlocal last
+        revised, recorded = arrived(present, properties, rows, time, start, end, moment)
+        last = max(moments(revised), default=None)
+        return revised, recorded
 
     snapshot = tables.revise(name, versioned(rows.schema), time, start, end, revision)
-    return Ingested(snapshot, changed_at)
+    return Ingested(snapshot, last if last and last >= moment else None)
+
+
+def arrived(
+    present: pa.Table,
+    properties: Mapping[str, str],
+    rows: pa.Table,
+    time: str,
+    start: datetime,
+    end: datetime,
+    moment: datetime,
+) -> tuple[pa.Table, Mapping[str, str]]:
+    """Return the versions and properties that a table has after rows of ``[start, end)`` arrived; see :func:`ingest`.
+
+    ``present`` are the versions of that span before; the properties say which spans were ingested before.
+    """
+    spans = _spans(properties)
+    if not spans and present.num_rows:  # a table of an earlier release
+        spans = [(start, end)]
+    since = max([moment, *(last + _TICK for last in moments(present)[-1:])])
+    return revise(present, rows, since, _inside(rows[time], spans)), _recorded(spans, start, end)
 
 
 def revise(present: pa.Table, rows: pa.Table, moment: datetime, late: pa.ChunkedArray | None = None) -> pa.Table:
