@@ -76,6 +76,9 @@ def revise(present: pa.Table, rows: pa.Table, moment: datetime, late: pa.Chunked
     """
     columns = rows.column_names
     late = pa.chunked_array([pa.repeat(True, rows.num_rows)], pa.bool_()) if late is None else late
+    if not present.num_rows:
+        known_from = pc.if_else(late, pa.scalar(moment, TIMESTAMP), pa.scalar(None, TIMESTAMP))
+        return since_they_happened(rows).set_column(len(columns), KNOWN_FROM, known_from)
     names, each = _listed(columns), f"PARTITION BY {_listed(columns)}"
     same = " AND ".join(f'valid."{name}" IS NOT DISTINCT FROM given."{name}"' for name in [*columns, "nth "])
     query = f"""

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import FeatureView
-from pipelines.feature.knowledge import since_they_happened
 from pipelines.feature.window import later, latest_changed
 from pipelines.storage.sql import session
 from pipelines.storage.tables import KNOWN_FROM, KNOWN_UNTIL
@@ -32,6 +31,10 @@ def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView,
             connection.execute(f"CREATE TEMP TABLE view_{number} AS {_last_effective(view, f'rows_{number}')}")
             same = " AND ".join(f'requests."{column}" = view_{number}."{column}"' for column in view.entity)
             joins.append(f"ASOF LEFT JOIN view_{number} ON {same} AND asked >= view_{number}.effective_time")
+            if not changed.num_rows:
+                alive = f"asked <= view_{number}.event_time + INTERVAL {int(view.ttl.total_seconds())} SECOND"
+                features += [f'CASE WHEN {alive} THEN view_{number}."{name}" END AS "{name}"' for name in view.features]
+                continue
             connection.register(f"versions_{number}", changed)
             connection.execute(f"CREATE TEMP TABLE changed_{number} AS {latest_changed(view, f'versions_{number}')}")
             joins.append(f"LEFT JOIN changed_{number} ON requests.key = changed_{number}.key")
@@ -44,7 +47,7 @@ def join(requests: pa.Table, event_time: str, views: Sequence[tuple[FeatureView,
 def _split(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows that were known since they happened, and the versions of the others."""
     if KNOWN_FROM not in rows.column_names:
-        rows = since_they_happened(rows)
+        return rows, rows.slice(0, 0)
     always = pc.field(KNOWN_FROM).is_null() & pc.field(KNOWN_UNTIL).is_null()
     return rows.filter(always), rows.filter(~always)
 

@@ -178,7 +178,8 @@ def test_a_correction_killed_between_steps_ends_as_if_it_was_not(corrected):
         platform.runner.step(FEATURE, step, run)
     name = "raw.scans"
     known = platform.tables.read(name, versions=True).sort_by("scanned_at")
-    (platform.home / "runs" / "killed" / "ingest.json").unlink(missing_ok=True)
+    platform.runner.step(FEATURE, "ingest", run)  # as after a kill between the commit and the record of the step
+    assert list(platform.runner.output(FEATURE, "ingest", run).changed_at) == [name]
     platform.runner.run(FEATURE, run)
     assert platform.tables.read(name, versions=True).sort_by("scanned_at").equals(known)
     assert online(platform)["berlin"].event_time < END - 2 * HOUR
@@ -216,27 +217,45 @@ def test_a_label_before_its_request_is_refused_with_examples(corrected):
 
 
 def told(platform, *arguments):
-    asked = CliRunner().invoke(
-        app,
-        ["--home", str(platform.home), "--problem", platform.problem.package, "data", "diff", *arguments, "--json"],
-        catch_exceptions=False,
-    )
-    return json.loads(asked.output)
+    given = {"RATCHET_HOME": str(platform.home), "RATCHET_PROBLEM": platform.problem.package}
+    asked = CliRunner().invoke(app, ["data", "diff", *arguments], env=given, catch_exceptions=False)
+    return asked.output
+
+
+def counted(platform, *arguments):
+    found = json.loads(told(platform, *arguments, "--json"))
+    return {kind: found[kind] for kind in ("added", "withdrawn", "changed")}, found["changes"]
 
 
 def test_data_diff_tells_what_was_added_withdrawn_and_changed(corrected):
     platform, source = corrected
     parcels = source("parcels", HISTORY, HISTORY + DAY)["parcel_id"].to_pylist()
     source.change("parcels", with_value("weight", 150.0, "parcel_id", parcels[0]))
+    source.change("deliveries", without("parcel_id", parcels[1]))
     source.change("parcels", without("parcel_id", parcels[1]))
     platform.run("feature", FeatureParams(start=HISTORY, end=HISTORY + DAY), "correction")
     source.changes["parcels"].pop()
     platform.run("feature", FeatureParams(start=HISTORY, end=HISTORY + DAY), "undone")
-    found = told(platform, "parcels", "--run", "correction")
-    assert (found["added"], found["withdrawn"], found["changed"]) == (0, 1, 1)
-    (change,) = (one for one in found["changes"] if one["kind"] == "changed")
+    counts, changes = counted(platform, "parcels", "--run", "correction")
+    assert counts == {"added": 0, "withdrawn": 1, "changed": 1}
+    (change,) = (one for one in changes if one["kind"] == "changed")
     assert change["before"]["weight"] != change["after"]["weight"] == 150.0
-    found = told(platform, "parcels")
-    assert (found["added"], found["withdrawn"], found["changed"]) == (1, 1, 1)
-    assert told(platform, "parcels", "--run", "history")["changes"] == []
-    assert told(platform, "parcels", "--until", "2024-01-01")["changes"] == []
+    assert counted(platform, "parcels")[0] == {"added": 1, "withdrawn": 1, "changed": 1}
+    nothing = {"added": 0, "withdrawn": 0, "changed": 0}
+    assert counted(platform, "parcels", "--run", "history")[0] == nothing
+    assert counted(platform, "parcels", "--until", "2024-01-01")[0] == nothing
+    assert f"{change['before']['weight']} → 150.0" in "".join(told(platform, "parcels").split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["parcel"], "there is no raw table 'parcel'"),
+        (["parcels", "--run", "history", "--since", "2024-01-01"], "give --run, or --since and --until"),
+        (["parcels", "--run", "never"], "run"),
+    ],
+)
+def test_data_diff_says_what_it_was_not_given_right(corrected, arguments, message):
+    platform, _ = corrected
+    with pytest.raises(UserError, match=message):
+        told(platform, *arguments)
