@@ -8,12 +8,14 @@ import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.adapters.aws.athena import Athena
 from pipelines.bootstrap import pipeline
 from pipelines.config import Problem, UserError
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
 from pipelines.feature import FeatureParams
 from pipelines.feature.materialise import entity_key, restore
+from pipelines.storage.sql import session
 from pipelines.training.extract import training_frame
 from tests.conftest import HISTORY
 
@@ -259,3 +261,35 @@ def test_data_diff_says_what_it_was_not_given_right(corrected, arguments, messag
     platform, _ = corrected
     with pytest.raises(UserError, match=message):
         told(platform, *arguments)
+
+
+class OnDuckDB(Athena):
+    """Athena's join over the same tables, by DuckDB."""
+
+    def __init__(self, tables):
+        super().__init__(None, None, "", "", tables)
+        self.given = {}
+
+    def _at(self, name, snapshots):
+        self.given[alias := name.replace(".", "__")] = self._tables.read(
+            name, snapshot=snapshots.get(name), versions=True
+        )
+        return alias
+
+    def query(self, sql):
+        with session(**self.given) as connection:
+            return connection.sql(sql).to_arrow_table()
+
+
+def test_the_join_for_athena_reads_what_was_known_as_duckdb_does(corrected):
+    platform, source = corrected
+    key = next(key for key, row in frame(platform).items() if row["weight"] < 100)
+    source.change("scans", lambda rows: rows.set_column(2, "queue", pc.add(rows["queue"], 100.0)))
+    source.change("parcels", with_value("weight", 150.0, "parcel_id", key))
+    source.change("parcels", with_value("depot", "porto", "parcel_id", key))
+    ingest(platform, 14, DAYS, known_at=HISTORY + 16 * DAY)
+    ours = frame(platform)
+    joined = training_frame(platform.problem, platform.tables, OnDuckDB(platform.tables).lookup, END).to_pylist()
+    assert {row["key"]: row for row in joined} == ours
+    queues = [row["queue_now"] > 100 for row in ours.values() if row["event_time"] > HISTORY + 14.2 * DAY]
+    assert 50 < sum(queues) < len(queues) - 50
