@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
-data_app = group("data", "Bring raw rows or a training frame to this machine, and see what corrections changed.")
+data_app = group("data", "Bring raw rows or a frame here, and see what corrections changed.")
 
 Day = Annotated[datetime, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="A day in UTC; --end is exclusive.")]
 
