@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from monitoring.data_quality import Violation, column_violations
 from pipelines.config import Column, DataError, Problem, UserError, WrongUsage
 from pipelines.feature.conversion import convert
+from pipelines.feature.knowledge import requests as as_asked
 from pipelines.storage.tables import Tables
 
 SUFFIXES = (".csv", ".parquet")
@@ -31,9 +32,9 @@ def of_day(problem: Problem, tables: Tables, day: datetime) -> Requests:
     config, name = problem.config, f"raw.{problem.config.request.table}"
     snapshot = tables.snapshot(name)
     time, columns = config.event_time, _used(problem)
-    rows = tables.read(
-        name, time=time, start=day, end=day + timedelta(days=1), snapshot=snapshot, columns=columns
-    ).sort_by([(time, "ascending"), (config.key, "ascending")])
+    rows = as_asked(problem, tables, day, day + timedelta(days=1), snapshot=snapshot, columns=columns).sort_by(
+        [(time, "ascending"), (config.key, "ascending")]
+    )
     return Requests(f"table {name}, {day:%Y-%m-%d},", f"{name} {snapshot} {day.isoformat()}", rows.num_rows, [rows])
 
 

@@ -104,12 +104,17 @@ class Column(StrictModel):
 
 
 class RawTable(StrictModel):
-    """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``."""
+    """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``.
+
+    ``corrections`` says what training reads of rows that were corrected later: the values "as_known" when a request
+    was made, or the "corrected" ones, which nobody had then.
+    """
 
     description: str
     event_time: str
     columns: dict[Name, Column]
     min_rows_per_day: int = Field(default=0, ge=0)
+    corrections: Literal["as_known", "corrected"] = "as_known"
 
 
 class Business(StrictModel):
@@ -289,6 +294,19 @@ class ReplayPlan(StrictModel):
     judge_every: int = Field(default=6, ge=1)
 
 
+def _check_table(name: str, table: RawTable) -> None:
+    if table.event_time not in table.columns:
+        raise ValueError(f"tables.{name}.event_time: {nearest(table.event_time, table.columns)}")
+    time = table.columns[table.event_time]
+    if time.type != "timestamp" or time.nullable:
+        raise ValueError(
+            f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
+            "timestamp that is not nullable"
+        )
+    for column in sorted({*reserved.RAW} & {*table.columns}):
+        raise ValueError(f"tables.{name}: the name {column!r} is the engine's own; rename the column")
+
+
 class ProblemConfig(StrictModel):
     """The problem as ``problem.toml`` states it."""
 
@@ -313,14 +331,7 @@ class ProblemConfig(StrictModel):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         for name, table in self.tables.items():
-            if table.event_time not in table.columns:
-                raise ValueError(f"tables.{name}.event_time: {nearest(table.event_time, table.columns)}")
-            time = table.columns[table.event_time]
-            if time.type != "timestamp" or time.nullable:
-                raise ValueError(
-                    f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
-                    "timestamp that is not nullable"
-                )
+            _check_table(name, table)
         for where, name in (("request.table", self.request.table), ("label.table", self.label.table)):
             if name not in self.tables:
                 raise ValueError(f"{where}: no table {name!r}; {nearest(name, self.tables)}")

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from pipelines.config.errors import UserError
 
+RAW = ("known_from", "known_until")
+"""Beside the columns of a raw table: from when and until when a row was known."""
+
 REQUEST = ("known_at", "label")
 """Beside the request's columns in a training frame: when the label was known, and what it is."""
 

@@ -20,6 +20,7 @@ from pipelines.deployment.release_file import read_release, write_release
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose
 from pipelines.feature import Checked, FeatureParams
+from pipelines.feature.knowledge import known_now
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
 from pipelines.serving.client import ServingClient
@@ -174,7 +175,7 @@ class Replay:
         running.result()
         features = self.platform.runner.output(pipeline("feature"), "engineer", run_id)
         for view in self.platform.problem.views:
-            rows = features[view.versioned_name]
+            rows = known_now(features[view.versioned_name])
             for moment, (key, row) in zip(rows["effective_time"].to_pylist(), online_rows(view, rows), strict=True):
                 self._pending[moment][key] = row
         config = self.platform.problem.config

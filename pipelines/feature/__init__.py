@@ -12,11 +12,15 @@ from pipelines.config import StrictModel
 
 
 class FeatureParams(StrictModel):
-    """The days ``[start, end)`` to process, and how far to bring the online store (default: ``end``)."""
+    """The days ``[start, end)`` to process, and how far to bring the online store (default: ``end``).
+
+    ``known_at`` is from when corrections of days that were ingested before are known (default: the run's creation).
+    """
 
     start: AwareDatetime
     end: AwareDatetime
     online_as_of: AwareDatetime | None = Field(default=None)
+    known_at: AwareDatetime | None = Field(default=None)
 
     @model_validator(mode="after")
     def _whole_days(self) -> Self:
@@ -34,6 +38,10 @@ class Checked(StrictModel):
 
 
 class Snapshots(StrictModel):
-    """The data version after a step: each table's current Iceberg snapshot."""
+    """The data version after a step: each table's current Iceberg snapshot.
+
+    ``changed_at`` is from when the changes of each table are known whose days had been ingested before.
+    """
 
     snapshots: dict[str, int]
+    changed_at: dict[str, AwareDatetime] = Field(default_factory=dict)

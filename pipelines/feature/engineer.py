@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import CATEGORICAL, DataError, FeatureView, Problem, ProblemConfig, UserError
-from pipelines.feature import FeatureParams, Snapshots
+from pipelines.feature import FeatureParams, Snapshots, knowledge
 from pipelines.feature.conversion import Fault, convert
 from pipelines.feature.point_in_time import last_effective
 from pipelines.registry.definitions import TODAY, in_use
@@ -62,17 +62,51 @@ def view_rows(
 ) -> pa.Table:
     """Return a view's rows from ``start`` to the last day that looks back on these, from one snapshot of its raw table.
 
+    They are versions, with the columns of :mod:`pipelines.feature.knowledge`.
+
     Raises:
         UserError: as :func:`compute`.
     """
+    time = problem.config.tables[view.table].event_time
     raw = tables.read(
         f"raw.{view.table}",
-        time=problem.config.tables[view.table].event_time,
+        time=time,
         start=None if start == _BEGINNING else start - view.lookback,
         end=params.end + view.lookback,
         snapshot=snapshot,
+        versions=True,
     )
-    return compute(view, raw, start, params.end + view.lookback)
+    return compute_versions(view, raw, time, start, params.end + view.lookback)
+
+
+def compute_versions(view: FeatureView, raw: pa.Table, time: str, start: datetime, end: datetime) -> pa.Table:
+    """Return the versions of a view's rows with event times in ``[start, end)``, from versions of raw rows.
+
+    The view is computed on what was known first, and again, around what changed, for each moment at which it did.
+    """
+    rows = knowledge.since_they_happened(compute(view, knowledge.known_at(raw, None), start, end))
+    for moment in knowledge.moments(raw):
+        touched = pc.min_max(knowledge.changed_at(raw, moment)[time]).as_py()
+        first = max(start, _taken_together(view, touched["min"])[0])
+        last = min(end, _taken_together(view, touched["max"] + view.lookback)[1])
+        if first >= last:
+            continue
+        known = knowledge.known_at(_between(raw, time, first - view.lookback, last), moment)
+        around = _between(rows, "event_time", first, last)
+        others = rows.filter((pc.field("event_time") < _scalar(first)) | (pc.field("event_time") >= _scalar(last)))
+        rows = pa.concat_tables([others, knowledge.revise(around, compute(view, known, first, last), moment)])
+    return rows
+
+
+def _taken_together(view: FeatureView, time: datetime) -> tuple[datetime, datetime]:
+    """Return the span of event times that take effect with this one, the end excluded."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    first = epoch + (time + view.delay - epoch) // view.every * view.every - view.delay
+    return first, first + view.every
+
+
+def _between(rows: pa.Table, time: str, start: datetime, end: datetime) -> pa.Table:
+    return rows.filter((pc.field(time) >= _scalar(start)) & (pc.field(time) < _scalar(end)))
 
 
 def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -1,35 +1,50 @@
 """Labels, which arrive late: those known at a moment, joined to requests and to predictions."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import DataError, Problem, Task
+from pipelines.config import DataError, Problem, ProblemConfig, Task
+from pipelines.feature.knowledge import since_they_happened
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.sql import session
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import KNOWN_FROM, KNOWN_UNTIL, Tables
 
 
 def known_labels(
     problem: Problem, tables: Tables, as_of: datetime, start: datetime | None = None, snapshot: int | None = None
 ) -> pa.Table:
-    """Return key, label and known_at of the labels known in ``[start, as_of)``, the latest for each key.
+    """Return key, label and known_at of the labels in ``[start, as_of)`` as known then, the latest for each key."""
+    with session(versions=label_versions(problem, tables, as_of, start, snapshot)) as connection:
+        query = """
+            SELECT key, label, known_at FROM versions WHERE known_until IS NULL OR known_until > $as_of
+            QUALIFY row_number() OVER (PARTITION BY key ORDER BY labelled_at DESC) = 1"""
+        return connection.sql(query, params={"as_of": as_of}).to_arrow_table()
 
-    Raises:
-        DataError: as :func:`checked`, and when the label's SQL fails on the rows.
+
+def label_versions(
+    problem: Problem, tables: Tables, as_of: datetime, start: datetime | None = None, snapshot: int | None = None
+) -> pa.Table:
+    """Return the versions of the labels in ``[start, as_of)`` that were known by then.
+
+    The columns are key, label, labelled_at, which is the event time of the label's row, known_at and known_until. With
+    the ``corrections`` of the label's table "corrected" they are the labels that are known now, since they happened.
     """
     label, key = problem.config.label, problem.config.key
-    time = problem.config.tables[label.table].event_time
-    rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot)
+    contract = problem.config.tables[label.table]
+    time, as_known = contract.event_time, contract.corrections == "as_known"
+    rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot, versions=as_known)
+    rows = rows if as_known else since_they_happened(rows)
     with session(**{label.table: rows}) as connection:
         query = f"""
-            SELECT "{key}" AS key, CAST(({label.sql}) AS DOUBLE) AS label, "{time}" AS known_at
-            FROM "{label.table}" WHERE ({label.sql}) IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY "{key}" ORDER BY "{time}" DESC) = 1"""
+            SELECT "{key}" AS key, CAST(({label.sql}) AS DOUBLE) AS label, "{time}" AS labelled_at,
+                greatest("{time}", coalesce({KNOWN_FROM}, "{time}")) AS known_at, {KNOWN_UNTIL} AS known_until
+            FROM "{label.table}" WHERE ({label.sql}) IS NOT NULL AND coalesce({KNOWN_FROM} <= $as_of, true)"""
         try:
-            return checked(problem, connection.sql(query).to_arrow_table())
+            return checked(problem, connection.sql(query, params={"as_of": as_of}).to_arrow_table())
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"label.sql fails on table {label.table}: {reason}; it is {label.sql!r}") from error
@@ -56,6 +71,19 @@ def checked(problem: Problem, labels: pa.Table) -> pa.Table:
             f"{labels['key'][row].as_py()!r} of table {config.label.table}"
         )
     return labels
+
+
+def earlier_labels(config: ProblemConfig, count: int, examples: Sequence[tuple[str, datetime, datetime]]) -> str:
+    """Return what to say of labels that come before their requests: of each example key, label's and request's time."""
+    label, request = config.label.table, config.request.table
+    lines = [f"  {key}: labelled at {labelled}, asked at {asked}" for key, labelled, asked in examples]
+    return "\n".join(
+        [
+            f"{count:,} rows of {label}.{config.tables[label].event_time} come before their request in {request}:",
+            *lines,
+            f"No label is known before it is asked for; correct the times in {label} or {request}, and ingest again.",
+        ]
+    )
 
 
 def labelled_predictions(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import FeatureView, Problem
 from pipelines.contracts import keys
-from pipelines.feature import FeatureParams, Snapshots
+from pipelines.feature import FeatureParams, Snapshots, knowledge
 from pipelines.feature.engineer import view_rows
 from pipelines.feature.entity import entity_key
 from pipelines.feature.point_in_time import latest
@@ -37,6 +37,7 @@ def materialise(
     """Write the rows of views offline, and online what of the offline rows is the latest and still valid."""
     snapshots: dict[str, int] = {}
     latest_rows: dict[tuple[str, str], OnlineRow] = {}
+    withdrawn: dict[tuple[str, str], set[datetime]] = {}
     as_of = params.online_as_of or params.end
     used = in_use(problem, models, releases, as_of)
     computed = [view for name, (view, _) in used.items() if name in features]
@@ -45,9 +46,12 @@ def materialise(
         snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
         if snapshot is not None:
             snapshots[name] = snapshot
-            latest_rows |= _valid(tables, view, as_of, snapshot)
+            reached = max(as_of, online.as_of(view.versioned_name) or as_of)
+            rows_of, gone = _valid(tables, view, reached, snapshot)
+            latest_rows |= rows_of
+            withdrawn |= gone
         log.info("materialised view=%s rows=%d snapshot=%s", view.versioned_name, rows.num_rows, snapshot)
-    online.write(latest_rows, {view.versioned_name: as_of for view in (*problem.views, *computed)})
+    online.write(latest_rows, {view.versioned_name: as_of for view in (*problem.views, *computed)}, withdrawn)
     objects.write(keys.materialised(as_of), json.dumps({"as_of": as_of.isoformat()}).encode())
     return Snapshots(snapshots=snapshots)
 
@@ -57,15 +61,17 @@ def restore(
 ) -> dict[str, int]:
     """Write an online store that was lost anew, as of a moment, and return how many entities each view in use has.
 
-    Newer rows in the store stay.
+    Newer rows in the store stay, but for those of events that were withdrawn since.
     """
     found = {
         name: _valid(tables, view, as_of, None)
         for name, (view, _) in in_use(problem, models, releases, as_of).items()
         if tables.snapshot(f"features.{name}") is not None
     }
-    online.write({key: row for rows in found.values() for key, row in rows.items()}, dict.fromkeys(found, as_of))
-    return {name: len(rows) for name, rows in found.items()}
+    latest_rows = {key: row for rows, _ in found.values() for key, row in rows.items()}
+    withdrawn = {key: times for _, gone in found.values() for key, times in gone.items()}
+    online.write(latest_rows, dict.fromkeys(found, as_of), withdrawn)
+    return {name: len(rows) for name, (rows, _) in found.items()}
 
 
 def materialised_until(objects: ObjectStore) -> datetime | None:
@@ -76,11 +82,17 @@ def materialised_until(objects: ObjectStore) -> datetime | None:
 
 def _valid(
     tables: Tables, view: FeatureView, as_of: datetime, snapshot: int | None
-) -> dict[tuple[str, str], OnlineRow]:
-    """Return a view's online rows at a moment: each entity's latest effective row within the time to live."""
+) -> tuple[dict[tuple[str, str], OnlineRow], dict[tuple[str, str], set[datetime]]]:
+    """Return a view's online rows at a moment: each entity's latest effective row within the time to live.
+
+    And of the entities the event times, within it, of which there was a row that is withdrawn.
+    """
     name = f"features.{view.versioned_name}"
-    rows = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot)
-    return dict(online_rows(view, latest(view, effective_by(rows, as_of))))
+    versions = tables.read(name, time="event_time", start=as_of - view.ttl, end=as_of, snapshot=snapshot, versions=True)
+    rows, gone = knowledge.known_now(versions), dict[tuple[str, str], set[datetime]]()
+    for key, row in online_rows(view, knowledge.withdrawn(versions, [*view.entity, "event_time"])):
+        gone.setdefault(key, set()).add(row.event_time)
+    return dict(online_rows(view, latest(view, effective_by(rows, as_of)))), gone
 
 
 def _write(

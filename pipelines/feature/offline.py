@@ -17,19 +17,29 @@ Lookup = Callable[[Problem, Mapping[str, int], pa.Table], pa.Table]
 
 
 def with_features(
-    problem: Problem, tables: Tables, snapshots: Mapping[str, int], requests: pa.Table, lookup: Lookup | None = None
+    problem: Problem,
+    tables: Tables,
+    snapshots: Mapping[str, int],
+    requests: pa.Table,
+    lookup: Lookup | None = None,
+    *,
+    known_now: bool = False,
 ) -> pa.Table:
     """Return requests as a frame: their key, event time, label if they have one, and their offline features.
 
     ``snapshots`` maps ``features.<view>`` to the snapshot to read; other views are read at their current snapshot.
-    Without a ``lookup`` DuckDB joins them in this process.
+    Without a ``lookup`` DuckDB joins them in this process. Each request sees what was known when it was made; with
+    ``known_now``, or where the ``corrections`` of a view's table are "corrected", what is known of that time now.
     """
     config = problem.config
     asked = requests[config.event_time].cast(TIMESTAMP)
     if lookup and requests.num_rows:
         looked_up = lookup(problem, snapshots, requests)
     else:
-        views = [(view, _visible(view, tables, snapshots, asked)) for view in problem.views]
+        views = [
+            (view, _visible(view, tables, snapshots, asked, known_now or reads_corrected(problem, view)))
+            for view in problem.views
+        ]
         entities = {column for view in problem.views for column in view.entity}
         looked_up = point_in_time.join(with_text(requests, entities), config.event_time, views)
     computed = request_features(problem.request_features, from_table(requests, config.request_columns))
@@ -41,7 +51,14 @@ def with_features(
     return pa.table(frame)
 
 
-def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray) -> pa.Table:
+def reads_corrected(problem: Problem, view: FeatureView) -> bool:
+    """Say whether training reads a view's corrected values, as nobody had them then."""
+    return problem.config.tables[view.table].corrections == "corrected"
+
+
+def _visible(
+    view: FeatureView, tables: Tables, snapshots: Mapping[str, int], asked: pa.ChunkedArray, known_now: bool
+) -> pa.Table:
     """Return the view's rows that a request in this span can see: effective by then, and within the time to live."""
     name = f"features.{view.versioned_name}"
     if tables.snapshot(name) is None:
@@ -51,4 +68,4 @@ def _visible(view: FeatureView, tables: Tables, snapshots: Mapping[str, int], as
         )
     first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
     span = {"start": first - view.ttl, "end": last - view.delay} if first else {}
-    return tables.read(name, time="event_time", snapshot=snapshots.get(name), **span)
+    return tables.read(name, time="event_time", snapshot=snapshots.get(name), versions=not known_now, **span)

@@ -25,7 +25,7 @@ def pull_sample(
     for name, contract in config.tables.items():
         if source.snapshot(f"raw.{name}") is None:
             continue
-        rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end)
+        rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end, versions=True)
         if config.key in contract.columns and name not in views:
             rows = _share_of(rows, config.key, share)
         rows = without_personal(rows, contract)

@@ -1,6 +1,7 @@
 """Step 10: check the extracted rows against the data contract; refuse days that break it."""
 
 import logging
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -26,11 +27,12 @@ def validate(params: FeatureParams, problem: Problem, raw: dict[str, pa.Table]) 
         found += [(name, violation) for violation in broken]
         log.info("validated table=%s rows=%d violations=%d", name, rows.num_rows, len(broken))
     if found:
-        raise UserError(_refusal(params, found))
+        raise UserError(refusal(params, found))
     return Checked(rows=counts)
 
 
-def _refusal(params: FeatureParams, found: list[tuple[str, Violation]]) -> str:
+def refusal(params: FeatureParams, found: Sequence[tuple[str, Violation]]) -> str:
+    """Return what to say of days that break the contract, each violation with its table."""
     lines = [f"  {name}.{violation}" for name, violation in found]
     days = f"{params.start:%Y-%m-%d} to {params.end:%Y-%m-%d}"
     advice = "Nothing was written. Fix the source, or the contract in problem.toml if the change is intended."

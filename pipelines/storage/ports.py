@@ -4,7 +4,7 @@ A port exists only where two implementations do: files and SQLite (``adapters/lo
 (``adapters/aws``). MLflow, Iceberg and ONNX are the same everywhere and have none.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -47,6 +47,10 @@ class OnlineRow(NamedTuple):
     values: tuple[float | str | None, ...]
 
 
+NONE_WITHDRAWN: Mapping[tuple[str, str], Collection[datetime]] = {}
+"""What most writes to an online store withdraw."""
+
+
 class OnlineStore(Protocol):
     """The latest feature values of each entity, by view and entity key.
 
@@ -55,10 +59,16 @@ class OnlineStore(Protocol):
 
     remote: bool
 
-    def write(self, rows: Mapping[tuple[str, str], OnlineRow], as_of: Mapping[str, datetime]) -> None:
+    def write(
+        self,
+        rows: Mapping[tuple[str, str], OnlineRow],
+        as_of: Mapping[str, datetime],
+        withdrawn: Mapping[tuple[str, str], Collection[datetime]] = NONE_WITHDRAWN,
+    ) -> None:
         """Store rows by (view, entity key), each whole, and then up to which moment each view is complete.
 
-        An older row never replaces a newer one, and no ``as_of`` moves back. What fails half way can be done again.
+        An older row never replaces a newer one, but for one of an event time that is ``withdrawn``: that gives way to
+        the row given, or goes. No ``as_of`` moves back. What fails half way can be done again.
         """
 
     def read(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], OnlineRow]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +28,12 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
     "timestamp": TIMESTAMP,
 }
 """The Arrow type of each column type in ``problem.toml``."""
+
+KNOWN_FROM, KNOWN_UNTIL = "known_from", "known_until"
+"""The columns of a row's version: from when it was known (null: since it happened), and until when (null: still)."""
+
+Revision = Callable[[pa.Table, Mapping[str, str]], tuple[pa.Table, Mapping[str, str]]]
+"""From a span's rows and the table's properties to the rows that the span is to have, and properties to set."""
 
 # pyiceberg writes a manifest for each commit; without merging, planning slows down with every commit.
 _PROPERTIES = {
@@ -59,21 +65,41 @@ class Tables:
         Raises:
             Unavailable: when the catalog does not say, time and again, whether a write succeeded.
         """
+        return self.revise(name, rows.schema, time, start, end, lambda _present, _properties: (rows, {}))
+
+    @told
+    def revise(
+        self, name: str, schema: pa.Schema, time: str, start: datetime, end: datetime, revision: Revision
+    ) -> int | None:
+        """Make what ``revision`` returns the content of ``[start, end)``, in one commit; else as :meth:`overwrite`.
+
+        It is given every version of the rows that are there, with the columns of ``schema``, which is that of the
+        rows it returns. When another process writes meanwhile it is asked again.
+        """
         table = self._table(name)
         if table is None:
+            rows, _ = revision(schema.empty_table(), {})
             if not rows.num_rows:
                 return None
-            table = self._create(name, rows.schema, time)
+            table = self._create(name, schema, time)
         span, another_look = _between(time, start, end), AnotherLook()
-        while not _same_rows(present := _plain(table.scan(row_filter=span).to_arrow()), rows):
+        while True:
             with another_look:
-                if present.num_rows:
-                    table.overwrite(rows.sort_by(time), overwrite_filter=span)
-                else:
-                    table.append(rows.sort_by(time))
-                break
+                _add_version_columns(table, schema)
+                present = _versioned(_plain(table.scan(row_filter=span).to_arrow()), schema)
+                rows, properties = revision(present, table.properties)
+                if not _same_rows(present, rows):
+                    with table.transaction() as commit:
+                        if present.num_rows:
+                            commit.overwrite(rows.sort_by(time), overwrite_filter=span)
+                        else:
+                            commit.append(rows.sort_by(time))
+                        commit.set_properties(dict(properties))
+                elif any(table.properties.get(key) != value for key, value in properties.items()):
+                    with table.transaction() as commit:
+                        commit.set_properties(dict(properties))
+                return _current(table)
             table.refresh()
-        return _current(table)
 
     @told
     def read(
@@ -85,8 +111,11 @@ class Tables:
         end: datetime | None = None,
         snapshot: int | None = None,
         columns: Iterable[str] = ("*",),
+        versions: bool = False,
     ) -> pa.Table:
-        """Return the rows of ``[start, end)``, of the given snapshot or the current one.
+        """Return the rows of ``[start, end)`` that are known now, of the given snapshot or the current one.
+
+        With ``versions`` every version of them, with the columns ``known_from`` and ``known_until``.
 
         Raises:
             UserError: when the table does not exist.
@@ -98,7 +127,30 @@ class Tables:
         scan = table.scan(selected_fields=tuple(columns), snapshot_id=snapshot)
         if time is not None:
             scan = scan.filter(_between(time, start, end))
-        return _plain(scan.to_arrow())
+        if versions:
+            return _with_version_columns(_plain(scan.to_arrow()))
+        return _plain(_known_now(table, scan, snapshot).to_arrow()).drop_columns(
+            [name for name in (KNOWN_FROM, KNOWN_UNTIL) if name in scan.projection().column_names]
+        )
+
+    @told
+    def among(self, name: str, columns: Iterable[str], column: str, values: pa.ChunkedArray) -> pa.RecordBatchReader:
+        """Return some columns of the rows that are known now, a batch at a time.
+
+        Those rows are left out whose ``column`` lies outside the range of ``values``, of which there is one at least.
+        """
+        from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
+
+        span = pc.min_max(values).as_py()
+        where = And(
+            GreaterThanOrEqual(term=column, value=_literal(span["min"])),
+            LessThanOrEqual(term=column, value=_literal(span["max"])),
+        )
+        table = self._table(name)
+        if table is None:
+            raise UserError(f"there is no table {name!r} yet; run 'mlops run feature' for the days you need")
+        scan = table.scan(selected_fields=tuple(columns), row_filter=where)
+        return _known_now(table, scan, None).to_arrow_batch_reader()
 
     def files(self, name: str, snapshot: int | None = None) -> list[str]:
         """Return the addresses of a table's Parquet files, to stream what does not fit into memory.
@@ -200,6 +252,38 @@ def _address(io: "FileIO", location: str) -> str:
 
     scheme, _, path = io.parse_location(location, io.properties) if isinstance(io, PyArrowFileIO) else ("", "", "")
     return path if scheme == "file" else location
+
+
+def _literal(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _known_now(table: "Table", scan: Any, snapshot: int | None) -> Any:
+    """Return a scan of the versions that are known now alone; what was written by an earlier release has no others."""
+    from pyiceberg.expressions import IsNull
+
+    found = table.snapshot_by_id(snapshot) if snapshot is not None else None
+    schema = table.schemas()[found.schema_id] if found and found.schema_id is not None else table.schema()
+    return scan.filter(IsNull(term=KNOWN_UNTIL)) if KNOWN_UNTIL in schema.column_names else scan
+
+
+def _add_version_columns(table: "Table", schema: pa.Schema) -> None:
+    """Add the columns of versions to a table of an earlier release."""
+    if KNOWN_UNTIL in schema.names and KNOWN_UNTIL not in table.schema().column_names:
+        with table.update_schema() as update:
+            update.union_by_name(schema)
+
+
+def _versioned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with the columns of versions where the schema has them."""
+    return _with_version_columns(rows) if KNOWN_UNTIL in schema.names else rows
+
+
+def _with_version_columns(rows: pa.Table) -> pa.Table:
+    for name in (KNOWN_FROM, KNOWN_UNTIL):
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, TIMESTAMP))
+    return rows
 
 
 def _same_rows(one: pa.Table, other: pa.Table) -> bool:

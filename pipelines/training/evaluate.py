@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from monitoring.metrics import quality, slices
 from pipelines.config import Problem, UserError
+from pipelines.feature.knowledge import requests as as_asked
 from pipelines.feature.offline import Lookup, with_features
 from pipelines.registry.carried import trained as as_trained
 from pipelines.registry.carried import versions
@@ -69,7 +70,7 @@ def _champion(
     if manifest.feature_versions != versions(problem):
         name, asked = f"raw.{config.request.table}", pc.min_max(rows["event_time"]).as_py()
         span = {"start": asked["min"], "end": asked["max"] + timedelta(microseconds=1)}
-        requests = tables.read(name, time=config.event_time, snapshot=pinned.snapshots.get(name), **span)
+        requests = as_asked(problem, tables, **span, snapshot=pinned.snapshots.get(name))
         requests = requests.take(pc.index_in(rows["key"], value_set=requests[config.key]))
         rows = with_features(own, tables, pinned.snapshots, requests, lookup)
     return score(columns(rows, own.features))

@@ -2,11 +2,13 @@
 
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipelines.config import Problem, UserError, nearest
-from pipelines.feature.labels import known_labels
+from pipelines.config import Problem, ProblemConfig, UserError, nearest
+from pipelines.feature.knowledge import requests as as_asked
+from pipelines.feature.labels import earlier_labels, label_versions
 from pipelines.feature.offline import Lookup, with_features
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.registry.carried import trained
@@ -16,6 +18,9 @@ from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
 from pipelines.training import Pinned, TrainingParams
 from pipelines.training.prepare import period_starts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 def pin(
@@ -50,19 +55,32 @@ def extract(
     """
     config = problem.config
     start = params.as_of - config.training.history if config.training.history else None
-    name = f"raw.{config.request.table}"
-    requests = tables.read(
-        name, time=config.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name)
-    )
-    snapshot = pinned.snapshots.get(f"raw.{config.label.table}")
-    labels = known_labels(problem, tables, params.as_of, start, snapshot)
+    request_table, label_table = (pinned.snapshots.get(f"raw.{of.table}") for of in (config.request, config.label))
+    requests = as_asked(problem, tables, start, params.as_of, as_of=params.as_of, snapshot=request_table)
+    labels = label_versions(problem, tables, params.as_of, start, label_table)
     with session(requests=requests, labels=labels) as connection:
-        query = f"""SELECT requests.*, known_at, label FROM requests JOIN labels ON requests."{config.key}" = labels.key
-            WHERE known_at <= CASE WHEN requests."{config.event_time}" < $validation THEN $validation
-                                   WHEN requests."{config.event_time}" < $test THEN $test ELSE $end END
-            ORDER BY requests."{config.event_time}", labels.key"""
+        _refuse_earlier_labels(connection, config)
+        query = f"""WITH dated AS (
+                SELECT *, row_number() OVER () AS "place ",
+                    CASE WHEN "{config.event_time}" < $validation THEN $validation
+                         WHEN "{config.event_time}" < $test THEN $test ELSE $end END AS "period end"
+                FROM requests)
+            SELECT dated.* EXCLUDE ("place ", "period end"), labels.known_at, labels.label
+            FROM dated JOIN labels ON dated."{config.key}" = labels.key
+            WHERE labels.known_at <= "period end" AND coalesce(labels.known_until > "period end", true)
+            QUALIFY row_number() OVER (PARTITION BY "place " ORDER BY labels.labelled_at DESC) = 1
+            ORDER BY dated."{config.event_time}", labels.key"""
         labelled = connection.sql(query, params=period_starts(params, problem)).to_arrow_table()
     return with_features(problem, tables, pinned.snapshots, labelled, lookup)
+
+
+def _refuse_earlier_labels(connection: "DuckDBPyConnection", config: ProblemConfig) -> None:
+    query = f"""SELECT labels.key, labelled_at, requests."{config.event_time}"
+        FROM requests JOIN labels ON requests."{config.key}" = labels.key
+        WHERE labelled_at < requests."{config.event_time}" ORDER BY labels.key"""
+    found = connection.sql(query).fetchall()
+    if found:
+        raise UserError(earlier_labels(config, len(found), found[:3]))
 
 
 def training_frame(problem: Problem, tables: Tables, lookup: Lookup | None, as_of: datetime) -> pa.Table:

@@ -140,7 +140,7 @@ def training_serving_skew(problem: Problem, tables: Tables, online: OnlineStore,
         if None in moments or not requests.num_rows:
             return GateResult(gate=name, passed=False, reason="a feature view was never materialised online")
         moved = _at(requests, problem.config.event_time, min(filter(None, moments))) if moments else requests
-        offline = columns(with_features(problem, tables, {}, moved), problem.features)
+        offline = columns(with_features(problem, tables, {}, moved, known_now=True), problem.features)
         served = _served(travelled, online, moved)
         if moments == _complete(problem, online):
             break

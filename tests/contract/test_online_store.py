@@ -65,3 +65,26 @@ def test_readers_and_writers_do_not_hinder_each_other(online):
             first, second = online.read([("v", "a")])["v", "a"].values
             assert first == second
     assert [one.result() for one in writing] == [None] * 30
+
+
+def test_a_withdrawn_row_gives_way_to_the_row_given_or_goes(online):
+    online.write({("v", name): OnlineRow(at(5), (5.0,)) for name in "abc"}, {"v": at(6)})
+    gone = {("v", "a"): {at(4), at(5)}, ("v", "b"): {at(5)}, ("v", "never"): {at(5)}}
+    for _ in range(2):
+        online.write({("v", "a"): OnlineRow(at(3), (3.0,))}, {"v": at(6)}, gone)
+        found = online.read([("v", name) for name in ("a", "b", "c", "never")])
+        assert found == {("v", "a"): OnlineRow(at(3), (3.0,)), ("v", "c"): OnlineRow(at(5), (5.0,))}
+
+
+def test_a_newer_row_stays_whatever_is_withdrawn_before_it(online):
+    online.write({("v", name): OnlineRow(at(9), (9.0,)) for name in "ab"}, {})
+    online.write({("v", "a"): OnlineRow(at(3), (3.0,))}, {}, {("v", "a"): {at(5)}, ("v", "b"): {at(5)}})
+    assert {row.event_time for row in online.read([("v", "a"), ("v", "b")]).values()} == {at(9)}
+
+
+def test_more_rows_than_one_condition_has_room_for_are_withdrawn(online):
+    for name, stored in (("a", 0), ("b", 249)):
+        online.write({("v", name): OnlineRow(at(stored), (0.0,))}, {})
+    times = {at(second) for second in range(250)}
+    online.write({}, {}, {("v", "a"): times, ("v", "b"): times})
+    assert online.read([("v", "a"), ("v", "b")]) == {}

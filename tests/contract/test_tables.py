@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.config import UserError
+from pipelines.feature import knowledge
 from pipelines.storage.tables import TIMESTAMP
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
@@ -122,3 +123,16 @@ def test_nothing_new_is_no_new_data_version(tables, values):
     write(tables, 0, 0.0)
     first = write(tables, 1, *values)
     assert write(tables, 1, *values) == first
+
+
+def test_a_table_of_an_earlier_release_takes_versions_with_its_next_ingest(tables):
+    before = write(tables, 0, 1.0, 2.0)
+    assert tables.read("raw.t", versions=True)["known_until"].null_count == 2
+    knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 5 * DAY)
+    assert sorted(tables.read("raw.t")["value"].to_pylist()) == [1.0, 3.0]
+    assert sorted(tables.read("raw.t", snapshot=before)["value"].to_pylist()) == [1.0, 2.0]
+    versions = tables.read("raw.t", versions=True)
+    assert knowledge.moments(versions) == [START + 5 * DAY]
+    assert sorted(knowledge.known_at(versions, START + 4 * DAY)["value"].to_pylist()) == [1.0, 2.0]
+    again = knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 6 * DAY)
+    assert again == (tables.snapshot("raw.t"), None)

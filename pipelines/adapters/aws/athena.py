@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.adapters.aws.clients import asking
-from pipelines.config import Column, Problem, UserError
+from pipelines.config import Column, FeatureView, Problem, UserError
 from pipelines.contracts import keys
-from pipelines.feature.window import window_join
+from pipelines.feature.knowledge import first_known
+from pipelines.feature.offline import reads_corrected
+from pipelines.feature.window import corrected_rows, window_join
 from pipelines.storage.ports import Unavailable
 from pipelines.storage.sql import session
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import KNOWN_UNTIL, Tables
 
 _RUNNING = {"QUEUED", "RUNNING"}
 _POLL_SECONDS = 2.0
@@ -53,9 +55,16 @@ class Athena:
         columns |= {column for view in problem.views for column in view.entity}
         listed = ", ".join(_listed(column, config.request_columns[column], time) for column in sorted(columns))
         inside = f'"{time}" BETWEEN {_moment(first)} AND {_moment(last)}'
-        requests = f"(SELECT {listed} FROM {self._at(f'raw.{config.request.table}', snapshots)} WHERE {inside})"
-        views = [(view, self._at(f"features.{view.versioned_name}", snapshots)) for view in problem.views]
+        asked = self._at(f"raw.{config.request.table}", snapshots)
+        as_corrected = config.tables[config.request.table].corrections == "corrected"
+        rows = f"(SELECT * FROM {asked} WHERE {inside}{f' AND {KNOWN_UNTIL} IS NULL' if as_corrected else ''}) given"
+        requests = f"({first_known(config.key, rows, listed)})"
+        views = [(view, self._view(problem, view, snapshots)) for view in problem.views]
         return window_join(requests, config.key, time, views)
+
+    def _view(self, problem: Problem, view: FeatureView, snapshots: Mapping[str, int]) -> str:
+        rows = self._at(f"features.{view.versioned_name}", snapshots)
+        return corrected_rows(view, rows) if reads_corrected(problem, view) else rows
 
     def query(self, sql: str) -> pa.Table:
         """Return the result of a query, which Athena writes as Parquet below the lake's ``queries/``."""

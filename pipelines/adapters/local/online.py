@@ -3,12 +3,12 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.storage.ports import OnlineRow, Unavailable
+from pipelines.storage.ports import NONE_WITHDRAWN, OnlineRow, Unavailable
 
 _AT_ONCE = 10_000  # pairs of parameters, of which SQLite takes 32,766
 _READ_SECONDS = 1  # readers wait for no writer, only while a lock is exclusive, and the app must go on meanwhile
@@ -47,10 +47,17 @@ class SqliteOnline:
         self.path = path
         self._local = threading.local()
 
-    def write(self, rows: Mapping[tuple[str, str], OnlineRow], as_of: Mapping[str, datetime]) -> None:
+    def write(
+        self,
+        rows: Mapping[tuple[str, str], OnlineRow],
+        as_of: Mapping[str, datetime],
+        withdrawn: Mapping[tuple[str, str], Collection[datetime]] = NONE_WITHDRAWN,
+    ) -> None:
         """See the port."""
         encoded = [(*key, _micros(row.event_time), json.dumps(row.values)) for key, row in rows.items()]
+        gone = [(*key, _micros(time)) for key, times in withdrawn.items() for time in times]
         with self._connection as connection:  # one transaction
+            connection.executemany("DELETE FROM latest WHERE view = ? AND entity = ? AND event_time = ?", gone)
             connection.executemany(_UPSERT, encoded)
             connection.executemany(_COMPLETE, [(view, _micros(moment)) for view, moment in as_of.items()])
 

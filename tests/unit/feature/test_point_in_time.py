@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.config import CATEGORICAL, NUMERIC, FeatureView
 from pipelines.feature import point_in_time
+from pipelines.feature.knowledge import since_they_happened
 from pipelines.feature.point_in_time import last_effective, latest
 from pipelines.feature.window import window_join
 from pipelines.storage.sql import session
@@ -29,12 +30,16 @@ def view(name: str, entity: tuple[str, ...], *features: str) -> FeatureView:
 def window(requests, event_time, views):
     """The join in the form for other engines, on DuckDB."""
     keyed = requests.append_column("id", pa.array(range(requests.num_rows), pa.int64()))
-    tables = {f"view_{number}": rows for number, (_, rows) in enumerate(views)}
+    tables = {f"view_{number}": as_versions(rows) for number, (_, rows) in enumerate(views)}
     sql = window_join("given", "id", event_time, [(view, f"view_{n}") for n, (view, _) in enumerate(views)])
     with session(given=keyed, **tables) as connection:
         joined = connection.sql(sql).to_arrow_table()
     assert joined.num_rows == requests.num_rows
     return joined.sort_by("key").drop_columns(["key"])
+
+
+def as_versions(rows):
+    return rows if "known_from" in rows.column_names else since_they_happened(rows)
 
 
 both_forms = pytest.mark.parametrize("join", [point_in_time.join, window])
