@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.drift import describe, psi
+from pipelines.adapters.local.catalog import sqlite_catalog
 from pipelines.adapters.local.online import SqliteOnline, select
-from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import NUMERIC, AllAtOnce, FeatureView, Variant
 from pipelines.demo.app import running_app

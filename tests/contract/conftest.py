@@ -15,9 +15,9 @@ from pipelines.adapters.aws.objects import S3Objects
 from pipelines.adapters.aws.online import DynamoOnline
 from pipelines.adapters.aws.queue import EventQueue
 from pipelines.adapters.aws.signer import KmsSigner
+from pipelines.adapters.local.catalog import sqlite_catalog
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.adapters.local.online import SqliteOnline
-from pipelines.adapters.local.profile import sqlite_catalog
 from pipelines.adapters.local.queue import SqliteQueue
 from pipelines.adapters.local.signer import FileSigner
 from pipelines.storage.tables import Tables

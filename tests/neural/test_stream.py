@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed; make test-torch runs these")
 
-from pipelines.adapters.local.profile import sqlite_catalog
+from pipelines.adapters.local.catalog import sqlite_catalog
 from pipelines.neural import regressor, stream
 from pipelines.neural.encode import Encoding
 from pipelines.neural.stream import Stream, row_sample
