@@ -189,5 +189,5 @@ def test_a_model_whose_features_were_never_materialised_is_refused(learned, batc
     )
     files = {name: models.file(model, name) for name in manifest.files}
     digest, version = models.put(manifest.model_copy(update={"feature_versions": versions}), files)
-    with pytest.raises(UserError, match=r"there is no table 'features\.queue_other' yet"):
+    with pytest.raises(UserError, match=r"feature view 'queue' has no rows \(features\.queue_other\)"):
         batch(day(), variant=Variant(model=digest, version=version))

@@ -29,6 +29,7 @@ from pipelines.feature import FeatureParams
 from pipelines.feature.decode import ARROW, CSV, JSON, RequestDecoder
 from pipelines.feature.engineer import compute
 from pipelines.feature.extract import extract
+from pipelines.feature.knowledge import since_they_happened
 from pipelines.feature.labels import known_labels
 from pipelines.feature.offline import with_features
 from pipelines.feature.request import from_table, request_features
@@ -178,8 +179,8 @@ class Ingested:
     def __init__(self, tables):
         self._tables = tables
 
-    def read(self, name, **_):
-        return self._tables[name]
+    def read(self, name, versions=False, **_):
+        return since_they_happened(self._tables[name]) if versions else self._tables[name]
 
     def snapshot(self, name):
         return 1 if name in self._tables else None

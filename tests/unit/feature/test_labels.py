@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.config import DataError, Problem, Task
+from pipelines.feature.knowledge import since_they_happened
 from pipelines.feature.labels import known_labels
 from pipelines.scaffold.check import _label
 from tests.conftest import PROBLEMS
@@ -28,8 +29,8 @@ class Rows:
             }
         )
 
-    def read(self, *_, **__):
-        return self._rows
+    def read(self, *_, versions=False, **__):
+        return since_they_happened(self._rows) if versions else self._rows
 
 
 def problem(sql, task=Task.BINARY):
