@@ -6,8 +6,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import PIPELINES
 from pipelines.config import Problem, UserError, WrongUsage, nearest
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.orchestration.pipeline import Pipeline
 from pipelines.settings import Settings, rank
 

@@ -80,3 +80,8 @@ class Scope:
         """Return ARNs of the environment's resources: ``{name}``, ``{path}`` and ``{table}`` stand for its name."""
         names = {"name": self.names.prefix, "path": self.names.metrics, "table": self.names.catalog}
         return [self.home.arn(service, resource.format(**names)) for resource in resources]
+
+    def stored(self, *keys: str) -> list[str]:
+        """Return ARNs of objects in the environment's buckets: of one key, or of all keys with a prefix."""
+        below = (f"{key}*" if key.endswith("/") else key for key in keys)
+        return self.owned("s3", *(f"{{name}}-*/{key}" for key in below))

@@ -3,9 +3,10 @@
 import logging
 
 from monitoring.alarms import Measurements, alarms
-from monitoring.measures import measures
+from monitoring.measures import ALARMS, RAISED, measures
 from pipelines.config import Problem
 from pipelines.contracts import keys
+from pipelines.contracts.rendered import RenderedAlarm
 from pipelines.monitor import MonitorParams, MonitorReport, Trigger
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.storage.ports import MetricsSink, ObjectStore, Queue
@@ -33,3 +34,19 @@ def alarm(
     objects.write(keys.monitor_report(releases.environment, params.as_of), report.to_json())
     metrics_sink.send("monitor", measures(measured, raised))
     return report
+
+
+def rendered_alarms() -> dict[str, RenderedAlarm]:
+    """Return the alarms on the monitors' results for infrastructure; the bounds are those of ``problem.toml``."""
+    return {
+        name: RenderedAlarm(
+            metric=RAISED,
+            statistic="Maximum",
+            comparison=">=",
+            threshold=1,
+            minutes=60,
+            dimensions={"alarm": name},
+            meaning=meaning,
+        )
+        for name, meaning in ALARMS.items()
+    }

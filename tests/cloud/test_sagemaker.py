@@ -12,7 +12,6 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from typer.testing import CliRunner
 
-from pipelines import PIPELINES
 from pipelines.adapters.aws.endpoint import Endpoint, Health
 from pipelines.adapters.aws.executions import SageMakerExecutions
 from pipelines.bootstrap import pipeline
@@ -21,6 +20,7 @@ from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
 from pipelines.feature import FeatureParams
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.orchestration.executions import ComputeRequest, RunOutcome
 from tests.conftest import HISTORY, learn, make_platform, release
 from tests.contract.executions import keeps_its_promises

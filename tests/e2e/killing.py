@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import PIPELINES
 from pipelines.adapters.local.objects import FileObjects
 from pipelines.bootstrap import Platform
 from pipelines.config import AllAtOnce, CanaryStrategy, ReleaseEntry, ReleaseFile, ReleaseState, StrictModel, Variant
@@ -31,6 +30,7 @@ from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.monitor import Trigger
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.storage.prediction_log import LogWriter, Predictions
 from pipelines.training import TrainingParams
 from tests.conftest import HISTORY, NOW, make_platform

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from infra.program import ROOT
-from pipelines import PIPELINES
 from pipelines.bootstrap import pipeline
 from pipelines.entrypoints.cli.__main__ import app
+from pipelines.orchestration.catalog import PIPELINES
 from tests.infra.environments import ACCOUNT, REGION, STACKS, changed, environment
 from tests.infra.locally import objects
 

@@ -15,12 +15,12 @@ from infra.local.rules import EXPRESSIONS, NOT_HERE, bounds, rule, rules
 from infra.program import ROOT
 from monitoring.alarms import Alarm, Measurements, alarms
 from monitoring.measures import ALARMS
-from pipelines import PIPELINES
 from pipelines.config import Problem
 from pipelines.contracts.rendered import Rendered
 from pipelines.entrypoints.watch.app import WatchApp
 from pipelines.entrypoints.watch.metrics import WatchedStores
 from pipelines.monitor import MonitorReport
+from pipelines.orchestration.catalog import PIPELINES
 from tests.conftest import NOW, PROBLEMS, make_platform
 from tests.infra.environments import environment, of
 from tests.infra.locally import objects, plan

@@ -6,6 +6,7 @@ from enum import StrEnum
 from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import SERVICES
 from infra.bootstrap.scope import Scope
+from pipelines.contracts import keys
 
 
 class Person(StrEnum):
@@ -36,16 +37,15 @@ def people_statements(person: Person, scopes: Iterable[Scope], trains: str) -> l
 
 def _experiments(scope: Scope) -> list[Statement]:
     """Read features, query them, browse MLflow, record runs of the pipelines that are there, start and follow them."""
-    kinds = ("tables/*", "runs/*", "models/*", "reports/*", "stack.json")
-    objects = scope.owned("s3", *(f"{{name}}-*/{kind}" for kind in kinds))
+    objects = scope.stored(keys.TABLES, keys.RUNS, keys.MODELS, keys.REPORTS, keys.STACK)
     logs = [f"log-group:/aws/sagemaker/{kind}Jobs:*" for kind in ("Processing", "Training")]
     return [
         allow("FindEnvironment", ["ssm:GetParameter"], scope.owned("ssm", "parameter/{path}/stack")),
-        allow("RecordRuns", ["s3:PutObject"], scope.owned("s3", "{name}-*/runs/*", "{name}-*/run-index/*")),
+        allow("RecordRuns", ["s3:PutObject"], scope.stored(keys.RUNS, keys.RUN_INDEX)),
         allow("FollowRuns", ["logs:DescribeLogStreams", "logs:GetLogEvents"], scope.owned("logs", *logs)),
         allow("ListObjects", ["s3:GetBucketLocation", "s3:ListBucket"], scope.owned("s3", "{name}-*")),
         allow("ReadFeatures", ["s3:GetObject"], objects),
-        allow("KeepQueryResults", ["s3:GetObject", "s3:PutObject"], scope.owned("s3", "{name}-*/athena/*")),
+        allow("KeepQueryResults", ["s3:GetObject", "s3:PutObject"], scope.stored(keys.ATHENA)),
         allow("ReadCatalog", ["glue:Get*"], scope.owned("glue", "catalog", "database/{table}*", "table/{table}*/*")),
         allow(
             "Query",
@@ -69,7 +69,7 @@ def _experiments(scope: Scope) -> list[Statement]:
 
 def _reports(scope: Scope) -> list[Statement]:
     """Read what a decision to promote rests on: reports, model cards, and the releases that were."""
-    objects = scope.owned("s3", "{name}-*/reports/*", "{name}-*/models/*", "{name}-*/releases/*")
+    objects = scope.stored(keys.REPORTS, keys.MODELS, keys.RELEASES)
     return [
         allow("ReadReports", ["s3:GetObject"], objects),
         allow("ReadDashboards", ["cloudwatch:GetDashboard"], scope.owned("cloudwatch", "dashboard/{name}*")),
@@ -87,13 +87,11 @@ def _operations(scope: Scope) -> list[Statement]:
         )
         for service in SERVICES
     ]
-    releases = scope.owned(
-        "s3", "{name}-*/releases/*", "{name}-*/models/*", "{name}-*/predictions/*", "{name}-*/serving/*"
-    )
+    releases = scope.stored(keys.RELEASES, keys.MODELS, keys.PREDICTIONS, keys.SERVING)
     return [
         *look,
         allow("ReadReleases", ["s3:GetObject"], releases),
-        allow("TakeBackRelease", ["s3:PutObject"], scope.owned("s3", "{name}-*/releases/*")),
+        allow("TakeBackRelease", ["s3:PutObject"], scope.stored(keys.RELEASES)),
         allow("SignRelease", ["kms:GetPublicKey", "kms:Sign"], scope.owned("kms", "key/*"), tagged(scope.tags)),
         allow("CallTick", ["lambda:InvokeFunction"], scope.owned("lambda", "function:{name}-*")),
         allow("AskEndpoint", ["sagemaker:InvokeEndpoint"], scope.owned("sagemaker", "endpoint/{name}*")),

@@ -4,6 +4,7 @@ from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import ACCOUNT_WIDE_LOOK, SERVICES, TAGGED
 from infra.bootstrap.permissions.state import read_state
 from infra.bootstrap.scope import Scope
+from pipelines.contracts import keys
 from pipelines.contracts.stack import parameter_name
 
 COMPLETE = "complete*"
@@ -67,19 +68,18 @@ def plan_statements(scope: Scope, before: Scope | None = None) -> list[Statement
 def read_releases(scope: Scope, where: str = "") -> list[Statement]:
     """Allow reading models and releases, which checks and promotions do: neither holds a row of data."""
     setup = [scope.home.arn("ssm", f"parameter{parameter_name(scope.home.project, scope.environment)}")]
-    objects = scope.owned(
-        "s3", "{name}-*/stack.json", "{name}-*/models/*", "{name}-*/versions/*", "{name}-*/releases/*"
-    )
-    listed = {"StringLike": {"s3:prefix": ["models/*", "versions/*", "releases/*"]}}
-    keys = [scope.home.arn("kms", "key/*")]
+    read = (keys.MODELS, keys.VERSIONS, keys.RELEASES)
+    objects = scope.stored(keys.STACK, *read)
+    listed = {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in read]}}
+    encryption = [scope.home.arn("kms", "key/*")]
     services = [f"{service}.{scope.home.region}.amazonaws.com" for service in ("dynamodb", "s3")]
     through = {"StringEquals": {**tagged(scope.tags)["StringEquals"], "kms:ViaService": services}}
     return [
         allow(f"FindStores{where}", ["ssm:GetParameter"], setup),
         allow(f"ReadReleases{where}", ["s3:GetObject"], objects),
         allow(f"ListReleases{where}", ["s3:ListBucket"], scope.owned("s3", "{name}-*"), listed),
-        allow(f"VerifyReleases{where}", ["kms:GetPublicKey"], keys, tagged(scope.tags)),
-        allow(f"DecryptReleases{where}", ["kms:Decrypt"], keys, through),
+        allow(f"VerifyReleases{where}", ["kms:GetPublicKey"], encryption, tagged(scope.tags)),
+        allow(f"DecryptReleases{where}", ["kms:Decrypt"], encryption, through),
     ]
 
 

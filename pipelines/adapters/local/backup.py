@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.config.errors import UserError
 from pipelines.contracts import keys
 
-_DATABASES = ("online.db", "events.db", "mlflow/mlflow.db", "tables/catalog.db")
+_DATABASES = (Path("online.db"), Path("events.db"), Path("mlflow", "mlflow.db"), Path("tables", "catalog.db"))
 _JOURNALS = ("-wal", "-shm", "-journal")
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines import PIPELINES
 from pipelines.entrypoints.cli.app import Json, On, Where, app, command
 from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NO, OK, console, done, errors, print_json, print_pairs, say, suggest
+from pipelines.orchestration.catalog import PIPELINES
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform

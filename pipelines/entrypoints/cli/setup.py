@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from pipelines import PIPELINES
 from pipelines.entrypoints.cli.app import AsOf, Json, app, command, moment
 from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NOTE, OK, console, done, print_json, print_pairs
+from pipelines.orchestration.catalog import PIPELINES
 
 if TYPE_CHECKING:
     from pipelines.bootstrap import Platform
-    from pipelines.contracts.rendered import RenderedAlarm
-
-# Continuous training has none: a workflow drains the queue, and only what it decides on costs an execution.
-_SCHEDULES = {
-    "feature": "cron(0 3 * * ? *)",
-    "monitor": "cron(0 6 * * ? *)",
-    "maintenance": "cron(0 1 ? * SUN *)",
-}
 
 
 @command(app, "mlops demo", "mlops demo --fast --folder demo")
@@ -85,35 +77,18 @@ def render(
     from pipelines.bootstrap import pipeline
     from pipelines.config import UserError
     from pipelines.contracts.rendered import Rendered, RenderedPipeline
+    from pipelines.contracts.schedules import SCHEDULES
+    from pipelines.monitor.alarm import rendered_alarms
 
     try:
         definitions = {name: definition(pipeline(name)) for name in PIPELINES}
     except ModuleNotFoundError as error:
         raise UserError(f"'mlops render' needs {error.name}: run 'uv sync --extra render'") from error
-    made = {name: RenderedPipeline(definition=one, schedule=_SCHEDULES.get(name)) for name, one in definitions.items()}
+    made = {name: RenderedPipeline(definition=one, schedule=SCHEDULES.get(name)) for name, one in definitions.items()}
     output.mkdir(parents=True, exist_ok=True)
-    text = Rendered(pipelines=made, alarms=alarms()).model_dump_json(indent=1) + "\n"
+    text = Rendered(pipelines=made, alarms=rendered_alarms()).model_dump_json(indent=1) + "\n"
     (output / "pipelines.json").write_text(text, encoding="utf-8")
     done(f"{len(made)} pipelines and their alarms in {output / 'pipelines.json'}")
-
-
-def alarms() -> "dict[str, RenderedAlarm]":
-    """Return the alarms on what the monitors measure, who hold it to the bounds of ``problem.toml`` themselves."""
-    from monitoring.measures import ALARMS, RAISED
-    from pipelines.contracts.rendered import RenderedAlarm
-
-    return {
-        name: RenderedAlarm(
-            metric=RAISED,
-            statistic="Maximum",
-            comparison=">=",
-            threshold=1,
-            minutes=60,
-            dimensions={"alarm": name},
-            meaning=meaning,
-        )
-        for name, meaning in ALARMS.items()
-    }
 
 
 @command(app, "mlops backup /backups/2026-11-27")

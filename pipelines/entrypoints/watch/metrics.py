@@ -10,9 +10,9 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Gauge
 
 from monitoring.measures import Measure, measures, metrics_sink
-from pipelines import PIPELINES
 from pipelines.contracts import keys
 from pipelines.monitor import MonitorReport
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.orchestration.runs import RunStore
 from pipelines.storage.ports import ObjectStore, Queue
 

@@ -12,12 +12,12 @@ from botocore.validate import ParamValidator
 
 from monitoring.alarms import Measurements
 from monitoring.measures import measures
-from pipelines import PIPELINES
 from pipelines.adapters.aws.definition import definition
 from pipelines.bootstrap import pipeline
 from pipelines.contracts.rendered import Rendered, filled, training_places
 from pipelines.contracts.stack import TrainingResources
-from pipelines.entrypoints.cli.setup import alarms
+from pipelines.monitor.alarm import rendered_alarms
+from pipelines.orchestration.catalog import PIPELINES
 from tests.cloud.emulator import ROOT
 from tests.conftest import NOW
 
@@ -82,7 +82,7 @@ def test_a_job_off_spot_is_not_waited_for_and_may_keep_instances_warm():
 
 
 def test_the_alarms_that_are_committed_are_those_of_the_monitors():
-    assert RENDERED.alarms == alarms(), "run 'mlops render' and commit"
+    assert RENDERED.alarms == rendered_alarms(), "run 'mlops render' and commit"
 
 
 def test_each_alarm_is_on_a_metric_that_the_monitors_send():

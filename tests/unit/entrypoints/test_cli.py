@@ -13,9 +13,9 @@ import typer.main
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipelines import PIPELINES
 from pipelines.entrypoints.cli import __main__, terminal  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import PANELS, app
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.orchestration.runs import RunStore
 from tests.conftest import PROBLEMS, make_platform
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines import PIPELINES
 from pipelines.adapters.resources import resource_types
 from pipelines.bootstrap import Platform, pipeline
 from pipelines.config import StrictModel, UserError
 from pipelines.feature.offline import Lookup
+from pipelines.orchestration.catalog import PIPELINES
 from pipelines.orchestration.pipeline import Pipeline, RunInfo, fits
 from pipelines.settings import Settings
 from pipelines.training import TrainingParams
