@@ -183,12 +183,14 @@ class Platform:
     @cached_property
     def release_target(self) -> "ReleaseTarget":
         """Where releases of this environment go, and what may be released there."""
+        from pipelines.deployment.inquiry import Inquiry
         from pipelines.deployment.target import ReleaseTarget, RunningCode
         from pipelines.serving.instances import read_reports
 
         serving = RunningCode(self.problem, self.models, self.online)
         instances = partial(read_reports, self.objects, self.settings.environment)
-        return ReleaseTarget(self.releases, self.models, serving, self._releases_before, instances)
+        ask = Inquiry(self.objects, self.settings.environment, self.settings.confirm_seconds).unservable
+        return ReleaseTarget(self.releases, self.models, serving, self._releases_before, instances, ask)
 
     def _releases_before(self) -> "ReleaseLog | None":
         """Return the release log of the environment that models come from, where ``cloud.toml`` states one."""

@@ -45,7 +45,8 @@ class Settings(StrictModel):
         clock: whose time answers are logged by and windows of monitors and canary analysis are: the server's, or for
             replays of the past that of the requests.
         ready_without_release: whether the serving app is ready while nothing was ever released to its environment.
-        confirm_seconds: how long a command that moved a release waits for the serving app to say that it serves it.
+        confirm_seconds: how long a command that moves a release waits for the instances of the serving app: before it
+            to say that they can serve the model, afterwards that they do. 0 asks nobody.
         as_of: the moment that commands act at, for replays of the past; None is the clock's.
         deadline_seconds: how long a body may take to arrive (408), and a request to wait for its turn (503).
     """

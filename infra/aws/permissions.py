@@ -114,9 +114,9 @@ class Permissions:
         ]
 
     def tick(self) -> list[Statement]:
-        """The function: everything that canary analysis reads, the release log to write and sign, and runs to start."""
+        """The function: what canary analysis reads, the log to write and sign, instances to ask, runs to start."""
         return [
-            *self._objects("store", read=["*"], write=[RELEASES, *RUNS]),
+            *self._objects("store", read=["*"], write=[RELEASES, SERVING, *RUNS]),
             *self._objects("lake", read=[LAKE_TABLES]),
             # where audit records are locked, so that nobody can delete them
             statement(["s3:PutObjectRetention"], [f"arn:aws:s3:::{self.names.bucket('store')}/{RELEASES}"]),

@@ -129,6 +129,11 @@ def instances(environment: str) -> str:
     return f"{SERVING}{environment}/"
 
 
+def questions(environment: str) -> str:
+    """Return the key of what commands ask the instances of the serving app, which is beside what these say."""
+    return f"{SERVING}{environment}.questions.json"
+
+
 def decisions(environment: str) -> str:
     """Return the folder of the decisions whether to train, the latest first."""
     return f"{DECISIONS}{environment}/all/"

@@ -74,10 +74,18 @@ class _Comparison(NamedTuple):
 
 def analyse(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, elapsed: timedelta) -> Verdict:
     """Analyse a live release on the traffic of its present step, ``elapsed`` after the step began."""
-    verdict, patience = _judge(config, state, traffic, elapsed), config.canary_analysis.patience
-    if verdict.outcome is not AnalysisOutcome.INSUFFICIENT or elapsed < _step_length(state) + patience:
+    verdict = _judge(config, state, traffic, elapsed)
+    if verdict.outcome is not AnalysisOutcome.INSUFFICIENT:
         return verdict
-    late = f"it could not be judged within {format_duration(patience)} after the end of its step: {verdict.reason}"
+    return waiting(config, state, verdict.reason, elapsed)
+
+
+def waiting(config: ProblemConfig, state: ReleaseState, reason: str, elapsed: timedelta) -> Verdict:
+    """Return the verdict on a release that has to wait for a reason: insufficient, or expired after the patience."""
+    patience = config.canary_analysis.patience
+    if elapsed < _step_length(state) + patience:
+        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason)
+    late = f"it could not go on within {format_duration(patience)} after the end of its step: {reason}"
     return Verdict(outcome=AnalysisOutcome.EXPIRED, reason=f"{late}; the champion stays")
 
 
@@ -90,8 +98,8 @@ def _judge(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, 
             return Verdict(outcome=AnalysisOutcome.FAIL, reason=reason)
     if isinstance(state.strategy, AbTest):
         return _ab_test(pair, elapsed, state.strategy)
-    if waiting := _reason_to_wait(pair, elapsed, _step_length(state)):
-        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=waiting)
+    if reason := _reason_to_wait(pair, elapsed, _step_length(state)):
+        return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason)
     return Verdict(outcome=AnalysisOutcome.PASS, reason=_pass_reason(pair))
 
 

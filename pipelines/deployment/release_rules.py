@@ -54,7 +54,7 @@ class Facts(NamedTuple):
         manifest: of the model that the file releases, or why no manifest can be trusted.
         registered: the model that the model store has under the file's version number, if any.
         before: the environment before this one; None for the first.
-        unservable: returns why the running code cannot serve a model; empty when it can.
+        unservable: returns why the running code or an instance of the app cannot serve a model; empty when they can.
         stale: yields why the online store cannot serve a model's features at the time of the transition.
     """
 
@@ -104,7 +104,7 @@ def permission(transition: FileTransition, release: ReleaseFile, facts: Facts) -
 
 
 def servability(transition: FileTransition, release: ReleaseFile, facts: Facts) -> Iterator[str]:
-    """Yield why the running code or the online store cannot serve the released model or its fall-back."""
+    """Yield why the code, an instance or the online store cannot serve the released model or its fall-back."""
     released, beside = release.released, facts.state.champion
     if isinstance(facts.manifest, str):
         return
@@ -144,12 +144,14 @@ def is_deployed(state: ReleaseState, release: ReleaseFile) -> bool:
 class WayBack(NamedTuple):
     """What a rollback does: the model it takes ``out`` of service, and the champion that serves afterwards, if any.
 
-    ``action`` is None when the latest transition did it already.
+    ``action`` is None when the latest transition did it already. ``next`` is the model to which the champion could be
+    gone back from, where the rollback replaces the champion.
     """
 
     action: Literal["roll back", "withdraw"] | None
     out: Variant
     champion: Variant | None
+    next: Variant | None = None
 
 
 def way_back(
@@ -197,10 +199,12 @@ def _champion_out(latest: ReleaseEntry, champions: Sequence[Variant], to: Varian
     if to and to not in champions:
         raise Refused(f"v{to.version} was never champion here; go back to one that was, or propose it")
     out = {*state.quarantined, state.champion.model}
-    earlier = [variant for variant in champions if variant.model not in out and to in (None, variant)]
+    earlier = [variant for variant in champions if variant.model not in out]
     if not earlier:
         raise Refused("there is no earlier champion that is not quarantined")
-    return WayBack("roll back", state.champion, earlier[-1])
+    champion = to or earlier[-1]
+    others = [variant for variant in earlier if variant != champion]
+    return WayBack("roll back", state.champion, champion, others[-1] if others else None)
 
 
 def _due(transition: FileTransition, release: ReleaseFile, state: ReleaseState) -> Iterator[str]:

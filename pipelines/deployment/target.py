@@ -1,7 +1,8 @@
 """The target of releases: an environment's release log, models and serving, and the facts for the rule book."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from pipelines.config import (
@@ -59,11 +60,16 @@ class RunningCode(NamedTuple):
                 )
 
 
+class Unservable(Refused):
+    """A model that a transition would put into service cannot be served."""
+
+
 class ReleaseTarget(NamedTuple):
     """An environment that models are released to.
 
     ``before`` opens the release log of the previous environment, if there is one; ``instances`` reads the reports of
-    the instances of the serving app.
+    the instances of the serving app; ``ask`` asks these which models they cannot serve
+    (:meth:`pipelines.deployment.inquiry.Inquiry.unservable`).
     """
 
     releases: ReleaseLog
@@ -71,10 +77,15 @@ class ReleaseTarget(NamedTuple):
     serving: Servable
     before: Callable[[], ReleaseLog | None] = lambda: None
     instances: Callable[[], Sequence[InstanceReport]] = tuple
+    ask: Callable[[Iterable[Variant]], Mapping[str, str]] = lambda _: {}
 
-    def facts(self, release: ReleaseFile, state: ReleaseState, at: datetime) -> Facts:
-        """Return the facts on which the rules decide, in a state of the log and at a time."""
+    def facts(self, release: ReleaseFile, state: ReleaseState, at: datetime, ask: bool = True) -> Facts:
+        """Return the facts on which the rules decide, in a state of the log and at a time.
+
+        Without ``ask``, what can be served is what the running code can serve.
+        """
         released, log = release.released, self.before()
+        unservable = cache(lambda: self.unservable(released, state.champion))
         manifest: Manifest | str
         try:
             manifest = self.models.manifest(released.model)
@@ -86,13 +97,23 @@ class ReleaseTarget(NamedTuple):
             manifest=manifest,
             registered=self.models.version(released.version),
             before=Before(log.environment, tuple(log.tenures()), log.state().quarantined) if log else None,
-            unservable=self.serving.unservable,
+            unservable=(lambda variant: unservable().get(variant.model, "")) if ask else self.serving.unservable,
             stale=lambda manifest: self.serving.stale(manifest, at),
         )
 
     def refusals(self, transition: FileTransition, release: ReleaseFile, at: datetime) -> list[str]:
-        """Return each reason to refuse a transition of a release file now."""
-        return list(refusals(transition, release, self.facts(release, self.releases.state(), at)))
+        """Return each reason to refuse a transition of a release file now; a mere check asks no instance."""
+        facts = self.facts(release, self.releases.state(), at, ask=transition != "check")
+        return list(refusals(transition, release, facts))
+
+    def unservable(self, *variants: Variant | None) -> Mapping[str, str]:
+        """Return by digest why models cannot be served by the running code, or else by a live instance.
+
+        Asks the instances once for all models.
+        """
+        given = [variant for variant in variants if variant]
+        own = {variant.model: why for variant in given if (why := self.serving.unservable(variant))}
+        return {**self.ask(variant for variant in given if variant.model not in own), **own}
 
     def latest(self) -> ReleaseEntry | None:
         """Return the latest transition.
@@ -111,9 +132,13 @@ class ReleaseTarget(NamedTuple):
         return entry
 
     def check_servable(self, variant: Variant) -> None:
-        """Raise Refused when the running code cannot serve a model that a transition would put into service."""
-        if why := self.serving.unservable(variant):
-            raise Refused(f"v{variant.version} cannot be served: {why}; bring back the code that serves it first")
+        """Raise Unservable when a model that a transition would put into service cannot be served."""
+        if why := self.unservable(variant).get(variant.model):
+            code = self.models.manifest(variant.model).code.label
+            raise Unservable(
+                f"v{variant.version} cannot be served: {why}; bring back the code that serves it first, such as the "
+                f"commit that trained it: {code}"
+            )
 
 
 def check(reasons: list[str]) -> None:

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.config import CanaryStrategy, Phase, Problem, ReleaseEntry, Shadow
-from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse
-from pipelines.deployment.target import ReleaseTarget
+from pipelines.deployment.canary_analysis import AnalysisOutcome, Verdict, analyse, waiting
+from pipelines.deployment.target import ReleaseTarget, Unservable
 from pipelines.deployment.traffic import live_traffic
 from pipelines.deployment.transitions import Actor, StaleDecision, advance, conclude, promote, roll_back
 from pipelines.serving.instances import alive
@@ -28,21 +28,25 @@ def tick(
 ) -> Judged | None:
     """Analyse the live release, if any, and advance, promote, conclude or roll it back as the verdict says.
 
+    A challenger that passes, and that this code or an instance cannot serve, waits, and is concluded when the patience
+    of the analysis is over.
+
     Safe to kill anywhere and to run concurrently: each process decides on the latest transition of the log, and only
     the first to append wins.
     """
     latest = target.latest()
     if latest is None or not latest.state.live or latest.state.since is None:
         return None
-    verdict = _loads_nowhere(target, latest, actor.at)
+    verdict, since = _loads_nowhere(target, latest, actor.at), latest.state.since
     if verdict is None:
-        since = latest.state.since
         traffic = live_traffic(problem, tables, predictions, latest.state, {latest.number}, since, actor.at)
         verdict = analyse(problem.config, latest.state, traffic, actor.at - since)
-    if verdict.outcome is AnalysisOutcome.INSUFFICIENT:
-        return Judged(verdict, latest)
     try:
-        return Judged(verdict, _move(target, actor, verdict, latest))
+        try:
+            return Judged(verdict, _move(target, actor, verdict, latest))
+        except Unservable as error:
+            held = waiting(problem.config, latest.state, f"{verdict.reason}; but {error}", actor.at - since)
+            return Judged(held, _move(target, actor, held, latest))
     except StaleDecision:  # another process was first, so the verdict is out of date
         return None
 
@@ -60,6 +64,8 @@ def _loads_nowhere(target: ReleaseTarget, latest: ReleaseEntry, at: datetime) ->
 
 def _move(target: ReleaseTarget, actor: Actor, verdict: Verdict, latest: ReleaseEntry) -> ReleaseEntry:
     match verdict.outcome:
+        case AnalysisOutcome.INSUFFICIENT:
+            return latest
         case AnalysisOutcome.FAIL:
             return roll_back(target, actor, verdict.reason, after=latest.number)
         case AnalysisOutcome.UNDECIDED | AnalysisOutcome.EXPIRED:

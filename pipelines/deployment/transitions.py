@@ -129,7 +129,9 @@ def promote(target: ReleaseTarget, actor: Actor, reason: str, after: int | None 
     """Make the challenger the champion.
 
     Raises:
-        Refused: when it is not allowed in this phase, or the running code cannot serve the model.
+        Unservable: when the running code or an instance of the app cannot serve the model. What it takes the place of
+            is not asked for: the transition is the way away from a champion that cannot be served.
+        Refused: when it is not allowed in this phase.
         StaleDecision: when the latest transition is no longer ``after``, the one that the decision was based on.
     """
 
@@ -164,7 +166,8 @@ def roll_back(
 
     Raises:
         StaleDecision: as :func:`promote`; without ``after``, it acts on the latest state.
-        Refused: when there is nothing to remove or no champion to return to, or the running code cannot serve it.
+        Unservable: when the running code or an instance of the app cannot serve the champion to return to.
+        Refused: when there is nothing to remove, or no champion to return to.
     """
 
     def decide(state: ReleaseState, latest: ReleaseEntry | None) -> _Transition | None:

@@ -107,6 +107,7 @@ class ServingApp:
             self._service.metrics.pending.set(self._service.pending)
 
     def _follow(self) -> None:
-        """Take the latest release, and tell what is served."""
+        """Take the latest release, and tell what is served and what could be."""
         self._service.refresh()
+        self._announcer.try_to_answer(self._service.unservable)
         self._announcer.try_to_say(self._service.standing)

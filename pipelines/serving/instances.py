@@ -8,14 +8,15 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pydantic import AwareDatetime
 
 from pipelines.config import StrictModel, Variant
 from pipelines.contracts import keys
-from pipelines.storage.ports import ObjectStore
+from pipelines.serving.questions import Answer, open_questions
+from pipelines.storage.ports import ObjectStore, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,16 @@ class Standing(StrictModel):
 
 
 class InstanceReport(StrictModel):
-    """Where an instance stood, and when; ``code`` is the commit that it runs, ``stopped`` marks its last word."""
+    """Where an instance stood, and when.
+
+    ``code`` is the commit that it runs, ``answers`` are those to the open questions, ``stopped`` marks its last word.
+    """
 
     instance: str
     at: AwareDatetime
     standing: Standing
     code: str = ""
+    answers: tuple[Answer, ...] = ()
     stopped: bool = False
 
     def is_alive(self, now: datetime) -> bool:
@@ -68,20 +73,49 @@ def alive(reports: Sequence[InstanceReport], now: datetime | None = None) -> lis
 
 
 class Announcer:
-    """Writes where one instance stands, when that changes and as a heartbeat."""
+    """Writes where one instance stands and which asked models it can serve, when that changes and as a heartbeat."""
 
     def __init__(self, objects: ObjectStore, environment: str, instance: str | None = None, code: str = "") -> None:
         self._objects, self._environment, self._code = objects, environment, code
         self.instance = instance or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._key: str | None = None
         self._said: InstanceReport | None = None
+        self._answers: tuple[Answer, ...] = ()
+
+    def answer(self, unservable: Callable[[Variant], str]) -> None:
+        """Answer the open questions that were not answered yet; :meth:`say` writes the answers.
+
+        ``unservable`` returns why the instance cannot serve a model, empty when it can. When a store fails, the
+        question stays open until the next call.
+        """
+        given = {(one.model, one.asked_at): one for one in self._answers}
+        answers = []
+        for asked in open_questions(self._objects, self._environment):
+            model, at = asked.variant.model, asked.at
+            try:
+                answers.append(
+                    given.get((model, at)) or Answer(model=model, asked_at=at, error=unservable(asked.variant))
+                )
+            except (Unavailable, OSError) as error:  # which says nothing of the model
+                log.warning("question not answered model=%s reason=%s", model, error)
+        self._answers = tuple(answers)
+
+    def try_to_answer(self, unservable: Callable[[Variant], str]) -> None:
+        """As :meth:`answer`; a store that fails is told in the log."""
+        try:
+            self.answer(unservable)
+        except Exception as error:
+            log.warning("questions not read reason=%s", error)
 
     def say(self, standing: Standing, stopped: bool = False) -> None:
         """Write where the instance stands, unless that was said within the heartbeat."""
         now, said = datetime.now(UTC), self._said
-        if said and said.standing == standing and not stopped and now - said.at < HEARTBEAT:
+        known = said and (said.standing, said.answers) == (standing, self._answers)
+        if said and known and not stopped and now - said.at < HEARTBEAT:
             return
-        report = InstanceReport(instance=self.instance, at=now, standing=standing, code=self._code, stopped=stopped)
+        report = InstanceReport(
+            instance=self.instance, at=now, standing=standing, code=self._code, answers=self._answers, stopped=stopped
+        )
         if self._key is None or not self._is_ours(self._key):
             self._key = self._claim(report)
         else:

@@ -20,7 +20,7 @@ from pipelines.serving.mirror import Mirror
 from pipelines.serving.model import Rejected, ServedModel
 from pipelines.serving.routing import Part, Release, answer, rows_of
 from pipelines.settings import Settings
-from pipelines.storage.ports import OnlineStore
+from pipelines.storage.ports import OnlineStore, Unavailable
 from pipelines.storage.prediction_log import LogWriter, Predictions, sampled
 
 log = logging.getLogger(__name__)
@@ -113,6 +113,23 @@ class PredictionService:
             challenger=challenger.variant if challenger else None,
             error=error,
         )
+
+    def unservable(self, variant: Variant) -> str:
+        """Return why this process cannot serve a model; empty when it can.
+
+        The model is loaded as to be served, and freed again.
+
+        Raises:
+            Unavailable, OSError: when a store does not answer.
+        """
+        if variant.model not in self._loaded:
+            try:
+                ServedModel(variant, self.models, self.problem, self._online)
+            except (Unavailable, OSError):
+                raise
+            except Exception as error:  # as of a release
+                return str(error)
+        return ""
 
     @property
     def unready(self) -> str:

@@ -91,7 +91,7 @@ def _operations(scope: Scope) -> list[Statement]:
     return [
         *look,
         allow("ReadReleases", ["s3:GetObject"], releases),
-        allow("TakeBackRelease", ["s3:PutObject"], scope.stored(keys.RELEASES)),
+        allow("TakeBackRelease", ["s3:PutObject"], scope.stored(keys.RELEASES, keys.SERVING)),
         allow("SignRelease", ["kms:GetPublicKey", "kms:Sign"], scope.owned("kms", "key/*"), tagged(scope.tags)),
         allow("CallTick", ["lambda:InvokeFunction"], scope.owned("lambda", "function:{name}-*")),
         allow("AskEndpoint", ["sagemaker:InvokeEndpoint"], scope.owned("sagemaker", "endpoint/{name}*")),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.bootstrap import Platform
-    from pipelines.config import ReleaseEntry, ReleaseFile, ReleaseState
+    from pipelines.config import ReleaseEntry, ReleaseFile, ReleaseState, Variant
     from pipelines.deployment.transitions import Actor
 
 Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this. Default: the user of this machine.")]
@@ -171,7 +171,10 @@ def rollback(
         named = f"v{back.out.version}"
         leaves = ("withdraws", named) if back.action == "withdraw" else ("takes out", f"{named} into quarantine")
         if not as_json:
-            _show([leaves, ("answers", f"v{back.champion.version}" if back.champion else "nothing yet")])
+            rows = [leaves, ("answers", f"v{back.champion.version}" if back.champion else "nothing yet")]
+            if back.champion and back.champion != latest.state.champion:
+                rows.append(("which falls back to", _fall_back(platform, back.champion, back.next)))
+            _show(rows)
         _ask(yes, f"Roll back {platform.settings.environment}?")
         try:  # what was shown is what is done, or we look again
             entry = roll_back(
@@ -295,6 +298,14 @@ def _show(rows: "Iterable[tuple[str, ...]]") -> None:
     found = [(name, *values) for name, *values in rows]
     print_pairs([(f"  [dim]{name}[/]", escape(values[0])) for name, *values in found if len(values) == 1])
     print_pairs([(f"  [dim]{name}[/]", *map(escape, values)) for name, *values in found if len(values) > 1])
+
+
+def _fall_back(platform: "Platform", champion: "Variant", fall_back: "Variant | None") -> str:
+    """Return what a champion falls back to; asks of both at once whether they can be served."""
+    if fall_back is None:
+        return "nothing: no earlier champion that is not quarantined"
+    why = platform.release_target.unservable(champion, fall_back).get(fall_back.model)
+    return f"v{fall_back.version}" + (f", which cannot be served: {why}" if why else "")
 
 
 def _ask(yes: bool, question: str) -> None:

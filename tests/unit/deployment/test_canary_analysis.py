@@ -89,7 +89,7 @@ def test_a_release_that_nobody_could_judge_for_a_week_ends_and_says_why(given, s
     assert waiting.outcome is AnalysisOutcome.INSUFFICIENT
     over = verdict(given, 8 * DAY, strategy=strategy)
     assert over.outcome is AnalysisOutcome.EXPIRED
-    told = f"it could not be judged within 7d after the end of its step: {waiting.reason}; the champion stays"
+    told = f"it could not go on within 7d after the end of its step: {waiting.reason}; the champion stays"
     assert over.reason == told
 
 
