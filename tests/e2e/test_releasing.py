@@ -1,8 +1,11 @@
 """Releases as people on call meet them: the commands, a running app, and what it answers over HTTP."""
 
 import hashlib
+import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -128,6 +131,41 @@ def test_an_app_of_code_that_cannot_serve_is_alive_and_not_ready(released, chang
         assert "serves v1 (transition 3)" in told
         assert "serves nothing" in told
         assert "refused 3: its features are computed from 'weight'" in told
+
+
+def test_what_a_running_app_cannot_serve_is_refused_unrecorded(released, changed, on_call):
+    """The commands run on the code that v2 was trained on; one of two apps on code whose requests lack a field."""
+    second(released)
+    problem = changed(*WEIGHTLESS)
+    number = released.releases.latest().number
+    with running(released.home, poll_seconds=0.05) as served:
+        with running(released.home, problem=problem, poll_seconds=0.05, ready=False):
+            for how in (CANARY, ("--strategy", "all-at-once")):
+                told = on_call("propose", "v2", *how, *AS_OF, "--yes", code=3)
+                assert "v2 cannot be served: instance" in told
+                assert "'weight', which requests do not carry any more" in told
+            assert released.changed({}).releases.latest().number == number
+        assert "confirmed by 1 of 1 instances" in release(on_call, "v2", "--strategy", "all-at-once")
+        assert versions(served) == {2}
+        told = on_call("rollback", "--champion", "--reason", "prices", *AS_OF, "--yes")
+        assert "which falls back to nothing: no earlier champion that is not quarantined" in told
+        assert versions(served) == {1}
+
+
+def test_a_frozen_app_is_told_of_and_stops_no_release(released, on_call, monkeypatch, caplog):
+    second(released)
+    monkeypatch.setenv("RATCHET_CONFIRM_SECONDS", "2")
+    with running(released.home, poll_seconds=0.05) as served:
+        process = served.process.pid
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        (worker,) = (int(one) for one in children if "granian" in Path(f"/proc/{one}/comm").read_text())
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            on_call("propose", "v2", *CANARY, *AS_OF, "--yes")
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert "did not say in time whether" in caplog.text
+        assert released.changed({}).releases.latest().action == "propose"
 
 
 def test_a_rollback_across_definitions_is_what_the_app_answers(released, changed, on_call):

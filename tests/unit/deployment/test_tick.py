@@ -9,15 +9,18 @@ from pipelines.config import AbTest, BlueGreen, CanaryStrategy, Phase, Shadow, U
 from pipelines.demo.plants import plant_failing_model
 from pipelines.deployment.canary_analysis import AnalysisOutcome
 from pipelines.deployment.comparison import compare_live, rows
+from pipelines.deployment.inquiry import Inquiry
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose, start
 from pipelines.feature import FeatureParams
 from pipelines.registry.model_store import CARD
+from pipelines.serving.instances import Announcer, Standing
 from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
 from tests.conftest import NOW
 from tests.problems import parcels
+from tests.releasing import Stated
 
 DAY = timedelta(days=1)
 
@@ -65,12 +68,12 @@ def serve(platform, day):
     service.close()
 
 
-def look(platform, days):
+def look(platform, days, target=None):
     return tick(
         platform.problem,
         platform.tables,
         platform.predictions,
-        platform.release_target,
+        target or platform.release_target,
         Actor("canary analysis", NOW + days * DAY),
     )
 
@@ -100,6 +103,58 @@ def test_a_step_is_judged_on_its_own_traffic(platform):
     assert look(platform, 1.5).entry.action == "advance"
     judged = look(platform, 3)
     assert (judged.verdict.outcome, judged.verdict.reason) == (AnalysisOutcome.INSUFFICIENT, "no traffic yet")
+
+
+def code_lacks(platform, variant, lacks):
+    return platform.release_target._replace(serving=Stated({variant.model: lacks}, {}))
+
+
+def instance_lacks(platform, variant, lacks):
+    announcer = Announcer(platform.objects, "dev", "a")
+
+    def poll():
+        announcer.answer(lambda asked: lacks if asked == variant else "")
+        announcer.say(Standing())
+
+    poll()
+    return platform.release_target._replace(ask=Inquiry(platform.objects, "dev", 60, poll).unservable)
+
+
+@pytest.mark.parametrize("strategy", [CanaryStrategy(steps=(0.5, 0.6), bake=DAY), BlueGreen(bake=DAY)])
+@pytest.mark.parametrize("where", [code_lacks, instance_lacks])
+def test_a_challenger_that_passes_and_cannot_be_served_ends(platform, strategy, where):
+    challenger = copied(platform)
+    started(platform, challenger, strategy)
+    serve(platform, 0)
+    target = where(platform, challenger, "its features import 'colorsys', which is not installed here")
+    for _ in range(2):
+        judged = look(platform, 1.5, target)
+        assert judged.entry.action == "start", "nothing is recorded"
+        assert judged.verdict.outcome is AnalysisOutcome.INSUFFICIENT
+        assert "but v2 cannot be served: " in judged.verdict.reason
+    judged = look(platform, 8.5, target)
+    assert (judged.verdict.outcome, judged.entry.action) == (AnalysisOutcome.EXPIRED, "conclude")
+    assert "it could not go on within 7d after the end of its step" in judged.entry.reason
+    assert "import 'colorsys'" in judged.entry.reason
+    state = platform.releases.state()
+    assert (state.champion.version, state.challenger, state.quarantined) == (1, None, {})
+    assert look(platform, 9, target) is None
+
+
+def test_a_challenger_that_waited_goes_on_where_it_can_be_served(platform):
+    challenger = copied(platform)
+    started(platform, challenger, CanaryStrategy(steps=(0.5, 0.6), bake=DAY))
+    serve(platform, 0)
+    assert look(platform, 1.5, code_lacks(platform, challenger, "no library")).entry.action == "start"
+    assert look(platform, 1.5).entry.action == "advance"
+
+
+def test_a_look_that_moves_nothing_asks_no_instance(platform):
+    started(platform, copied(platform), CanaryStrategy(steps=(0.5,), bake=DAY))
+    asked = []
+    target = platform.release_target._replace(ask=lambda variants: asked.extend(variants) or {})
+    assert look(platform, 0.5, target).verdict.outcome is AnalysisOutcome.INSUFFICIENT
+    assert asked == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the log says is what the app answers, within one poll, whatever happens and in whatever order."""
 
+import contextlib
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -75,6 +76,16 @@ class Image:
         if not has_library:
             self._patch.setitem(sys.modules, LIBRARY, None)
 
+    @contextlib.contextmanager
+    def of(self, has_library):
+        """Run what a process does that started when the image was so."""
+        now = self.has_library
+        if has_library != now:
+            self.change(has_library)
+        yield
+        if has_library != now:
+            self.change(now)
+
 
 class Following(RuleBasedStateMachine):
     """An environment of its own for each example, on real stores, models and services."""
@@ -83,7 +94,7 @@ class Following(RuleBasedStateMachine):
         super().__init__()
         self.world = world
         self.world.image.change(has_library=True)
-        self.variants, self.service, self.instance_lacks = world.variants, None, False
+        self.variants, self.service, self.service_has_library = world.variants, None, True
         self.open(platform.changed({"environment": f"e{next(NUMBERS)}"}))
         self.restart()
 
@@ -94,18 +105,26 @@ class Following(RuleBasedStateMachine):
         self.target = platform.release_target._replace(ask=asks.unservable)
 
     def poll(self):
-        self.service.refresh()
-        self.announcer.answer(self.answer)
+        with self.world.image.of(self.service_has_library):
+            self.service.refresh()
+            self.announcer.answer(self.service.unservable)
         self.announcer.say(self.service.standing)
 
-    def answer(self, asked):
-        """Of a process: what its image lacked when it started, it lacks."""
-        has_library = self.world.image.has_library
-        self.world.image.change(not self.instance_lacks)
-        try:
-            return self.service.unservable(asked)
-        finally:
-            self.world.image.change(has_library)
+    @contextlib.contextmanager
+    def moving(self):
+        """Check that what a transition puts into service can be served by the commands and by the app."""
+        before = self.platform.releases.latest()
+        with contextlib.suppress(Refused):
+            yield
+        after = self.platform.releases.latest()
+        if after == before:
+            seen("a move was refused")
+            return
+        brought = after.variant if after.action in ("propose", "approve", "start", "advance", "promote") else None
+        if after.action == "roll back" and after.champion_before != after.state.champion:
+            brought = after.state.champion
+        assert not self.is_broken(brought), "commands cannot serve it"
+        assert not self.is_broken(brought, self.service_has_library), "the app cannot serve it"
 
     @rule()
     def restart(self):
@@ -125,7 +144,7 @@ class Following(RuleBasedStateMachine):
             return
         self.stop()
         self.service, self.announcer = started, Announcer(platform.objects, platform.settings.environment)
-        self.instance_lacks = not self.world.image.has_library
+        self.service_has_library = self.world.image.has_library
         self.announcer.say(started.standing)
 
     def stop(self):
@@ -136,9 +155,11 @@ class Following(RuleBasedStateMachine):
     def teardown(self):
         self.stop()
 
-    def is_broken(self, variant):
-        """Whether today's image lacks what a model's features import."""
-        return variant == self.variants[6] and not self.world.image.has_library
+    def is_broken(self, variant, has_library=None):
+        """Whether today's image, or that of a process, lacks what a model's features import."""
+        return variant == self.variants[6] and not (
+            self.world.image.has_library if has_library is None else has_library
+        )
 
     @initialize(version=st.sampled_from((1, 6, 7)))
     def begin(self, version):
@@ -161,12 +182,10 @@ class Following(RuleBasedStateMachine):
     @rule(version=VERSIONS, how=st.sampled_from(STRATEGIES), override=st.booleans())
     def propose(self, version, how, override):
         state, reason = self.platform.releases.state(), "generated" if override else None
-        try:
+        with self.moving():
             file = propose_model(self.platform.models, state, self.variants[version - 1], how, reason)
             propose(self.target, ME, file)
-        except Refused:
-            return
-        assert version != 5, "no code here can serve it"
+            assert version != 5, "no code here can serve it"
 
     @rule(version=VERSIONS, how=st.sampled_from(STRATEGIES), override=st.booleans())
     def release(self, version, how, override):
@@ -184,31 +203,28 @@ class Following(RuleBasedStateMachine):
 
     def pending(self, move):
         file = self.platform.releases.state().proposal
-        try:
+        with self.moving():
             if file:
                 move(self.target, file)
-        except Refused:
-            return
 
     @rule(move=st.sampled_from([advance, promote, conclude]))
     def judged(self, move):
-        try:
+        with self.moving():
             move(self.target, ME, "generated")
-        except Refused:
-            return
 
     @rule(champion=st.booleans())
     def roll_back(self, champion):
-        try:
+        with self.moving():
             roll_back(self.target, ME, "generated", champion_out=champion)
-        except Refused:
-            return
 
     @rule(days=st.sampled_from([1, 3, 30]))
     def tick(self, days):
         self.service.log.flush()
         platform, actor = self.platform, Actor("canary analysis", NOW + days * DAY)
-        tick(platform.problem, platform.tables, platform.predictions, self.target, actor)
+        with self.moving():  # and never refused: what passes and cannot be served waits, and then ends
+            tick(platform.problem, platform.tables, platform.predictions, self.target, actor)
+            return
+        raise AssertionError("the tick fails")
 
     @invariant()
     def what_the_log_says_is_what_the_app_answers(self):
@@ -224,11 +240,9 @@ class Following(RuleBasedStateMachine):
         share, challenger = state.routing.share, state.challenger
         if self.service.standing.error:
             seen("a process of an image that cannot serve the challenger answers by the champion, and says so")
-            assert self.is_broken(challenger)
+            assert self.is_broken(challenger, self.service_has_library)
             share = 0.0
-        assert confirmation(self.target.instances(), entry.number).is_complete == (
-            not self.service.standing.error
-        )
+        assert confirmation(self.target.instances(), entry.number).is_complete == (not self.service.standing.error)
         wanted = [
             challenger.version
             if challenger and share and to_challenger(row["parcel_id"], challenger.version, share)
@@ -361,6 +375,27 @@ def test_an_image_that_cannot_serve_the_challenger_has_it_taken_out(told):
     assert told("tick", 1)[1] == [1]
     assert "no instance of the serving app can load it" in here.platform.releases.latest().reason
     assert here.service.standing.error == ""
+
+
+def test_an_app_of_another_image_is_asked_before_a_release_is_recorded(told):
+    here, _ = told("begin", 1)
+    told("change_image", False, True)
+    told("change_image", True, False)
+    file = propose_model(
+        here.platform.models, here.platform.releases.state(), here.variants[6], STRATEGIES[2], override="a test"
+    )
+    number = here.platform.releases.latest().number
+    with pytest.raises(Refused, match=f"v7 cannot be served: instance .*: its features import '{LIBRARY}'"):
+        propose(here.target, ME, file)
+    assert here.platform.releases.latest().number == number
+    told("restart")
+    propose(here.target, ME, file)
+    approve(here.target, ME, file)
+    told("change_image", False, True)
+    told("change_image", True, False)
+    with pytest.raises(Refused, match="v7 cannot be served: instance"):
+        deployed(here.target, file)
+    assert here.platform.releases.latest().action == "approve"
 
 
 def deployed(target, file):
