@@ -46,7 +46,7 @@ def of_another(path):
 )
 def test_a_damaged_model_is_refused_until_it_is_repaired(serving, name, damage, reason):
     served = serving(poll_seconds=POLL)
-    platform = make_platform(served.mlops.home)
+    platform = make_platform(served.mlops.home).changed({"confirm_seconds": 0})  # it will not answer
     second = twin(platform)
     for process in workers(served):
         os.kill(process, signal.SIGSTOP)  # so that it sees the release when it is damaged

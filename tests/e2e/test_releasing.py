@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ from pipelines.registry import carried
 from tests.conftest import HISTORY, NOW, PROBLEMS, make_platform
 from tests.definitions import POUNDS, ROWS, WEIGHTLESS, WIDER, edited, expected
 from tests.e2e.conftest import Mlops, running
-from tests.e2e.load import ask, logged
+from tests.e2e.load import ask, logged, workers
 
 DAY = timedelta(days=1)
 AS_OF = ("--as-of", f"{NOW:%Y-%m-%d}")
@@ -156,13 +155,10 @@ def test_a_frozen_app_is_told_of_and_stops_no_release(released, on_call, monkeyp
     second(released)
     monkeypatch.setenv("RATCHET_CONFIRM_SECONDS", "2")
     with running(released.home, poll_seconds=0.05) as served:
-        process = served.process.pid
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        (worker,) = (int(one) for one in children if "granian" in Path(f"/proc/{one}/comm").read_text())
-        os.kill(worker, signal.SIGSTOP)
-        try:
-            on_call("propose", "v2", *CANARY, *AS_OF, "--yes")
-        finally:
+        for worker in workers(served):
+            os.kill(worker, signal.SIGSTOP)
+        on_call("propose", "v2", *CANARY, *AS_OF, "--yes")
+        for worker in workers(served):
             os.kill(worker, signal.SIGCONT)
         assert "did not say in time whether" in caplog.text
         assert released.changed({}).releases.latest().action == "propose"
