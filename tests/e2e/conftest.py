@@ -93,7 +93,7 @@ def running(home: Path, *arguments: str, ready: bool = True, **settings: object)
         port = probe.getsockname()[1]
     served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
     try:
-        _wait_until_up(served.url, ready)
+        wait_until_up(served.url, ready)
         yield served
     finally:
         served.process.terminate()
@@ -107,7 +107,8 @@ def serving(released: Platform) -> Iterator[Callable[..., Served]]:
         yield lambda *arguments, **settings: stack.enter_context(running(released.home, *arguments, **settings))
 
 
-def _wait_until_up(url: str, ready: bool) -> None:
+def wait_until_up(url: str, ready: bool = True) -> None:
+    """Wait until a serving app answers: that it is ready, with a release, or else that it is alive."""
     deadline = time.monotonic() + 60
     while True:
         try:
