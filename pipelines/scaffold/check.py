@@ -27,7 +27,6 @@ from pipelines.storage.sql import session
 from pipelines.training.train import inputs, new_estimator, predict
 
 _DAY = timedelta(days=1)
-_FEWEST = 5  # rows of each class
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
@@ -40,6 +39,11 @@ def errors(package: str, day: datetime | None) -> list[str]:
     if day and not found:
         found += _told(lambda one: _on_rows(one, day), problem)
     return list(dict.fromkeys(found))
+
+
+def fewest_rows(task: Task) -> int:
+    """Return how many labelled requests a day must have for a trial fit: 5 of each class, or 5."""
+    return 10 if task is Task.BINARY else 5
 
 
 def summary(problem: Problem) -> list[str]:
@@ -150,12 +154,13 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     frame = pa.table({"key": requests[config.key], **columns})
     with session(frame=frame, labels=found) as connection:
         rows = connection.sql("SELECT frame.*, label FROM frame JOIN labels USING (key)").to_arrow_table()
-    fewest = _FEWEST * (2 if config.task is Task.BINARY else 1)
-    if rows.num_rows < fewest or (config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2):
+    if rows.num_rows < fewest_rows(config.task) or (
+        config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2
+    ):
         until = format_duration(config.label.delay + _DAY)
         yield (
             f"{rows.num_rows} requests of {day:%Y-%m-%d} have a label {until} later: too few, or too much "
-            "alike, to fit an estimator on; give another --day"
+            "alike, to fit an estimator on; give another --day, or none where no day has more"
         )
         return
     X, y = inputs(rows, problem)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -28,6 +29,11 @@ class Done(NamedTuple):
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+    def suggested(self, command: str) -> list[str]:
+        """Return the arguments of ``mlops`` for a command that was suggested as the next one."""
+        (found,) = (line.partition("mlops ")[2] for line in self.out.splitlines() if f"uv run mlops {command}" in line)
+        return shlex.split(found)
 
 
 class Mlops:

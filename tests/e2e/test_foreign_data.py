@@ -108,6 +108,8 @@ def test_foreign_data_goes_from_a_sample_to_retraining(mlops, tmp_path, name):
     new = ("problem", "new", "--sample", str(tmp_path / "sample.csv"), "--no-input", "--replace", "flight-delay")
     done = mlops(*new, "--name", name, "--owner", "a@example.com", *flags)
     assert (done.code, "it ran" in done.out) == (0, True), done.out + done.err
+    checked = mlops(*done.suggested("problem check"))
+    assert checked.code == 0, checked.out
     _commit(mlops.root)
     _check(mlops, whole=name == WHOLE)
     times = pd.read_parquet(mlops.root / "model/data/requests.parquet").select_dtypes("datetimetz")
