@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Task, UserError, nearest
+from pipelines.feature.conversion import without_nan
 from pipelines.scaffold.profile import ColumnProfile
 from pipelines.scaffold.sample import Sample
 from pipelines.storage.sql import session
@@ -62,16 +63,22 @@ def columns_of(expression: str, columns: Sequence[str]) -> list[str]:
 
 
 def labels(sample: Sample, label: str) -> pa.ChunkedArray:
-    """Return the label of each row as a number, null where it has none.
+    """Return the label of each row as a number, null where it has none: where it is missing or NaN.
 
     Raises:
-        UserError: when the expression cannot be computed, or is the same for all rows.
+        UserError: when the expression cannot be computed, is infinite for a row, or is the same for all rows.
     """
     with session(sample=sample.rows) as connection:
         try:
             found = connection.sql(f"SELECT CAST(({label}) AS DOUBLE) AS label FROM sample").to_arrow_table()["label"]
         except duckdb.Error as error:
             raise UserError(f"the label {label!r} is not always a number: {_hint(sample, label, error)}") from error
+    found = without_nan(found)
+    if infinite := pc.sum(pc.is_inf(found)).as_py():
+        raise UserError(
+            f"the label {label!r} is infinite for {infinite:,} rows; say what it is there, or that there is "
+            f'none, such as "CASE WHEN isfinite({label}) THEN {label} END"'
+        )
     distinct = pc.unique(found.drop_null())
     if len(distinct) < 2:
         told = f"is {distinct[0].as_py():g} for every row" if len(distinct) else "is missing in every row"

@@ -1,7 +1,6 @@
 """Checks a problem package and lists all faults: ``problem.toml``, features, estimators, SQL, the rows of a day."""
 
 import importlib
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from pipelines.feature import FeatureParams
 from pipelines.feature.conversion import declared
 from pipelines.feature.engineer import compute, no_rows
 from pipelines.feature.extract import extract
+from pipelines.feature.labels import checked
 from pipelines.feature.point_in_time import join
 from pipelines.feature.request import from_table, request_features
 from pipelines.feature.validate import validate
@@ -27,7 +27,6 @@ from pipelines.storage.sql import session
 from pipelines.training.train import inputs, new_estimator, predict
 
 _DAY = timedelta(days=1)
-_FEWEST = 5  # rows of each class
 
 
 def errors(package: str, day: datetime | None) -> list[str]:
@@ -40,6 +39,11 @@ def errors(package: str, day: datetime | None) -> list[str]:
     if day and not found:
         found += _told(lambda one: _on_rows(one, day), problem)
     return list(dict.fromkeys(found))
+
+
+def fewest_rows(task: Task) -> int:
+    """Return how many labelled requests a day must have for a trial fit: 5 of each class, or 5."""
+    return 10 if task is Task.BINARY else 5
 
 
 def summary(problem: Problem) -> list[str]:
@@ -144,19 +148,19 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     if not requests.num_rows:
         yield f"the source has no rows of {config.request.table} on {day:%Y-%m-%d}"
         return
-    found = _labels_on(problem, day)
-    yield from _wrong_labels(problem, found, day)
+    found = checked(problem, _labels_on(problem, day))
     looked_up = join(requests, config.event_time, views)
     columns = {name: pa.array(computed[name]) if name in computed else looked_up[name] for name in problem.features}
     frame = pa.table({"key": requests[config.key], **columns})
     with session(frame=frame, labels=found) as connection:
         rows = connection.sql("SELECT frame.*, label FROM frame JOIN labels USING (key)").to_arrow_table()
-    fewest = _FEWEST * (2 if config.task is Task.BINARY else 1)
-    if rows.num_rows < fewest or (config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2):
+    if rows.num_rows < fewest_rows(config.task) or (
+        config.task is Task.BINARY and pc.count_distinct(rows["label"]).as_py() < 2
+    ):
         until = format_duration(config.label.delay + _DAY)
         yield (
             f"{rows.num_rows} requests of {day:%Y-%m-%d} have a label {until} later: too few, or too much "
-            "alike, to fit an estimator on; give another --day"
+            "alike, to fit an estimator on; give another --day, or none where no day has more"
         )
         return
     X, y = inputs(rows, problem)
@@ -177,15 +181,6 @@ def _labels_on(problem: Problem, day: datetime) -> pa.Table:
             return connection.sql(query).to_arrow_table()
         except duckdb.Error as error:
             raise UserError(f"label.sql fails on the rows of {day:%Y-%m-%d}: {str(error).splitlines()[0]}") from error
-
-
-def _wrong_labels(problem: Problem, found: pa.Table, day: datetime) -> Iterator[str]:
-    values = pc.unique(found["label"]).to_pylist()
-    if problem.config.task is Task.BINARY and not set(values) <= {0.0, 1.0}:
-        other = next(value for value in values if value not in {0.0, 1.0})
-        yield f"label.sql: {other:g} on {day:%Y-%m-%d}; a classification has labels 0 and 1"
-    elif not all(map(math.isfinite, values)):
-        yield f"label.sql: a label of {day:%Y-%m-%d} is no finite number"
 
 
 def _fit(problem: Problem, name: str, X: pd.DataFrame, y: npt.NDArray[np.float64]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import Task, UserError, format_duration
 from pipelines.scaffold.answers import InterviewAnswers
+from pipelines.scaffold.check import fewest_rows
 from pipelines.scaffold.tables import KNOWN_AT, RawTables
 from pipelines.storage.sql import session
 
@@ -21,10 +22,14 @@ _ENOUGH = 20  # outcomes of an entity that a rolling mean should rest on
 
 
 class ProblemPlan(NamedTuple):
-    """Durations in the form of problem.toml, days, counts, and bounds of metrics."""
+    """Durations in the form of problem.toml, days, counts, and bounds of metrics.
+
+    ``busiest`` is the day with the most labelled rows; None where no day has enough to fit an estimator on.
+    """
 
     first: date
     end: date
+    busiest: date | None
     rows: int
     delay: str
     min_rows_per_day: int
@@ -71,6 +76,7 @@ def plan(answers: InterviewAnswers, tables: RawTables, label: pa.ChunkedArray) -
     return ProblemPlan(
         first=start.date(),
         end=end,
+        busiest=_busiest(answers, tables),
         rows=len(asked),
         delay=format_duration(delay),
         min_rows_per_day=_min_rows(asked),
@@ -121,6 +127,17 @@ def _delay(answers: InterviewAnswers, tables: RawTables) -> timedelta:
             FROM requests JOIN outcomes USING ("{tables.key}")"""
         (seconds,) = connection.sql(late).fetchall()[0]
     return _whole(timedelta(seconds=seconds), HOUR)
+
+
+def _busiest(answers: InterviewAnswers, tables: RawTables) -> date | None:
+    """Return the first of the UTC days with the most labelled requests that are enough to fit an estimator on."""
+    with session(requests=tables.requests, outcomes=tables.outcomes) as connection:
+        days = f"""
+            SELECT CAST("{answers.event_time}" AS DATE), count(*) FROM requests
+            JOIN (SELECT "{tables.key}", ({answers.label}) AS label FROM outcomes) USING ("{tables.key}")
+            GROUP BY 1 HAVING count(*) >= $fewest AND count(DISTINCT label) >= 2 ORDER BY 2 DESC, 1 LIMIT 1"""
+        found = connection.sql(days, params={"fewest": fewest_rows(answers.task)}).fetchall()
+    return found[0][0] if found else None
 
 
 def _min_rows(asked: pa.ChunkedArray) -> int:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from pipelines.config import UserError, WrongUsage, nearest
+from pipelines.feature.conversion import converted
 from pipelines.scaffold.names import clean, unlike
 from pipelines.scaffold.reading import ColumnReading, Question, by_column, local_times, missing, read_text
 
@@ -225,10 +226,8 @@ def _integers(values: pa.ChunkedArray) -> ColumnReading:
 
 def _floats(values: pa.ChunkedArray) -> ColumnReading:
     """Return numbers as floats, each decimal as the nearest one; NaN and infinity are missing."""
-    if pa.types.is_decimal(values.type):
-        nearest_ones = [None if one is None else float(one) for one in values.to_pylist()]
-        numbers = pa.chunked_array([pa.array(nearest_ones, pa.float64())])
-        return ColumnReading(numbers, "float", f"{values.type} is read as the nearest float")
+    if pa.types.is_decimal(values.type):  # of which none is infinite
+        return ColumnReading(converted(values, "float"), "float", f"{values.type} is read as the nearest float")
     numbers = values.cast(pa.float64())
     bad = pc.fill_null(pc.invert(pc.is_finite(numbers)), False)
     count = pc.sum(bad).as_py() or 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -28,6 +29,11 @@ class Done(NamedTuple):
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+    def suggested(self, command: str) -> list[str]:
+        """Return the arguments of ``mlops`` for a command that was suggested as the next one."""
+        (found,) = (line.partition("mlops ")[2] for line in self.out.splitlines() if f"uv run mlops {command}" in line)
+        return shlex.split(found)
 
 
 class Mlops:
@@ -93,7 +99,7 @@ def running(home: Path, *arguments: str, ready: bool = True, **settings: object)
         port = probe.getsockname()[1]
     served = Served(mlops.start("serve", "--port", str(port), *arguments), port, mlops)
     try:
-        _wait_until_up(served.url, ready)
+        wait_until_up(served.url, ready)
         yield served
     finally:
         served.process.terminate()
@@ -107,7 +113,8 @@ def serving(released: Platform) -> Iterator[Callable[..., Served]]:
         yield lambda *arguments, **settings: stack.enter_context(running(released.home, *arguments, **settings))
 
 
-def _wait_until_up(url: str, ready: bool) -> None:
+def wait_until_up(url: str, ready: bool = True) -> None:
+    """Wait until a serving app answers: that it is ready, with a release, or else that it is alive."""
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Ten awkward samples, each through ``mlops problem new``: what it says of them, and that what it wrote runs."""
+"""Eleven awkward samples, each through ``mlops problem new``: what it says of them, and that what it wrote runs."""
 
 import subprocess
 import sys
@@ -107,8 +107,9 @@ def test_an_awkward_sample_is_told_of_and_its_problem_runs(tmp_path, name):
     assert done.code == 0, done.out + done.err
     for text in (*told, "it ran", "was the best", "✔ training_serving_skew", "the same answers as flags"):
         assert text in said, (text, said)
-    day = pd.Timestamp(frame["placed"][ROWS // 2]) if "placed" in frame else HOURS[ROWS // 2]
-    done = mlops("problem", "check", "--day", f"{day:%Y-%m-%d}")
+    check = done.suggested("problem check")
+    assert "--day" in check
+    done = mlops(*check)
     assert done.code == 0, done.out
     tests = [sys.executable, "-m", "pytest", str(folder / "tests"), "-q", "--no-cov", "-n0", "-p", "no:cacheprovider"]
     ran = subprocess.run(tests, cwd=ROOT, env=mlops.environ, capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import urllib3
 
-from tests.e2e.conftest import _wait_until_up
+from tests.e2e.conftest import wait_until_up
 from tests.e2e.copied import Copied, copy_project
 from tests.problems import bikes
 
@@ -133,7 +133,7 @@ def test_the_loop_goes_on_in_service_and_back(released):
     assert done.code == 3, "the linear model is not shown to be better than the trees"
     process = mlops.start("serve", "--port", str(port))
     try:
-        _wait_until_up(url)
+        wait_until_up(url)
         row = {"request_id": "Oper/now", "station": "Oper", "asked_at": "2024-05-12T17:00:00Z"}
         row |= {"temperature_c": 21.5, "rain": 0.0, "order_column": 3}
         reply = urllib3.request("POST", f"{url}/invocations", body=msgspec.json.encode(row))

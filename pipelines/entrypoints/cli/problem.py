@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,7 +207,7 @@ def _next(folder: Path, plan: "ProblemPlan") -> None:
     done(f"{folder}: it ran; what was guessed is marked SAMPLE in its problem.toml")
     suggest(
         f"uv run pytest {folder}/tests --no-cov --numprocesses=0",
-        f"uv run mlops problem check --day {plan.first + timedelta(days=1)}",
+        "uv run mlops problem check" + (f" --day {plan.busiest}" if plan.busiest else ""),
         f"uv run mlops run feature --set start={plan.first} --set end={plan.end}",
         f"uv run mlops run training --set as_of={plan.end}",
     )

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.bootstrap import pipeline
-from pipelines.config import DataError, UserError
+from pipelines.config import DataError, Problem, UserError
+from pipelines.config.strict import parse_duration
 from pipelines.feature.labels import known_labels
 from pipelines.registry.scoring import Scorer
 from pipelines.training import PARTS, TrainingParams
@@ -65,6 +66,25 @@ def test_an_empty_frame_is_refused_with_what_to_do(learned, prepared):
     early = params.model_copy(update={"as_of": NOW - timedelta(days=300)})
     with pytest.raises(UserError, match="the train period has 0 labelled rows"):
         prepare(early, learned.problem, frame)
+
+
+@pytest.mark.parametrize(
+    ("length", "advice"),
+    [
+        ("6h", "Labels come 6h late, after this period of 6h has ended: lengthen training.validation"),
+        ("7h", "Choose an as_of within, ingest more days, or shorten training.test and .validation"),
+    ],
+)
+def test_a_period_within_the_delay_of_labels_is_to_be_longer(learned, prepared, length, advice):
+    frame, split = prepared
+    config, validation = learned.problem.config, parse_duration(length)
+    training = config.training.model_copy(update={"validation": validation})
+    problem = Problem(learned.problem.package, config.model_copy(update={"training": training}))
+    time, start, end = frame["event_time"], split.test_start - validation, split.test_start
+    without = frame.filter(pc.or_(pc.less(time, start), pc.greater_equal(time, end)))
+    with pytest.raises(UserError, match="the validation period has 0 labelled rows") as error:
+        prepare(TrainingParams(as_of=split.end, reason="test"), problem, without)
+    assert str(error.value).endswith(advice)
 
 
 def test_evaluating_judging_and_registering_load_the_candidate_once(learned, monkeypatch):
