@@ -107,7 +107,8 @@ class RawTable(StrictModel):
     """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``.
 
     ``corrections`` says what training reads of rows that were corrected later: the values "as_known" when a request
-    was made, or the "corrected" ones, which nobody had then.
+    was made, or the "corrected" ones, which nobody had then. ``quarantine`` is the share of a day's rows that may break
+    the contract: these go into quarantine. When they are more, the ingest is refused.
     """
 
     description: str
@@ -115,6 +116,7 @@ class RawTable(StrictModel):
     columns: dict[Name, Column]
     min_rows_per_day: int = Field(default=0, ge=0)
     corrections: Literal["as_known", "corrected"] = "as_known"
+    quarantine: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Business(StrictModel):
@@ -303,7 +305,7 @@ def _check_table(name: str, table: RawTable) -> None:
             f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
             "timestamp that is not nullable"
         )
-    for column in sorted({*reserved.RAW} & {*table.columns}):
+    for column in sorted({*reserved.RAW, *reserved.QUARANTINE} & {*table.columns}):
         raise ValueError(f"tables.{name}: the name {column!r} is the engine's own; rename the column")
 
 
