@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from pipelines.config import reserved
 from pipelines.config.errors import UserError, nearest
-from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.config.features import FeatureType, FeatureView, RequestFeatures, resolved
 from pipelines.config.limits import INTEGER_LIMIT
 from pipelines.config.search import Budget, Space
 from pipelines.config.serving import Default, ServingConfig, ViewPolicy
@@ -481,10 +481,14 @@ class Problem:
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
         """The feature views, checked against the statement."""
-        views = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
+        given = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
+        views = resolved(given, self.config.tables)
         for view in views:
-            if view.table not in self.config.tables:
-                raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
+            if len({self.config.tables[name].corrections for name in view.raw_tables}) > 1:
+                raise UserError(
+                    f"feature view {view.name!r} comes from tables with different 'corrections' "
+                    f"({', '.join(view.raw_tables)}), so it is unclear what training reads; give them the same"
+                )
             reserved.refuse(f"feature view {view.name!r}: the entity", view.entity, reserved.ENTITY)
             for column in view.entity:
                 if column not in self.config.request_columns:
