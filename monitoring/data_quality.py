@@ -11,13 +11,21 @@ from pipelines.config import Column, RawTable
 
 
 class Violation(NamedTuple):
-    """A broken rule: its column, how many values break it, some of them, and the row of the first, from 0."""
+    """A broken rule: its column, how many values break it, some of them, and the rows that break it, from 0.
+
+    ``at`` is None for a rule of a column or a day as a whole, which no row breaks alone.
+    """
 
     column: str
     rule: str
     rows: int
     examples: tuple[object, ...] = ()
-    first: int | None = None
+    at: pa.Array | None = None
+
+    @property
+    def first(self) -> int | None:
+        """The first row that breaks the rule, from 0."""
+        return self.at[0].as_py() if self.at is not None and len(self.at) else None
 
     def __str__(self) -> str:
         shown = f", for example {', '.join(repr(value) for value in self.examples)}" if self.examples else ""
@@ -65,7 +73,7 @@ def _column(name: str, values: pa.ChunkedArray, column: Column) -> list[Violatio
 def _violation(name: str, rule: str, values: pa.ChunkedArray, bad: pa.Array) -> Violation:
     examples = dict.fromkeys(values.take(bad.slice(0, 3)).to_pylist())
     shown = tuple(value for value in examples if value is not None)
-    return Violation(name, rule, len(bad), shown, bad[0].as_py() if len(bad) else None)
+    return Violation(name, rule, len(bad), shown, bad)
 
 
 def _days(times: pa.ChunkedArray, contract: RawTable, start: date, end: date) -> list[Violation]:

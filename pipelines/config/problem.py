@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from pipelines.config import reserved
 from pipelines.config.errors import UserError, nearest
-from pipelines.config.features import FeatureType, FeatureView, RequestFeatures
+from pipelines.config.features import FeatureType, FeatureView, RequestFeatures, resolved
 from pipelines.config.limits import INTEGER_LIMIT
 from pipelines.config.search import Budget, Space
 from pipelines.config.serving import Default, ServingConfig, ViewPolicy
@@ -107,7 +107,8 @@ class RawTable(StrictModel):
     """Rows as the source delivers them; each belongs to the UTC day of its ``event_time``.
 
     ``corrections`` says what training reads of rows that were corrected later: the values "as_known" when a request
-    was made, or the "corrected" ones, which nobody had then.
+    was made, or the "corrected" ones, which nobody had then. ``quarantine`` is the share of a day's rows that may break
+    the contract: these go into quarantine. When they are more, the ingest is refused.
     """
 
     description: str
@@ -115,6 +116,7 @@ class RawTable(StrictModel):
     columns: dict[Name, Column]
     min_rows_per_day: int = Field(default=0, ge=0)
     corrections: Literal["as_known", "corrected"] = "as_known"
+    quarantine: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Business(StrictModel):
@@ -303,7 +305,7 @@ def _check_table(name: str, table: RawTable) -> None:
             f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
             "timestamp that is not nullable"
         )
-    for column in sorted({*reserved.RAW} & {*table.columns}):
+    for column in sorted({*reserved.RAW, *reserved.QUARANTINE} & {*table.columns}):
         raise ValueError(f"tables.{name}: the name {column!r} is the engine's own; rename the column")
 
 
@@ -479,10 +481,14 @@ class Problem:
     @cached_property
     def views(self) -> tuple[FeatureView, ...]:
         """The feature views, checked against the statement."""
-        views = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
+        given = self.definitions.views if self.definitions else tuple(self._part("features", "VIEWS"))
+        views = resolved(given, self.config.tables)
         for view in views:
-            if view.table not in self.config.tables:
-                raise UserError(f"feature view {view.name!r} reads no table {view.table!r}")
+            if len({self.config.tables[name].corrections for name in view.raw_tables}) > 1:
+                raise UserError(
+                    f"feature view {view.name!r} comes from tables with different 'corrections' "
+                    f"({', '.join(view.raw_tables)}), so it is unclear what training reads; give them the same"
+                )
             reserved.refuse(f"feature view {view.name!r}: the entity", view.entity, reserved.ENTITY)
             for column in view.entity:
                 if column not in self.config.request_columns:

@@ -7,6 +7,9 @@ from pipelines.config.errors import UserError
 RAW = ("known_from", "known_until")
 """Beside the columns of a raw table: from when and until when a row was known."""
 
+QUARANTINE = ("quarantine_day", "quarantine_rule", "quarantine_run", "quarantine_known_at")
+"""Beside the columns of a row in quarantine: its day, what it breaks, the run that put it there, and since when."""
+
 REQUEST = ("known_at", "label")
 """Beside the request's columns in a training frame: when the label was known, and what it is."""
 

@@ -1,6 +1,7 @@
 """Step 11: compute the feature views from raw rows, by the SQL or Python that ``model/features.py`` declares."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,13 +44,13 @@ def engineer(
     latest = max(filter(None, complete.values()), default=None)
     found = {}
     for name, (view, by) in used.items():
-        snapshot = ingested.snapshots.get(f"raw.{view.table}")
-        if snapshot is None:  # the source has not delivered a row of it yet
+        snapshots = raw_snapshots(view, ingested.snapshots)
+        if not snapshots:  # the source has not delivered a row for it yet
             continue
         until = complete[name]
         start = params.start if until == latest else min(params.start, until or _BEGINNING)
         try:
-            found[name] = view_rows(params, problem, tables, view, snapshot, start)
+            found[name] = view_rows(params, problem, tables, view, snapshots, start)
         except Exception as error:  # whatever the code of another day does
             if TODAY in by:
                 raise
@@ -57,41 +58,61 @@ def engineer(
     return found
 
 
-def view_rows(
-    params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, snapshot: int, start: datetime
-) -> pa.Table:
-    """Return a view's rows from ``start`` to the last day that looks back on these, from one snapshot of its raw table.
+def raw_snapshots(view: FeatureView, snapshots: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the snapshots of the raw tables that a view comes from, by their names; of those that have one."""
+    return {name: snapshots[f"raw.{name}"] for name in view.raw_tables if f"raw.{name}" in snapshots}
 
-    They are versions, with the columns of :mod:`pipelines.feature.knowledge`.
+
+def view_rows(
+    params: FeatureParams,
+    problem: Problem,
+    tables: Tables,
+    view: FeatureView,
+    snapshots: Mapping[str, int],
+    start: datetime,
+) -> pa.Table:
+    """Return a view's rows from ``start`` to the last day that looks back on these, from snapshots of its raw tables.
+
+    They are versions, with the columns of :mod:`pipelines.feature.knowledge`. A raw table without a snapshot is read
+    as one without rows.
 
     Raises:
         UserError: as :func:`compute`.
     """
-    time = problem.config.tables[view.table].event_time
-    raw = tables.read(
-        f"raw.{view.table}",
-        time=time,
-        start=None if start == _BEGINNING else start - view.lookback,
-        end=params.end + view.lookback,
-        snapshot=snapshot,
-        versions=True,
-    )
-    return compute_versions(view, raw, time, start, params.end + view.lookback)
+    config, raw = problem.config, {}
+    times = {name: config.tables[name].event_time for name in view.raw_tables}
+    since, end = None if start == _BEGINNING else start - view.horizon, params.end + view.horizon
+    for name, time in times.items():
+        if name in snapshots:
+            raw[name] = tables.read(
+                f"raw.{name}", time=time, start=since, end=end, snapshot=snapshots[name], versions=True
+            )
+        else:
+            raw[name] = knowledge.since_they_happened(no_rows(config, name))
+    return compute_versions(view, raw, times, start, end)
 
 
-def compute_versions(view: FeatureView, raw: pa.Table, time: str, start: datetime, end: datetime) -> pa.Table:
-    """Return the versions of a view's rows with event times in ``[start, end)``, from versions of raw rows.
+def compute_versions(
+    view: FeatureView, raw: Mapping[str, pa.Table], times: Mapping[str, str], start: datetime, end: datetime
+) -> pa.Table:
+    """Return the versions of a view's rows with event times in ``[start, end)``, from versions of raw tables' rows.
 
-    The view is computed on what was known first, and again, around what changed, for each moment at which it did.
+    The view is computed on what was known first, and again, around what changed, for each moment at which it did: so
+    a row is known from the latest moment of what it is made from. ``times`` are the tables' columns of event times.
     """
-    rows = knowledge.since_they_happened(compute(view, knowledge.known_at(raw, None), start, end))
-    for moment in knowledge.moments(raw):
-        touched = pc.min_max(knowledge.changed_at(raw, moment)[time]).as_py()
+    first_known = {name: knowledge.known_at(rows, None) for name, rows in raw.items()}
+    rows = knowledge.since_they_happened(compute(view, first_known, start, end))
+    for moment in sorted({moment for versions in raw.values() for moment in knowledge.moments(versions)}):
+        changed = [knowledge.changed_at(versions, moment)[times[name]] for name, versions in raw.items()]
+        touched = pc.min_max(pa.chunked_array([chunk for column in changed for chunk in column.chunks])).as_py()
         first = max(start, _taken_together(view, touched["min"])[0])
-        last = min(end, _taken_together(view, touched["max"] + view.lookback)[1])
+        last = min(end, _taken_together(view, touched["max"] + view.horizon)[1])
         if first >= last:
             continue
-        known = knowledge.known_at(_between(raw, time, first - view.lookback, last), moment)
+        known = {
+            name: knowledge.known_at(_between(versions, times[name], first - view.horizon, last), moment)
+            for name, versions in raw.items()
+        }
         around = _between(rows, "event_time", first, last)
         others = rows.filter((pc.field("event_time") < _scalar(first)) | (pc.field("event_time") >= _scalar(last)))
         rows = pa.concat_tables([others, knowledge.revise(around, compute(view, known, first, last), moment)])
@@ -109,21 +130,36 @@ def _between(rows: pa.Table, time: str, start: datetime, end: datetime) -> pa.Ta
     return rows.filter((pc.field(time) >= _scalar(start)) & (pc.field(time) < _scalar(end)))
 
 
-def compute(view: FeatureView, raw: pa.Table, start: datetime, end: datetime) -> pa.Table:
+def compute(view: FeatureView, raw: pa.Table | Mapping[str, pa.Table], start: datetime, end: datetime) -> pa.Table:
     """Return a view's rows with event times in ``[start, end)``: entity, event time, features, effective time.
 
-    Of an entity's rows with the same effective time only the last, because no other is ever served.
+    Of an entity's rows with the same effective time only the last, because no other is ever served. ``raw`` are the
+    rows of the view's table, or of each of its raw tables by name.
 
     Raises:
         UserError: when the view yields two rows for one entity and time, or not the columns it declares.
     """
-    rows = _converted(view, _run(view, raw))
+    given = raw if isinstance(raw, Mapping) else {view.table: raw}
+    rows = _all_rows(view, given, start, end)
+    return last_effective(view, rows.append_column("effective_time", effective_time(view, rows["event_time"])))
+
+
+def _all_rows(view: FeatureView, raw: Mapping[str, pa.Table], start: datetime, end: datetime) -> pa.Table:
+    """Return every row that a view computes, after those that the views compute which it reads.
+
+    It reads all of their rows, not the effective ones alone: which of these are the last of their time depends on
+    rows after ``end``.
+    """
+    since = max(start, _BEGINNING + view.lookback) - view.lookback
+    upstream = {other.name: _all_rows(other, raw, since, end) for other in view.upstream}
+    sources = {name: upstream[name] if name in upstream else raw[name] for name in view.reads}
+    rows = _converted(view, _run(view, sources))
     time = rows["event_time"]
     rows = rows.filter(pc.and_(pc.greater_equal(time, _scalar(start)), pc.less(time, _scalar(end))))
     keys = rows.select([*view.entity, "event_time"])
     if keys.group_by(keys.column_names).aggregate([]).num_rows < keys.num_rows:
         raise UserError(f"feature view {view.name!r} yields several rows for one entity and event time; aggregate them")
-    return last_effective(view, rows.append_column("effective_time", effective_time(view, rows["event_time"])))
+    return rows
 
 
 def no_rows(config: ProblemConfig, table: str) -> pa.Table:
@@ -142,10 +178,10 @@ def effective_time(view: FeatureView, event_time: pa.ChunkedArray) -> pa.Chunked
     return pc.multiply(pc.add(pc.divide(arrived, every), 1), every).cast(TIMESTAMP)
 
 
-def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
+def _run(view: FeatureView, sources: Mapping[str, pa.Table]) -> pa.Table:
     wanted = [*view.entity, "event_time", *view.features]
     if view.python is not None:
-        frame = _called(view, raw)
+        frame = _called(view, sources)
         missing = [column for column in wanted if column not in frame]
         if missing:
             raise UserError(f"feature view {view.name!r} does not return {', '.join(missing)}")
@@ -153,7 +189,7 @@ def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
             return pa.Table.from_pandas(frame[wanted], preserve_index=False)
         except (pa.ArrowException, TypeError) as error:
             raise DataError(f"the function of feature view {view.name!r} mixes types in a column: {error}") from error
-    with session(**{view.table: raw}) as connection:
+    with session(**sources) as connection:
         try:
             columns = ", ".join(f'"{column}"' for column in wanted)
             return connection.sql(f"SELECT {columns} FROM ({view.sql})").to_arrow_table()
@@ -161,14 +197,13 @@ def _run(view: FeatureView, raw: pa.Table) -> pa.Table:
             raise UserError(f"the SQL of feature view {view.name!r} fails: {error}") from error
 
 
-def _called(view: FeatureView, raw: pa.Table) -> Any:
+def _called(view: FeatureView, sources: Mapping[str, pa.Table]) -> Any:
     assert view.python is not None, "a view of Python has a function"
     try:
-        return view.python(raw.to_pandas())
+        return view.python(*(rows.to_pandas() for rows in sources.values()))
     except KeyError as error:
-        raise UserError(
-            f"the function of feature view {view.name!r} wants {error}, which {view.table!r} lacks"
-        ) from error
+        lacking = f"which {' and '.join(map(repr, sources))} {'lacks' if len(sources) == 1 else 'lack'}"
+        raise UserError(f"the function of feature view {view.name!r} wants {error}, {lacking}") from error
 
 
 def _converted(view: FeatureView, rows: pa.Table) -> pa.Table:

@@ -8,11 +8,13 @@ from pipelines.feature.conversion import declared
 
 
 def extract(params: FeatureParams, problem: Problem, source: Source) -> dict[str, pa.Table]:
-    """Read the declared columns of every raw table of the problem for the given days.
+    """Read the declared columns of every raw table of the problem for the given days; nothing for a readmission.
 
     Raises:
         DataError: when a value cannot be read as the type of its column.
     """
+    if params.readmit:
+        return {}
     return {
         name: declared(name, source(name, params.start, params.end), contract.columns)
         for name, contract in problem.config.tables.items()

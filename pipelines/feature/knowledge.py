@@ -29,18 +29,31 @@ class Ingested(NamedTuple):
 
 
 def ingest(
-    tables: Tables, name: str, rows: pa.Table, time: str, start: datetime, end: datetime, moment: datetime
+    tables: Tables,
+    name: str,
+    rows: pa.Table,
+    time: str,
+    start: datetime,
+    end: datetime,
+    moment: datetime,
+    *,
+    beside: bool = False,
 ) -> Ingested:
     """Make rows what is known now of ``[start, end)`` of a raw table, and keep what was known before.
 
     Of spans that were ingested before, what is new, gone or different is known from ``moment`` on, or from just after
-    the last change of the span where that is later. All else is known since it happened.
+    the last change of the span where that is later. All else is known since it happened. ``beside`` leaves what is
+    known of the span there, and adds those rows to it that are not.
     """
     last: datetime | None = None
 
     def revision(present: pa.Table, properties: Mapping[str, str]) -> tuple[pa.Table, Mapping[str, str]]:
         nonlocal last
-        revised, recorded = arrived(present, properties, rows, time, start, end, moment)
+        given = rows
+        if beside:
+            known = known_now(present).select(rows.column_names).cast(rows.schema)
+            given = pa.concat_tables([known, absent(rows, known)])
+        revised, recorded = arrived(present, properties, given, time, start, end, moment)
         last = max(moments(revised), default=None)
         return revised, recorded
 
@@ -95,6 +108,27 @@ def revise(present: pa.Table, rows: pa.Table, moment: datetime, late: pa.Chunked
     with session(present=present, rows=rows.append_column("late ", late)) as connection:
         found = connection.sql(query, params={"moment": moment}).to_arrow_table()
     return found.select([*columns, KNOWN_FROM, KNOWN_UNTIL]).cast(versioned(rows.schema))
+
+
+def absent(rows: pa.Table, others: pa.Table) -> pa.Table:
+    """Return the rows that are not among others, in the columns that both have; of equal ones those in excess."""
+    return _joined("ANTI", rows, others)
+
+
+def common(rows: pa.Table, others: pa.Table) -> pa.Table:
+    """Return the rows that are among others, in the columns that both have; of equal ones as many as there."""
+    return _joined("SEMI", rows, others)
+
+
+def _joined(kind: str, rows: pa.Table, others: pa.Table) -> pa.Table:
+    columns = [name for name in rows.column_names if name in others.column_names]
+    each = f"row_number() OVER (PARTITION BY {_listed(columns)})"
+    same = " AND ".join(f'rows."{name}" IS NOT DISTINCT FROM others."{name}"' for name in [*columns, "nth "])
+    query = f"""SELECT {", ".join(f'rows."{name}"' for name in rows.column_names)}
+        FROM (SELECT *, {each} AS "nth " FROM rows) rows {kind} JOIN (SELECT *, {each} AS "nth " FROM others) others
+        ON {same}"""
+    with session(rows=rows, others=others) as connection:
+        return connection.sql(query).to_arrow_table().cast(rows.schema)
 
 
 def versioned(schema: pa.Schema) -> pa.Schema:

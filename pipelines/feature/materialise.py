@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from pipelines.config import FeatureView, Problem
 from pipelines.contracts import keys
 from pipelines.feature import FeatureParams, Snapshots, knowledge
-from pipelines.feature.engineer import view_rows
+from pipelines.feature.engineer import raw_snapshots, view_rows
 from pipelines.feature.entity import entity_key
 from pipelines.feature.point_in_time import latest
 from pipelines.feature.request import without_nan
@@ -43,7 +44,7 @@ def materialise(
     computed = [view for name, (view, _) in used.items() if name in features]
     for view in computed:
         rows, name = features[view.versioned_name], f"features.{view.versioned_name}"
-        snapshot = _write(params, problem, tables, view, ingested.snapshots[f"raw.{view.table}"], rows)
+        snapshot = _write(params, problem, tables, view, raw_snapshots(view, ingested.snapshots), rows)
         if snapshot is not None:
             snapshots[name] = snapshot
             reached = max(as_of, online.as_of(view.versioned_name) or as_of)
@@ -96,7 +97,12 @@ def _valid(
 
 
 def _write(
-    params: FeatureParams, problem: Problem, tables: Tables, view: FeatureView, computed_from: int, rows: pa.Table
+    params: FeatureParams,
+    problem: Problem,
+    tables: Tables,
+    view: FeatureView,
+    computed_from: Mapping[str, int],
+    rows: pa.Table,
 ) -> int | None:
     """Write a view's rows and return the snapshot; compute them again while other runs add raw rows.
 
@@ -106,14 +112,19 @@ def _write(
     first = pc.min(rows["event_time"]).as_py()
     start = min(params.start, first) if first else params.start
     while True:
-        current = tables.snapshot(f"raw.{view.table}")
-        assert current is not None, "a view has rows only when its raw table has"
+        current = _current(tables, view)
         if current != computed_from:
             rows, computed_from = view_rows(params, problem, tables, view, current, start), current
         name = f"features.{view.versioned_name}"
-        snapshot = tables.overwrite(name, rows, "event_time", start, params.end + view.lookback)
-        if tables.snapshot(f"raw.{view.table}") == computed_from:
+        snapshot = tables.overwrite(name, rows, "event_time", start, params.end + view.horizon)
+        if _current(tables, view) == computed_from:
             return snapshot
+
+
+def _current(tables: Tables, view: FeatureView) -> Mapping[str, int]:
+    """Return the current snapshots of the raw tables that a view comes from, of those that have one."""
+    found = {name: tables.snapshot(f"raw.{name}") for name in view.raw_tables}
+    return {name: snapshot for name, snapshot in found.items() if snapshot is not None}
 
 
 def effective_by(rows: pa.Table, as_of: datetime) -> pa.Table:

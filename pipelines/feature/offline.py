@@ -53,7 +53,7 @@ def with_features(
 
 def reads_corrected(problem: Problem, view: FeatureView) -> bool:
     """Say whether training reads a view's corrected values, as nobody had them then."""
-    return problem.config.tables[view.table].corrections == "corrected"
+    return problem.config.tables[view.raw_tables[0]].corrections == "corrected"  # the same of all of them
 
 
 def _visible(
@@ -64,7 +64,8 @@ def _visible(
     if tables.snapshot(name) is None:
         raise UserError(
             f"feature view {view.name!r} has no rows ({name}), so there is nothing to join: run 'mlops run feature' "
-            f"for days on which the source delivers {view.table}, or take the view out of features.py"
+            f"for days on which the source delivers {' and '.join(view.raw_tables)}, or take the view out of "
+            "features.py"
         )
     first, last = pc.min(asked).as_py(), pc.max(asked).as_py()
     span = {"start": first - view.ttl, "end": last - view.delay} if first else {}

@@ -1,29 +1,17 @@
 """Checks of rows against those of other days that are ingested already: keys used again, and labels before requests."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitoring.data_quality import Violation
 from pipelines.config import Problem, RawTable
-from pipelines.feature import FeatureParams
 from pipelines.storage.sql import session
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 _SHOWN = 3
-
-
-def violations(
-    problem: Problem, tables: Tables, raw: dict[str, pa.Table], params: FeatureParams
-) -> list[tuple[str, Violation]]:
-    """Return each violation with its table."""
-    found = [
-        (name, violation)
-        for name, rows in raw.items()
-        for violation in used_elsewhere(tables, name, rows, problem.config.tables[name], params.start, params.end)
-    ]
-    label = problem.config.label.table
-    return found or [(label, violation) for violation in early_labels(problem, tables, raw, params)]
 
 
 def used_elsewhere(
@@ -49,35 +37,62 @@ def used_elsewhere(
             rule = (
                 "must be unique, and is used on other days; to move a row, ingest the days it leaves and enters at once"
             )
-            found.append(Violation(column, rule, len(again), shown))
+            values = pa.array([value for value, _ in again], rows[column].type)
+            at = pc.indices_nonzero(pc.is_in(rows[column], value_set=values).combine_chunks())
+            found.append(Violation(column, rule, len(at), shown, at))
     return found
 
 
-def early_labels(problem: Problem, tables: Tables, raw: dict[str, pa.Table], params: FeatureParams) -> list[Violation]:
-    """Return a violation where a label comes before its request: of these days, or of the table's other days."""
+def early_labels(
+    problem: Problem, tables: Tables, raw: Mapping[str, pa.Table], start: datetime, end: datetime
+) -> list[tuple[str, Violation]]:
+    """Return a violation where a label comes before its request, with the table whose row it is.
+
+    That is the label's where it is among these rows, and the request's where its label is of other days.
+    """
     config = problem.config
     label, request, key = config.label.table, config.request.table, config.key
     if label == request:
         return []
-    wanted, times = {}, {name: config.tables[name].event_time for name in (label, request)}
-    for name, other in ((label, request), (request, label)):
-        new = raw[name].select([key, times[name]])
-        wanted[name] = [new]
-        if raw[other].num_rows and tables.snapshot(f"raw.{name}") is not None:
-            stored = tables.among(f"raw.{name}", {key, times[name]}, key, raw[other][key])
-            query = f"""SELECT there."{key}", there."{times[name]}" FROM there SEMI JOIN rows USING ("{key}")
-                WHERE there."{times[name]}" NOT BETWEEN $start AND $end - INTERVAL 1 MICROSECOND"""
-            with session(there=stored, rows=raw[other].select([key])) as connection:
-                found = connection.sql(query, params={"start": params.start, "end": params.end}).to_arrow_table()
-            wanted[name].append(found.cast(new.schema))
-    labels, requests = (pa.concat_tables(wanted[name]) for name in (label, request))
-    query = f"""SELECT "{key}", labels."{times[label]}" AS labelled, requests."{times[request]}" AS asked
-        FROM labels JOIN requests USING ("{key}") WHERE labelled < asked ORDER BY "{key}\""""
-    with session(labels=labels, requests=requests) as connection:
-        early = connection.sql(query).fetchall()
-    if not early:
+    times = {name: config.tables[name].event_time for name in (label, request)}
+    found = []
+    for name, other, before, rule in (
+        (label, request, "new < other", f"a label must not come before its request in {request}"),
+        (request, label, "other < new", f"a request must not come after its label in {label}"),
+    ):
+        if name not in raw or not raw[name].num_rows:
+            continue
+        rows = raw[name].select([key, times[name]])
+        others = _others(tables, other, rows[key], key, times, start, end)
+        if name == label and other in raw:
+            others.append(raw[other].select([key, times[other]]))
+        if not others:
+            continue
+        there = pa.concat_tables(part.rename_columns(["key", "other"]) for part in others)
+        new = rows.rename_columns(["key", "new"]).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+        query = f"""SELECT place, key, new, other FROM new JOIN others USING (key) WHERE {before} ORDER BY key, place"""
+        with session(new=new, others=there) as connection:
+            early = connection.sql(query).fetchall()
+        if early:
+            said = "{} of {:%Y-%m-%d %H:%M}, asked {:%Y-%m-%d %H:%M}"
+            shown = tuple(
+                said.format(one, *((mine, theirs) if name == label else (theirs, mine)))
+                for _, one, mine, theirs in early[:_SHOWN]
+            )
+            at = pa.array(sorted({place for place, *_ in early}), pa.int64())
+            found.append((name, Violation(times[name], rule, len(at), shown, at)))
+    return found
+
+
+def _others(
+    tables: Tables, name: str, keys: pa.ChunkedArray, key: str, times: Mapping[str, str], start: datetime, end: datetime
+) -> list[pa.Table]:
+    """Return keys and times of a table's rows of other days that have one of these keys."""
+    if tables.snapshot(f"raw.{name}") is None:
         return []
-    shown = tuple(
-        f"{one} of {labelled:%Y-%m-%d %H:%M}, asked {asked:%Y-%m-%d %H:%M}" for one, labelled, asked in early[:_SHOWN]
-    )
-    return [Violation(times[label], f"a label must not come before its request in {request}", len(early), shown)]
+    stored = tables.among(f"raw.{name}", {key, times[name]}, key, keys)
+    query = f"""SELECT there."{key}", there."{times[name]}" FROM there SEMI JOIN rows USING ("{key}")
+        WHERE there."{times[name]}" NOT BETWEEN $start AND $end - INTERVAL 1 MICROSECOND"""
+    with session(there=stored, rows=pa.table({key: keys})) as connection:
+        found = connection.sql(query, params={"start": start, "end": end}).to_arrow_table()
+    return [found.cast(pa.schema([(key, pa.string()), (times[name], TIMESTAMP)]))]

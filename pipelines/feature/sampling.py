@@ -21,7 +21,7 @@ def pull_sample(
     """
     config, counts = problem.config, {}
     start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
-    views = {view.table for view in problem.views}
+    views = {name for view in problem.views for name in view.raw_tables}
     for name, contract in config.tables.items():
         if source.snapshot(f"raw.{name}") is None:
             continue

@@ -53,7 +53,11 @@ def maintain(
         log.info("tables in files are left as they are")
         return Maintained(tables=())
     raw = [f"raw.{name}" for name in problem.config.tables]
-    there = tuple(name for name in (*raw, *tables.names("features")) if tables.snapshot(name) is not None)
+    there = tuple(
+        name
+        for name in (*raw, *tables.names("features"), *tables.names("quarantine"))
+        if tables.snapshot(name) is not None
+    )
     assert not {f"features.{view}" for view in retired.views} & set(there), "what was retired is gone"
     for name in there:
         table_maintenance(name)

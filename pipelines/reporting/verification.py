@@ -18,7 +18,7 @@ def verified(platform: Platform) -> dict[str, int]:
     for digest in models.values():
         for name in platform.models.manifest(digest).files:
             platform.models.file(digest, name)
-    tables = [name for space in ("raw", "features") for name in platform.tables.names(space)]
+    tables = [name for space in ("raw", "features", "quarantine") for name in platform.tables.names(space)]
     for name in tables:
         for address in platform.tables.files(name):
             try:

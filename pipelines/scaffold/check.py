@@ -133,7 +133,8 @@ def _views(problem: Problem) -> Iterator[str]:
 
 def _view(view: FeatureView, problem: Problem) -> Iterator[str]:
     moment = datetime.fromisoformat("2000-01-01T00:00:00Z")
-    compute(view, no_rows(problem.config, view.table), moment, moment + timedelta(days=1))
+    raw = {name: no_rows(problem.config, name) for name in view.raw_tables}
+    compute(view, raw, moment, moment + timedelta(days=1))
     return iter(())
 
 
@@ -142,7 +143,7 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
     params, config = FeatureParams(start=day, end=day + timedelta(days=1)), problem.config
     raw = extract(params, problem, problem.read)
     validate(params, problem, raw)
-    views = [(view, compute(view, raw[view.table], params.start, params.end)) for view in problem.views]
+    views = [(view, compute(view, raw, params.start, params.end)) for view in problem.views]
     requests = raw[config.request.table]
     computed = request_features(problem.request_features, from_table(requests, config.request_columns))
     if not requests.num_rows:

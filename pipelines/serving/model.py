@@ -136,10 +136,10 @@ def unfit_requests(problem: Problem, manifest: Manifest) -> Iterator[str]:
 
 
 def unfit_rows(problem: Problem, view: FeatureView) -> str:
-    """Return why a feature view cannot be computed from its raw table as that is today, or an empty string."""
+    """Return why a feature view cannot be computed from its raw tables as they are today, or an empty string."""
     moment = datetime(2000, 1, 1, tzinfo=UTC)
     try:
-        compute(view, no_rows(problem.config, view.table), moment, moment)
+        compute(view, {name: no_rows(problem.config, name) for name in view.raw_tables}, moment, moment)
     except UserError as error:
         return str(error)
     except Exception:  # of a function that wants rows

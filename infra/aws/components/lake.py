@@ -9,7 +9,7 @@ from infra.aws.components.bucket import PrivateBucket, PrivateBucketArgs
 from infra.names import Names
 from pipelines.contracts import keys
 
-SCHEMAS = ("raw", "features")
+SCHEMAS = ("raw", "features", "quarantine")
 SCANNED_BYTES = 100 * 2**30  # of one query, which is 0.50 USD; a mistake stops there
 
 

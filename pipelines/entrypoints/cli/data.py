@@ -1,8 +1,12 @@
-"""The commands about an environment's data: data pull and data frame bring it here, data diff tells corrections."""
+"""The commands about an environment's data.
+
+data pull and data frame bring it here, data diff tells corrections; data quarantine shows the rows that broke the
+contract, data readmit takes them up.
+"""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,12 +14,14 @@ from pipelines.entrypoints.cli.app import AsOf, Json, command, group, moment
 from pipelines.entrypoints.cli.terminal import done, print_json, print_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipelines.bootstrap import Platform
     from pipelines.feature.knowledge import Change
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
-data_app = group("data", "Bring raw rows or a frame here, and see what corrections changed.")
+data_app = group("data", "Bring rows here, see corrections, and take rows out of quarantine.")
 
 Day = Annotated[datetime, typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="A day in UTC; --end is exclusive.")]
 
@@ -97,13 +103,12 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show what corrections changed: rows of days ingested before that were added, withdrawn or changed."""
-    from pipelines.config import WrongUsage, nearest
+    from pipelines.config import WrongUsage
     from pipelines.feature.knowledge import changes
 
     platform: Platform = context.obj
     tables = platform.problem.config.tables
-    if table not in tables:
-        raise WrongUsage(f"there is no raw table {table!r}; {nearest(table, tables)}")
+    _check_table(platform, table)
     if run and (since or until):
         raise WrongUsage("give --run, or --since and --until")
     first, last = _of_run(platform, run, table) if run else (_utc(since), _utc(until))
@@ -116,6 +121,125 @@ def diff(
     done(f"{table}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
     if found:
         print_table(["known from", "", "row"], [_told(change) for change in found[:limit]])
+
+
+@command(data_app, "mlops data quarantine", "mlops data quarantine weather --json")
+def quarantine(
+    context: typer.Context,
+    table: Annotated[
+        str | None, typer.Argument(metavar="TABLE", help="A raw table, as problem.toml names it; without one, all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that broke the contract of their table, by the rules they broke."""
+    from pipelines.feature.quarantine import quarantined
+
+    platform: Platform = context.obj
+    if table is not None:
+        _check_table(platform, table)
+    reasons = [
+        reason
+        for name in ([table] if table else platform.problem.config.tables)
+        if (rows := quarantined(platform.tables, name)) is not None
+        for reason in _reasons(platform, name, rows)
+    ]
+    if as_json:
+        print_json(reasons)
+        return
+    if not reasons:
+        done("the quarantine is empty")
+        return
+    print_table(
+        ["table", "rows", "broken rule", "days", "runs", "for example"],
+        [
+            (
+                str(reason["table"]),
+                f"{reason['rows']:,}",
+                str(reason["rule"]),
+                f"{reason['first']:%Y-%m-%d} to {reason['last']:%Y-%m-%d}",
+                str(len(reason["runs"])),
+                ", ".join(f"{name} {value}" for name, value in reason["example"].items()),
+            )
+            for reason in reasons
+        ],
+    )
+
+
+@command(
+    data_app,
+    "mlops data readmit weather",
+    "mlops data readmit weather --rule 'wind_gust: must be at most'",
+    "mlops data readmit weather --run feature-20130901t000000-1a2b3c",
+)
+def readmit(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A raw table, as problem.toml names it.")],
+    rule: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only rows whose broken rules contain this text.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only rows that this run put there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ingest quarantined rows that keep the contract as it stands now, and compute the features of their days anew.
+
+    They are known from now on. Rows that still break the contract stay.
+    """
+    import pyarrow.compute as pc
+
+    from pipelines.bootstrap import pipeline
+    from pipelines.entrypoints.cli.runs import shown
+    from pipelines.feature import FeatureParams, Readmission
+    from pipelines.feature.quarantine import DAY, quarantined
+
+    platform: Platform = context.obj
+    _check_table(platform, table)
+    wanted = Readmission(table=table, rule=rule, run=run)
+    rows = quarantined(platform.tables, table, wanted)
+    if rows is None or not rows.num_rows:
+        if as_json:
+            print_json({"table": table, "run_id": None, "readmitted": 0, "stay": 0})
+        else:
+            done(f"{table}: no such rows in quarantine")
+        return
+    days = pc.min_max(rows[DAY]).as_py()
+    params = FeatureParams(start=days["min"], end=days["max"] + timedelta(days=1), readmit=wanted)
+    chosen = pipeline("feature")
+    run_id = platform.runner.start(chosen, params, None)
+    with shown(chosen, run_id, as_json) as observe:
+        platform.runner.run(chosen, run_id, observe)
+    ingested = platform.runner.output(chosen, "ingest", run_id)
+    left, stay = ingested.readmitted[f"raw.{table}"], ingested.quarantined.get(f"raw.{table}", 0)
+    if as_json:
+        print_json({"table": table, "run_id": run_id, "readmitted": left, "stay": stay})
+    else:
+        done(f"{table}: {left:,} rows readmitted, {stay:,} of these days stay in quarantine")
+
+
+def _check_table(platform: "Platform", table: str) -> None:
+    from pipelines.config import WrongUsage, nearest
+
+    tables = platform.problem.config.tables
+    if table not in tables:
+        raise WrongUsage(f"there is no raw table {table!r}; {nearest(table, tables)}")
+
+
+def _reasons(platform: "Platform", table: str, rows: "pa.Table") -> list[dict[str, Any]]:
+    """Return what rows in quarantine break: how many rows, of which days and runs, and one of them.
+
+    Personal columns are left out of the example.
+    """
+    from pipelines.feature.quarantine import DAY, RULE, RUN
+
+    columns = platform.problem.config.tables[table].columns
+    public = [name for name in rows.column_names if name in columns and not columns[name].personal]
+    found = dict[str, dict[str, Any]]()
+    for row in rows.sort_by([(RULE, "ascending"), (DAY, "ascending")]).to_pylist():
+        new = {"table": table, "rule": row[RULE], "rows": 0, "first": row[DAY], "runs": []}
+        reason = found.setdefault(row[RULE], new | {"example": {name: row[name] for name in public}})
+        reason["rows"] += 1
+        reason["last"] = row[DAY]
+        reason["runs"] = sorted({*reason["runs"], row[RUN]})
+    return list(found.values())
 
 
 def _of_run(platform: "Platform", run: str, table: str) -> tuple[datetime, datetime]:

@@ -41,7 +41,7 @@ def content(folder):
 
 def everything(platform):
     """Return what each store of a home answers."""
-    tables = [name for space in ("raw", "features") for name in platform.tables.names(space)]
+    tables = [name for space in ("raw", "features", "quarantine") for name in platform.tables.names(space)]
     (run,) = platform.tracking._client.search_runs([platform.tracking._experiment(platform.problem.config.name)])
     return {
         "rows": {name: platform.tables.read(name).to_pydict() for name in tables},

@@ -38,6 +38,7 @@ def view(name, table, every, delay):
     )
 
 
+AT = {"sales": "at", "returns": "at"}
 SALES = view("sales", "sales", 15 * MINUTE, timedelta())
 RETURNS = view("returns", "returns", 10 * MINUTE, 25 * MINUTE)
 
@@ -141,7 +142,10 @@ def test_requests_see_what_was_known_at_their_moment_of_several_tables(sales, re
     asked = [(shop, START + minute * MINUTE) for shop, minute in asked]
     requests = pa.table({"shop": [shop for shop, _ in asked], "asked_at": pa.array([at for _, at in asked], TIMESTAMP)})
     span = START, START + 9 * HOUR
-    views = [(v, compute_versions(v, ingested(h), "at", *span)) for v, h in ((SALES, sales), (RETURNS, returns))]
+    views = [
+        (v, compute_versions(v, {v.table: ingested(h)}, {v.table: "at"}, *span))
+        for v, h in ((SALES, sales), (RETURNS, returns))
+    ]
     expected = {
         "sales_sum": [brute_force(sales, SALES, shop, at, at) for shop, at in asked],
         "returns_sum": [brute_force(returns, RETURNS, shop, at, at) for shop, at in asked],
@@ -155,7 +159,7 @@ def test_requests_see_what_was_known_at_their_moment_of_several_tables(sales, re
 def test_corrected_requests_see_what_is_known_of_their_time_now(sales, asked):
     asked = [(shop, START + minute * MINUTE) for shop, minute in asked]
     requests = pa.table({"shop": [shop for shop, _ in asked], "asked_at": pa.array([at for _, at in asked], TIMESTAMP)})
-    versions = compute_versions(SALES, ingested(sales), "at", START, START + 9 * HOUR)
+    versions = compute_versions(SALES, {"sales": ingested(sales)}, AT, START, START + 9 * HOUR)
     now = datetime.max.replace(tzinfo=UTC)
     expected = [brute_force(sales, SALES, shop, at, now) for shop, at in asked]
     joined = point_in_time.join(requests, "asked_at", [(SALES, knowledge.known_now(versions))])
@@ -172,9 +176,9 @@ def test_views_do_not_depend_on_the_spans_they_are_computed_in(hours_each):
         (START + 9 * HOUR, START, START + 8 * HOUR, [("a", START + 7 * n * MINUTE, 1.0) for n in range(60)]),
         (START + 10 * HOUR, START, START + 8 * HOUR, [("a", START + 7 * n * MINUTE, 1.0 + n % 2) for n in range(55)]),
     ]
-    raw, width = ingested(history), hours_each * HOUR
-    whole = compute_versions(SALES, raw, "at", START, START + 8 * HOUR)
-    parts = [compute_versions(SALES, raw, "at", START + n * width, START + (n + 1) * width) for n in range(8)]
+    raw, width = {"sales": ingested(history)}, hours_each * HOUR
+    whole = compute_versions(SALES, raw, AT, START, START + 8 * HOUR)
+    parts = [compute_versions(SALES, raw, AT, START + n * width, START + (n + 1) * width) for n in range(8)]
     parts = parts[: 8 // hours_each]
     assert sorted(map(repr, pa.concat_tables(parts).to_pylist())) == sorted(map(repr, whole.to_pylist()))
     assert whole["known_until"].null_count < whole.num_rows
