@@ -6,10 +6,11 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from pipelines.bootstrap import pipeline
-from pipelines.config import Problem, UserError
+from pipelines.config import Problem, ProblemConfig, RawTable, UserError, reserved
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
 from pipelines.feature import FeatureParams, Readmission, knowledge
@@ -367,3 +368,18 @@ def test_rows_are_taken_as_often_as_they_come_when_sets_are_compared():
     others = pa.table({"b": ["x", None], "a": [1, None]})
     assert knowledge.absent(rows, others).sort_by("a").to_pylist() == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
     assert knowledge.common(rows, others).num_rows == 2
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_would_take_every_row_is_refused(share):
+    table = Problem.load("tests.problems.late").config.tables["scans"].model_dump()
+    with pytest.raises(ValidationError, match="quarantine"):
+        RawTable.model_validate(table | {"quarantine": share})
+
+
+@pytest.mark.parametrize("name", reserved.QUARANTINE)
+def test_a_column_cannot_have_a_name_of_the_quarantine(name):
+    document = Problem.load("tests.problems.late").config.model_dump()
+    document["tables"]["scans"]["columns"][name] = {"type": "float"}
+    with pytest.raises(ValidationError, match=f"the name '{name}' is the engine's own"):
+        ProblemConfig.model_validate(document)
