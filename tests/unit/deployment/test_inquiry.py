@@ -14,7 +14,7 @@ from pipelines.deployment.transitions import approve, propose, roll_back, start
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving import questions
 from pipelines.serving.instances import Announcer, Standing, read_reports
-from pipelines.serving.questions import MOST, OPEN, Question, ask, open_questions
+from pipelines.serving.questions import MOST, OPEN, ServingQuestion, ask, open_questions
 from pipelines.storage.ports import Unavailable
 from tests.releasing import MemoryObjects, target
 from tests.unit.deployment.test_release_rules import models, released, signer, variant  # noqa: F401
@@ -147,7 +147,7 @@ def test_a_silent_instance_hides_no_refusal_of_another(objects, fleet):
 @pytest.mark.parametrize("error", [Unavailable("S3 is away"), OSError("disk")])
 def test_a_store_that_fails_leaves_a_question_open(objects, error):
     one = Instance(objects, "a", {FIRST.model: error})
-    ask(objects, "dev", [Question(variant=FIRST, at=datetime.now(UTC))])
+    ask(objects, "dev", [ServingQuestion(variant=FIRST, at=datetime.now(UTC))])
     one.poll()
     assert read_reports(objects, "dev")[0].answers == ()
     one.broken.clear()
@@ -173,7 +173,7 @@ def test_open_questions_are_few(objects):
     now = datetime.now(UTC)
     for number in range(2 * MOST):
         asked = Variant(model=f"{number:064d}", version=number)
-        ask(objects, "dev", [Question(variant=asked, at=now + timedelta(microseconds=number))])
+        ask(objects, "dev", [ServingQuestion(variant=asked, at=now + timedelta(microseconds=number))])
     assert [one.variant.version for one in open_questions(objects, "dev")] == list(range(MOST, 2 * MOST))
 
 
