@@ -10,6 +10,7 @@ from pipelines.contracts import keys
 from pipelines.deployment import inquiry
 from pipelines.deployment.inquiry import Inquiry
 from pipelines.deployment.proposal import propose_model
+from pipelines.deployment.release_rules import way_back
 from pipelines.deployment.transitions import approve, propose, roll_back, start
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving import questions
@@ -262,3 +263,20 @@ def test_a_challenger_is_taken_out_whatever_instances_can_serve(fleet, opened):
     worse, found = opened(fleet, versions=[1, 2], releases=there.releases)
     assert roll_back(worse, ME, "worse").state.champion.version == 1
     assert found.waits == []
+
+
+@pytest.mark.parametrize(("to", "champion", "following"), [(None, 2, 1), (2, 2, 1), (1, 1, 2)])
+def test_a_way_back_says_what_its_champion_falls_back_to(fleet, opened, to, champion, following):
+    there, _ = opened(fleet)
+    released(there, 2)
+    released(there, 3, AllAtOnce(), "it is needed today")
+    back = way_back(there.latest(), there.releases.tenures(), to and variant(there.models, to), champion_out=True)
+    assert (back.champion.version, back.next.version) == (champion, following)
+    worse, found = opened(fleet, versions=[following], releases=there.releases)
+    told = worse.unservable(back.champion, back.next)
+    assert told == {there.models.versions()[following]: f"instance b: {LACKS}"}
+    assert len(found.waits) == 1, "both are asked of at once"
+    roll_back(worse, ME, "worse", variant(there.models, to) if to else None, champion_out=True)
+    assert there.releases.state().champion.version == champion, "the emergency exit stays open"
+    left = way_back(there.latest(), there.releases.tenures(), variant(there.models, following))
+    assert left.next is None, "v3 and then this one are quarantined"
