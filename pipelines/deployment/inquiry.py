@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pipelines.config import Variant
 from pipelines.serving.instances import InstanceReport, alive, read_reports
-from pipelines.serving.questions import Answer, Question, ask, open_questions
+from pipelines.serving.questions import ServingAnswer, ServingQuestion, ask, open_questions
 from pipelines.storage.ports import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Inquiry(NamedTuple):
     def _heard(self) -> Sequence[InstanceReport]:
         return alive(read_reports(self.objects, self.environment))
 
-    def _asked(self, wanted: Mapping[str, Variant]) -> list[Question]:
+    def _asked(self, wanted: Mapping[str, Variant]) -> list[ServingQuestion]:
         """Return a question for each model: a fresh one, or a new one where there is none or the answer was no.
 
         So the steps of a command, and commands in a row, wait for an answer once; and what was mended is asked anew.
@@ -71,17 +71,17 @@ class Inquiry(NamedTuple):
             if now - question.at < _FRESH
             and not any((answer := _answer(report, question)) and answer.error for report in heard)
         }
-        new = [Question(variant=variant, at=now) for model, variant in wanted.items() if model not in standing]
+        new = [ServingQuestion(variant=variant, at=now) for model, variant in wanted.items() if model not in standing]
         if new:
             ask(self.objects, self.environment, new)
         return [*new, *(standing[model] for model in wanted if model in standing)]
 
-    def _missing(self, questions: Iterable[Question]) -> list[Question]:
+    def _missing(self, questions: Iterable[ServingQuestion]) -> list[ServingQuestion]:
         at = {one.variant.model: one.at for one in open_questions(self.objects, self.environment)}
         return [one for one in questions if one.variant.model not in at or at[one.variant.model] < one.at]
 
 
-def _answer(report: InstanceReport, question: Question) -> Answer | None:
+def _answer(report: InstanceReport, question: ServingQuestion) -> ServingAnswer | None:
     """Return an instance's answer to a question, or to a later one about the same model."""
     for answer in report.answers:
         if answer.model == question.variant.model and answer.asked_at >= question.at:
@@ -89,7 +89,7 @@ def _answer(report: InstanceReport, question: Question) -> Answer | None:
     return None
 
 
-def _silent(heard: Iterable[InstanceReport], questions: Iterable[Question]) -> list[str]:
+def _silent(heard: Iterable[InstanceReport], questions: Iterable[ServingQuestion]) -> list[str]:
     """Return the live instances that did not answer each question."""
     asked = list(questions)
     return [report.instance for report in heard if not all(_answer(report, question) for question in asked)]

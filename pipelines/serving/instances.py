@@ -15,7 +15,7 @@ from pydantic import AwareDatetime
 
 from pipelines.config import StrictModel, Variant
 from pipelines.contracts import keys
-from pipelines.serving.questions import Answer, open_questions
+from pipelines.serving.questions import ServingAnswer, open_questions
 from pipelines.storage.ports import ObjectStore, Unavailable
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class InstanceReport(StrictModel):
     at: AwareDatetime
     standing: Standing
     code: str = ""
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ServingAnswer, ...] = ()
     stopped: bool = False
 
     def is_alive(self, now: datetime) -> bool:
@@ -80,10 +80,10 @@ class Announcer:
         self.instance = instance or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._key: str | None = None
         self._said: InstanceReport | None = None
-        self._answers: tuple[Answer, ...] = ()
+        self._answers: tuple[ServingAnswer, ...] = ()
 
     def answer(self, unservable: Callable[[Variant], str]) -> None:
-        """Answer the open questions that were not answered yet; :meth:`say` writes the answers.
+        """ServingAnswer the open questions that were not answered yet; :meth:`say` writes the answers.
 
         ``unservable`` returns why the instance cannot serve a model, empty when it can. When a store fails, the
         question stays open until the next call.
@@ -94,7 +94,7 @@ class Announcer:
             model, at = asked.variant.model, asked.at
             try:
                 answers.append(
-                    given.get((model, at)) or Answer(model=model, asked_at=at, error=unservable(asked.variant))
+                    given.get((model, at)) or ServingAnswer(model=model, asked_at=at, error=unservable(asked.variant))
                 )
             except (Unavailable, OSError) as error:  # which says nothing of the model
                 log.warning("question not answered model=%s reason=%s", model, error)

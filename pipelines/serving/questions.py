@@ -20,14 +20,14 @@ MOST = 8
 """How many questions are open at most; the latest are. An instance loads each of the models once."""
 
 
-class Question(StrictModel):
+class ServingQuestion(StrictModel):
     """Whether an instance can serve a model, asked at a time."""
 
     variant: Variant
     at: AwareDatetime
 
 
-class Answer(StrictModel):
+class ServingAnswer(StrictModel):
     """Why an instance cannot serve the model of a question, empty when it can."""
 
     model: str
@@ -35,26 +35,26 @@ class Answer(StrictModel):
     error: str = ""
 
 
-class _Document(StrictModel):
-    questions: tuple[Question, ...]
+class _Questions(StrictModel):
+    questions: tuple[ServingQuestion, ...]
 
 
-def open_questions(objects: ObjectStore, environment: str) -> list[Question]:
+def open_questions(objects: ObjectStore, environment: str) -> list[ServingQuestion]:
     """Return the open questions, at most one for each model."""
     data = objects.read(keys.questions(environment))
     try:
-        asked = _Document.from_json(data).questions if data else ()
+        asked = _Questions.from_json(data).questions if data else ()
     except ValueError:  # of another version of the app
         return []
     oldest = datetime.now(UTC) - OPEN
     return [one for one in asked if one.at > oldest][-MOST:]
 
 
-def ask(objects: ObjectStore, environment: str, questions: Iterable[Question]) -> None:
+def ask(objects: ObjectStore, environment: str, questions: Iterable[ServingQuestion]) -> None:
     """Add questions to those that are open; of two about one model, the later counts."""
     found = {one.variant.model: one for one in open_questions(objects, environment)}
     for question in questions:
         known = found.get(question.variant.model)
         found[question.variant.model] = max(question, known, key=lambda one: one.at) if known else question
     kept = sorted(found.values(), key=lambda one: one.at)[-MOST:]
-    objects.write(keys.questions(environment), _Document(questions=tuple(kept)).to_json())
+    objects.write(keys.questions(environment), _Questions(questions=tuple(kept)).to_json())

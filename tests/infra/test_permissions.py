@@ -66,6 +66,7 @@ CASES = [
     ("serving", "kms:Sign", "signer", False),
     ("tick", "kms:Sign", "signer", True),
     ("tick", "s3:PutObject", f"{STORE}/releases/dev/000002.json", True),
+    ("tick", "s3:PutObject", f"{STORE}/serving/dev.questions.json", True),
     ("tick", "s3:PutObject", f"{STORE}/models/ab/model.onnx", False),
     ("tick", "s3:PutObjectRetention", f"{STORE}/releases/dev/000002.json", True),
     ("tick", "s3:BypassGovernanceRetention", f"{STORE}/releases/dev/000002.json", False),

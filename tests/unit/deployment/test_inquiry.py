@@ -10,11 +10,12 @@ from pipelines.contracts import keys
 from pipelines.deployment import inquiry
 from pipelines.deployment.inquiry import Inquiry
 from pipelines.deployment.proposal import propose_model
+from pipelines.deployment.release_rules import way_back
 from pipelines.deployment.transitions import approve, propose, roll_back, start
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.serving import questions
 from pipelines.serving.instances import Announcer, Standing, read_reports
-from pipelines.serving.questions import MOST, OPEN, Question, ask, open_questions
+from pipelines.serving.questions import MOST, OPEN, ServingQuestion, ask, open_questions
 from pipelines.storage.ports import Unavailable
 from tests.releasing import MemoryObjects, target
 from tests.unit.deployment.test_release_rules import models, released, signer, variant  # noqa: F401
@@ -147,7 +148,7 @@ def test_a_silent_instance_hides_no_refusal_of_another(objects, fleet):
 @pytest.mark.parametrize("error", [Unavailable("S3 is away"), OSError("disk")])
 def test_a_store_that_fails_leaves_a_question_open(objects, error):
     one = Instance(objects, "a", {FIRST.model: error})
-    ask(objects, "dev", [Question(variant=FIRST, at=datetime.now(UTC))])
+    ask(objects, "dev", [ServingQuestion(variant=FIRST, at=datetime.now(UTC))])
     one.poll()
     assert read_reports(objects, "dev")[0].answers == ()
     one.broken.clear()
@@ -173,7 +174,7 @@ def test_open_questions_are_few(objects):
     now = datetime.now(UTC)
     for number in range(2 * MOST):
         asked = Variant(model=f"{number:064d}", version=number)
-        ask(objects, "dev", [Question(variant=asked, at=now + timedelta(microseconds=number))])
+        ask(objects, "dev", [ServingQuestion(variant=asked, at=now + timedelta(microseconds=number))])
     assert [one.variant.version for one in open_questions(objects, "dev")] == list(range(MOST, 2 * MOST))
 
 
@@ -262,3 +263,20 @@ def test_a_challenger_is_taken_out_whatever_instances_can_serve(fleet, opened):
     worse, found = opened(fleet, versions=[1, 2], releases=there.releases)
     assert roll_back(worse, ME, "worse").state.champion.version == 1
     assert found.waits == []
+
+
+@pytest.mark.parametrize(("to", "champion", "following"), [(None, 2, 1), (2, 2, 1), (1, 1, 2)])
+def test_a_way_back_says_what_its_champion_falls_back_to(fleet, opened, to, champion, following):
+    there, _ = opened(fleet)
+    released(there, 2)
+    released(there, 3, AllAtOnce(), "it is needed today")
+    back = way_back(there.latest(), there.releases.tenures(), to and variant(there.models, to), champion_out=True)
+    assert (back.champion.version, back.next.version) == (champion, following)
+    worse, found = opened(fleet, versions=[following], releases=there.releases)
+    told = worse.unservable(back.champion, back.next)
+    assert told == {there.models.versions()[following]: f"instance b: {LACKS}"}
+    assert len(found.waits) == 1, "both are asked of at once"
+    roll_back(worse, ME, "worse", variant(there.models, to) if to else None, champion_out=True)
+    assert there.releases.state().champion.version == champion, "the emergency exit stays open"
+    left = way_back(there.latest(), there.releases.tenures(), variant(there.models, following))
+    assert left.next is None, "v3 and then this one are quarantined"
