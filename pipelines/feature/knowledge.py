@@ -17,7 +17,7 @@ from pipelines.config import Problem, RawTable
 from pipelines.storage.sql import session
 from pipelines.storage.tables import KNOWN_FROM, KNOWN_UNTIL, TIMESTAMP, Tables
 
-_INGESTED = "ratchet.ingested."  # table properties: the beginning of a span, and as the value its end
+_INGESTED = "mlops.ingested."  # table properties: the beginning of a span, and as the value its end
 _TICK = timedelta(microseconds=1)
 
 

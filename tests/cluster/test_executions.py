@@ -12,7 +12,7 @@ from pipelines.bootstrap import pipeline
 from pipelines.config import UserError
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.feature import FeatureParams
-from pipelines.orchestration.executions import Compute
+from pipelines.orchestration.executions import ComputeRequest
 from pipelines.training import TrainingParams
 from tests.cluster.cluster import TORCH, got, kubectl
 from tests.cluster.conftest import template
@@ -129,7 +129,7 @@ def test_several_pods_of_a_job_know_their_place_and_find_the_first(environment, 
     meeting_point(namespace)
     platform.run("feature", DAYS, "history")  # so that the first works while the second says what it lacks
     platform.runner.start(TRAINING, FIRST, "together")
-    name = platform.executions.start(TRAINING, "together", Compute(machines=2))
+    name = platform.executions.start(TRAINING, "together", ComputeRequest(machines=2))
     job = got("job", name, "-n", namespace)["spec"]
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 2, 2)
     until(lambda: len(got("pods", "-n", namespace, "-l", f"run={name}")["items"]) >= 2, 60)
@@ -155,7 +155,7 @@ def test_pods_of_a_job_train_one_network_together(environment, namespace, steps_
     small = {"network": {"epochs": 2, "width": 16, "blocks": 1, "bins": 4, "batch_rows": 256}}
     params = TrainingParams(as_of=NOW, reason="together", estimators=("network",), settings=small)
     platform.runner.start(TRAINING, params, "network")
-    name = platform.executions.start(TRAINING, "network", Compute(machines=2))
+    name = platform.executions.start(TRAINING, "network", ComputeRequest(machines=2))
     assert ended(platform, TRAINING, "network", 400).status == "succeeded"
     assert got("job", name, "-n", namespace)["status"]["completedIndexes"] in ("0,1", "0-1")
     log = platform.runner.record("network", "train").log
@@ -173,7 +173,7 @@ def test_what_the_cluster_lacks_is_reported(environment, namespace):
     platform = environment
     platform.runner.start(TRAINING, FIRST, "run")
     with pytest.raises(UserError, match=r"no gpu.json: its settings name no GPU"):
-        platform.executions.start(TRAINING, "run", Compute(gpu=True))
+        platform.executions.start(TRAINING, "run", ComputeRequest(gpu=True))
     kubectl("delete", "configmap", "job", "-n", namespace)
     with pytest.raises(UserError, match="no ConfigMap 'job'; run 'make local-up'"):
         platform.executions.start(TRAINING, "run")

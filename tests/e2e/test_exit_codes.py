@@ -29,6 +29,9 @@ ENDED = {  # the last example of each command, where nothing was done yet; all o
     "render": 0,
     "recover": 0,
     "workflow publish": 0,
+    "data diff": 2,  # there is no such table
+    "data quarantine": 2,
+    "data readmit": 2,
     "sweep": 2,  # there is no such estimator
     "problem profile": 2,  # nor such a file
     "problem new": 2,

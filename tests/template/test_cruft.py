@@ -73,7 +73,9 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
     assert (project / "model/problem.toml").read_text() == "# ours\n"
 
     examined = [sys.executable, "-m", "pipelines.entrypoints.cli", "doctor", "--json"]
-    found = json.loads(subprocess.run(examined, cwd=project, capture_output=True, text=True, check=False).stdout)
+    done = subprocess.run(examined, cwd=project, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
     assert [one["says"] for one in found if one["check"] == "engine"] == [
         "monitoring/alarms.py was changed; an update that changes it asks you to merge"
     ]

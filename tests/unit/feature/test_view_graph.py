@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pipelines.config import NUMERIC, FeatureView, Problem, UserError
 from pipelines.config.features import resolved
 from pipelines.feature import FeatureParams, knowledge, point_in_time
-from pipelines.feature.engineer import compute, compute_versions
+from pipelines.feature.engineer import _taken_together, compute, compute_versions
 from pipelines.feature.materialise import entity_key
 from pipelines.scaffold.check import errors
 from pipelines.storage.tables import TIMESTAMP
@@ -116,10 +117,10 @@ def test_a_graph_of_views_shows_each_request_what_was_known_then(sales, returns,
 def test_a_graph_does_not_depend_on_the_spans_it_is_computed_in(sales, returns, hours_each):
     raw, peak = {"sales": ingested(sales), "returns": ingested(returns)}, VIEWS[0]
     whole = compute_versions(peak, raw, TIMES, START, START + 9 * HOUR)
-    starts = [START + hour * HOUR for hour in range(0, 9, hours_each)]
-    parts = [
-        compute_versions(peak, raw, TIMES, start, min(start + hours_each * HOUR, START + 9 * HOUR)) for start in starts
-    ]
+    # Of rows that take effect together only the last is kept, so a span ends between two such moments.
+    later = (_taken_together(peak, START + hour * HOUR)[0] for hour in range(hours_each, 9, hours_each))
+    edges = [START, *later, START + 9 * HOUR]
+    parts = [compute_versions(peak, raw, TIMES, start, end) for start, end in pairwise(edges)]
     found = [row for part in parts for row in part.to_pylist()]
     assert sorted(map(repr, found)) == sorted(map(repr, whole.to_pylist()))
 
