@@ -32,7 +32,7 @@ def create(run, template, tmp_path):
 def change(path, old, new):
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new, 1))
 
 
 def test_cruft_bakes_what_cookiecutter_bakes(create, bake, repository, tmp_path):
