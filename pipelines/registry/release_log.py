@@ -8,6 +8,7 @@ private half is not in the store, so readers detect a changed, removed or forged
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -59,6 +60,7 @@ class ReleaseLog:
 
     A process that opens the log starts at the latest signed snapshot and reads the entries after it; :meth:`entries`
     verifies the whole log. A snapshot is a cache: where it does not verify, the whole log is read and verified instead.
+    Threads may share one: a service's poller reads while a transition is appended.
 
     Attributes:
         snapshot_fault: why the snapshot was not trusted when the log was opened; None where it was, or there is none.
@@ -71,6 +73,7 @@ class ReleaseLog:
         self._latest: ReleaseEntry | None = None
         self._sha256: str | None = None
         self._tenures: dict[Variant, datetime | None] = {}
+        self._lock = threading.RLock()  # where the log was read to and the SHA-256 there change together
 
     def state(self) -> ReleaseState:
         """Return the state after the latest transition."""
@@ -84,16 +87,18 @@ class ReleaseLog:
             UserError: when a transition is not signed by the audit key or does not follow the one before it, or when
                 the log lacks transitions that its snapshot saw.
         """
-        if self._latest is None:
-            self._start_at_snapshot()
-        while (data := self._objects.read(self._key(self.known + 1))) is not None:
-            self._follow(self._checked(data, self.known + 1, self._sha256), data)
-        return self._latest
+        with self._lock:
+            if self._latest is None:
+                self._start_at_snapshot()
+            while (data := self._objects.read(self._key(self.known + 1))) is not None:
+                self._follow(self._checked(data, self.known + 1, self._sha256), data)
+            return self._latest
 
     def tenures(self) -> Mapping[Variant, datetime | None]:
         """Return each model that was champion, by its latest coming into service, and until when; None until now."""
-        self.latest()
-        return dict(self._tenures)
+        with self._lock:
+            self.latest()
+            return dict(self._tenures)
 
     def append(self, entry: ReleaseEntry) -> ReleaseEntry:
         """Chain, sign and add a transition that was made from the latest one known here, and return it.
@@ -101,15 +106,17 @@ class ReleaseLog:
         Raises:
             Conflict: when another transition took its number.
         """
-        chained = entry.model_copy(update={"previous_sha256": self._sha256})
-        data = chained.to_json()
-        signed = msgspec.json.encode(_Signed(msgspec.Raw(data), self._signer.sign(data)))
-        if entry.number != self.known + 1 or not self._objects.create(self._key(entry.number), signed):
-            raise Conflict(f"release log {self.environment}: transition {entry.number} exists")
+        with self._lock:
+            chained = entry.model_copy(update={"previous_sha256": self._sha256})
+            data = chained.to_json()
+            signed = msgspec.json.encode(_Signed(msgspec.Raw(data), self._signer.sign(data)))
+            if entry.number != self.known + 1 or not self._objects.create(self._key(entry.number), signed):
+                raise Conflict(f"release log {self.environment}: transition {entry.number} exists")
         if entry.number % SNAPSHOT_EVERY == 0:
             try:
-                self.latest()
-                self._write_snapshot()
+                with self._lock:
+                    self.latest()
+                    self._write_snapshot()
             except (Unavailable, OSError) as error:  # the transition is made, and the next snapshot takes it in
                 log.warning("snapshot not written environment=%s reason=%s", self.environment, error)
         return chained

@@ -1,6 +1,8 @@
 """The release log opened by another process: from a signed snapshot on, which nobody can forge or outdate."""
 
 import json
+import sys
+import threading
 
 import pytest
 
@@ -194,3 +196,31 @@ def test_the_doctor_verifies_the_whole_log_and_its_snapshot(many, signer):
     many.write(f"{keys.release_log('dev')}000003.json", b"{}")
     found = examine_release_log(ReleaseLog(many, signer, "dev"))
     assert (found.state, "000003.json is no transition" in found.says) == (FindingState.TODO, True)
+
+
+def test_threads_that_share_a_log_see_no_tampering(models, signer):  # noqa: F811
+    shared, done, faults = ReleaseLog(MemoryObjects(), signer, "dev"), threading.Event(), []
+
+    def poll():
+        while not done.is_set():
+            try:
+                shared.tenures()
+            except UserError as fault:
+                faults.append(fault)
+                return
+
+    pollers = [threading.Thread(target=poll) for _ in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for poller in pollers:
+            poller.start()
+        for number in range(30):
+            released(shared, models, number % 2 + 1)
+    finally:
+        done.set()
+        sys.setswitchinterval(before)
+        for poller in pollers:
+            poller.join()
+    assert faults == []
+    assert len(list(shared.entries())) == 90
