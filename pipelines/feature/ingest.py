@@ -2,11 +2,12 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 
 from pipelines.config import Problem
-from pipelines.feature import Checked, FeatureParams, Readmission, Snapshots, knowledge, quarantine
+from pipelines.feature import Checked, FeatureParams, Readmission, Snapshots, knowledge, other_days, quarantine
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.storage.tables import Tables
 
@@ -27,13 +28,16 @@ def ingest(
     moment = params.known_at or datetime.fromisoformat(run.created)
     if params.readmit:
         return _readmit(params, problem, tables, params.readmit, moment)
+    seen = {name: tables.snapshot(f"raw.{name}") for name in checked.rows}
     found = quarantine.violations(problem, tables, raw, params.start, params.end)
     quarantine.refuse_beyond(params, problem, raw, found)
     snapshots, changed, apart = {}, {}, {}
     for name, count in checked.rows.items():
         contract = problem.config.tables[name]
         kept, broken = quarantine.split(raw[name], found[name], contract, params.start)
-        done = knowledge.ingest(tables, f"raw.{name}", kept, contract.event_time, params.start, params.end, moment)
+        span = params.start, params.end
+        check = partial(other_days.refuse_used_meanwhile, tables, name, kept, contract, *span, seen[name])
+        done = knowledge.ingest(tables, f"raw.{name}", kept, contract.event_time, *span, moment, check)
         quarantine.replace(tables, name, broken, params.start, params.end, run.run_id, moment)
         if broken.num_rows:
             apart[f"raw.{name}"] = broken.num_rows

@@ -5,7 +5,7 @@ since it happened: a first load of history counts as it would have arrived, at i
 Without an end it is known still. See docs/decisions/0020-rows-carry-when-they-were-known.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -36,6 +36,7 @@ def ingest(
     start: datetime,
     end: datetime,
     moment: datetime,
+    check: Callable[[], None],
     *,
     beside: bool = False,
 ) -> Ingested:
@@ -43,12 +44,14 @@ def ingest(
 
     Of spans that were ingested before, what is new, gone or different is known from ``moment`` on, or from just after
     the last change of the span where that is later. All else is known since it happened. ``beside`` leaves what is
-    known of the span there, and adds those rows to it that are not.
+    known of the span there, and adds those rows to it that are not. ``check`` raises where the rows may not come; it
+    is asked before each try to commit.
     """
     last: datetime | None = None
 
     def revision(present: pa.Table, properties: Mapping[str, str]) -> tuple[pa.Table, Mapping[str, str]]:
         nonlocal last
+        check()
         given = rows
         if beside:
             known = known_now(present).select(rows.column_names).cast(rows.schema)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitoring.data_quality import Violation
-from pipelines.config import Problem, RawTable
+from pipelines.config import Problem, RawTable, UserError
 from pipelines.storage.sql import session
 from pipelines.storage.tables import TIMESTAMP, Tables
 
@@ -41,6 +41,27 @@ def used_elsewhere(
             at = pc.indices_nonzero(pc.is_in(rows[column], value_set=values).combine_chunks())
             found.append(Violation(column, rule, len(at), shown, at))
     return found
+
+
+def refuse_used_meanwhile(
+    tables: Tables, name: str, rows: pa.Table, contract: RawTable, start: datetime, end: datetime, seen: int | None
+) -> None:
+    """Raise when another process ingested these keys for other days after the snapshot ``seen``, which was checked.
+
+    Called before each try to commit, which fails where a table changed since the try began: so no key comes twice.
+
+    Raises:
+        UserError: with examples of the keys.
+    """
+    if tables.snapshot(f"raw.{name}") == seen:
+        return
+    again = used_elsewhere(tables, name, rows, contract, start, end)
+    if again:
+        lines = "\n".join(f"  {name}.{violation}" for violation in again)
+        raise UserError(
+            f"Another run ingested rows of {name} meanwhile:\n{lines}\n"
+            "Nothing of these days was written to the table. Fix the source, and run it again."
+        )
 
 
 def early_labels(

@@ -6,6 +6,7 @@ Rows of ``raw.NAME`` go to ``quarantine.NAME``, whose days are replaced whenever
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -118,6 +119,7 @@ def readmit(
     found = quarantined(tables, wanted.table)
     if found is None:
         return Readmitted(0, 0, None)
+    seen = tables.snapshot(name)
     low, high = (pa.scalar(time, TIMESTAMP) for time in (params.start, params.end))
     found = found.filter(pc.and_(pc.greater_equal(found[DAY], low), pc.less(found[DAY], high)))
     there = tables.read(name, time=contract.event_time, start=params.start, end=params.end)
@@ -132,7 +134,10 @@ def readmit(
     days = notes[DAY].filter(chosen)
     for day in sorted(pc.unique(days).to_pylist()):
         of_day, time = admitted.filter(pc.equal(days, pa.scalar(day, TIMESTAMP))), contract.event_time
-        done = knowledge.ingest(tables, name, of_day, time, day, day + timedelta(days=1), moment, beside=True)
+        check = partial(
+            other_days.refuse_used_meanwhile, tables, wanted.table, of_day, contract, params.start, params.start, seen
+        )
+        done = knowledge.ingest(tables, name, of_day, time, day, day + timedelta(days=1), moment, check, beside=True)
         changed += [done.changed_at] if done.changed_at else []
     _remove(tables, wanted.table, found.filter(pc.invert(stays)), params)
     stay = pc.sum(stays, min_count=0).as_py()

@@ -17,6 +17,10 @@ def rows(day, *values):
     return pa.table({"time": pa.array(times, TIMESTAMP), "value": pa.array(values, pa.float64())})
 
 
+def unchecked():
+    """Let all rows come."""
+
+
 def write(tables, day, *values):
     return tables.overwrite("raw.t", rows(day, *values), "time", START + day * DAY, START + (day + 1) * DAY)
 
@@ -128,11 +132,11 @@ def test_nothing_new_is_no_new_data_version(tables, values):
 def test_a_table_of_an_earlier_release_takes_versions_with_its_next_ingest(tables):
     before = write(tables, 0, 1.0, 2.0)
     assert tables.read("raw.t", versions=True)["known_until"].null_count == 2
-    knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 5 * DAY)
+    knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 5 * DAY, unchecked)
     assert sorted(tables.read("raw.t")["value"].to_pylist()) == [1.0, 3.0]
     assert sorted(tables.read("raw.t", snapshot=before)["value"].to_pylist()) == [1.0, 2.0]
     versions = tables.read("raw.t", versions=True)
     assert knowledge.moments(versions) == [START + 5 * DAY]
     assert sorted(knowledge.known_at(versions, START + 4 * DAY)["value"].to_pylist()) == [1.0, 2.0]
-    again = knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 6 * DAY)
+    again = knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 6 * DAY, unchecked)
     assert again == (tables.snapshot("raw.t"), None)

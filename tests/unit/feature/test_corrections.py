@@ -16,6 +16,7 @@ from pipelines.entrypoints.cli.app import app
 from pipelines.feature import FeatureParams
 from pipelines.feature.materialise import entity_key, restore
 from pipelines.storage.sql import session
+from pipelines.storage.tables import Tables
 from pipelines.training.extract import training_frame
 from tests.conftest import HISTORY
 
@@ -196,6 +197,24 @@ def test_a_key_used_on_another_day_is_refused_with_examples(corrected):
     with pytest.raises(UserError, match=rf"parcels.parcel_id: must be unique.*'{first} of 2024-01-01"):
         ingest(platform, DAYS, DAYS + 1)
     assert versions(platform) == before
+
+
+def test_a_key_that_two_runs_ingest_at_once_comes_only_once(corrected, monkeypatch):
+    platform, source = corrected
+    one, two = (source("parcels", END + n * DAY, END + (n + 1) * DAY)["parcel_id"][0].as_py() for n in (0, 1))
+    source.change("parcels", with_value("parcel_id", one, "parcel_id", two))
+    revise, other = Tables.revise, []
+
+    def after_another_run(tables, name, *given):
+        if name == "raw.parcels" and not other:
+            other.append(None)
+            other[0] = ingest(platform, DAYS, DAYS + 1)
+        return revise(tables, name, *given)
+
+    monkeypatch.setattr(Tables, "revise", after_another_run)
+    with pytest.raises(UserError, match=rf"Another run ingested rows of parcels meanwhile:\n.*'{one} of 2024-"):
+        ingest(platform, DAYS + 1, DAYS + 2)
+    assert platform.tables.read("raw.parcels")["parcel_id"].to_pylist().count(one) == 1
 
 
 def test_a_key_may_move_to_another_day_that_is_ingested_with_it(corrected):
