@@ -16,6 +16,7 @@ from pipelines.adapters.aws.endpoint import Endpoint, Health
 from pipelines.adapters.aws.executions import SageMakerExecutions
 from pipelines.bootstrap import pipeline
 from pipelines.config import UserError
+from pipelines.config.errors import DataError
 from pipelines.contracts.rendered import filled
 from pipelines.entrypoints.cli.__main__ import app
 from pipelines.entrypoints.lambda_handler import _platform, handler
@@ -107,7 +108,7 @@ def stubbed(cloud):
 def test_a_step_that_failed_is_reported_by_its_own_record_and_log(cloud, stubbed, monkeypatch):
     executions, sagemaker, _ = stubbed
     monkeypatch.setattr("tests.problems.parcels._tables", dict)  # a source that has lost its tables
-    with pytest.raises(KeyError):
+    with pytest.raises(DataError, match="read fails: KeyError"):
         cloud.runner.step(pipeline("feature"), "extract", "days")
     sagemaker.add_response("describe_pipeline_execution", FAILED)
     steps = [{"StepName": "extract", "StepStatus": "Failed", "FailureReason": "ClientError: exit code 1"}]
