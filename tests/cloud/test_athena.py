@@ -1,7 +1,7 @@
 """Athena's half: its SQL on Trino, which is Athena's engine, and what the client makes of Athena's answers.
 
 Trino must run beforehand, with the Glue and S3 of an emulator as its Iceberg catalog; ``TRINO_URL`` says where, and
-``AWS_ENDPOINT_URL`` where the emulator is: ``python -m tests.cloud.server PORT``.
+``AWS_ENDPOINT_URL`` where the emulator is: ``python -m tests.cloud.server PORT 127.0.0.1``. Both in eu-west-1.
 """
 
 import os
@@ -20,9 +20,11 @@ from pipelines.config import UserError
 from pipelines.feature import FeatureParams, point_in_time
 from pipelines.storage.ports import Unavailable
 from pipelines.storage.tables import Tables
+from pipelines.training.extract import training_frame
 from tests.cloud.emulator import VARIABLES
 from tests.cloud.provision import making
 from tests.conftest import HISTORY, NOW, make_platform
+from tests.problems import parcels
 
 
 class OnTrino(Athena):
@@ -78,6 +80,23 @@ def test_the_join_on_trino_is_the_join_on_duckdb(on_trino, capsys):
     with capsys.disabled():
         rows = sum(view.num_rows for _, view in views)
         print(f"\n{len(requests)} requests x {rows} rows of {len(views)} views, equal; Trino took {seconds:.1f} s")  # noqa: T201
+
+
+@pytest.mark.athena
+def test_corrections_on_trino_join_as_they_were_known(on_trino, monkeypatch):
+    platform, engine = on_trino
+    problem, day = platform.problem, timedelta(days=1)
+    tables = parcels._tables()
+    longer = {**tables, "scans": tables["scans"].assign(queue=lambda rows: rows["queue"] + 100)}
+    monkeypatch.setattr("tests.problems.parcels._tables", lambda: longer)
+    given = {"start": NOW - 6 * day, "end": NOW, "known_at": NOW - 3 * day}
+    platform.run("feature", FeatureParams(**given), "correction")
+    ours, theirs = (
+        training_frame(problem, platform.tables, lookup, NOW).sort_by("key") for lookup in (None, engine.lookup)
+    )
+    assert theirs.cast(ours.schema).to_pylist() == ours.to_pylist()
+    corrected = [row["queue_now"] > 100 for row in ours.to_pylist() if row["event_time"] > NOW - 5 * day]
+    assert 50 < sum(corrected) < len(corrected) - 50
 
 
 @pytest.mark.athena
