@@ -17,6 +17,8 @@ _LIBRARIES = (
     "_duckdb", "duckdb", "numpy", "onnxruntime", "pandas", "polars", "pyarrow", "pydantic", "pydantic_core",
     "pyiceberg", "scipy", "skl2onnx", "sklearn",
 )  # fmt: skip
+_OUR_SQL = {"BinderException", "CatalogException", "InternalException", "ParserException"}
+"""DuckDB's errors of SQL that cannot run: views and labels tell of their own where they run, so here it is ours."""
 _SHOWN = 400  # characters of a library's own words
 
 
@@ -30,7 +32,7 @@ def data_error(error: Exception, where: str) -> Exception:
     if own is not None:
         return DataError(f"{where}: {own} fails: {says}")
     library = next((name for name in (_root(type(error).__module__), raised_in) if name in _LIBRARIES), None)
-    if library is None:
+    if library is None or (library.endswith("duckdb") and type(error).__name__ in _OUR_SQL):
         return error
     return DataError(f"{where}: {library.lstrip('_')} refuses the data or a setting: {says}")
 

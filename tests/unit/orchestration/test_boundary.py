@@ -45,7 +45,7 @@ def in_engine(source):
     ("source", "library"),
     [
         ("def fail(): pa.array(['x']).cast(pa.int64())", "pyarrow"),
-        ("def fail():\n    with session() as s: s.sql('SELECT 1 + ')", "duckdb"),
+        ("def fail():\n    with session() as s: s.sql(\"SELECT 'x'::INTEGER\").fetchall()", "duckdb"),
         ("def fail(): LogisticRegression().fit([[np.inf], [1.0]], [0, 1])", "sklearn"),
     ],
 )
@@ -65,6 +65,12 @@ def test_an_error_of_the_team_s_code_is_told_with_its_line():
 @pytest.mark.parametrize("kind", [KeyError, TypeError, ValueError])
 def test_a_fault_of_the_engine_keeps_its_traceback(kind):
     error = of_engine(kind, "a bug")
+    assert data_error(error, "here") is error
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 + ", "SELECT fare", "FROM nowhere"])
+def test_sql_of_the_engine_that_cannot_run_keeps_its_traceback(sql):
+    error = in_engine(f"def fail():\n    with session() as s: s.sql({sql!r})")
     assert data_error(error, "here") is error
 
 
