@@ -35,7 +35,7 @@ class ChangeKind(StrEnum):
 _FOLLOWS = (ChangeKind.ADD, ChangeKind.WIDEN, ChangeKind.KEEP)
 
 
-class Change(NamedTuple):
+class ColumnChange(NamedTuple):
     """A column that is stored otherwise than it is declared; ``says`` is what that means, for people."""
 
     table: str
@@ -44,7 +44,7 @@ class Change(NamedTuple):
     says: str
 
 
-def changes(table: str, contract: RawTable, stored: Stored) -> list[Change]:
+def changes(table: str, contract: RawTable, stored: Stored) -> list[ColumnChange]:
     """Return what is declared otherwise than a table is stored; ``table`` is its name for people."""
     found, columns = [], contract.columns
     if stored.time and stored.time not in (contract.event_time, reserved.QUARANTINE[0]):
@@ -52,7 +52,7 @@ def changes(table: str, contract: RawTable, stored: Stored) -> list[Change]:
             f"its rows are stored by {stored.time!r}, and the event time is {contract.event_time!r} now; "
             "ingest the days into a table of another name"
         )
-        found.append(Change(table, contract.event_time, ChangeKind.REFUSE, says))
+        found.append(ColumnChange(table, contract.event_time, ChangeKind.REFUSE, says))
     for name, column in columns.items():
         former = column.renamed_from if name not in stored.columns else None
         kind, wanted = stored.columns.get(former or name), _kind(column)
@@ -60,35 +60,37 @@ def changes(table: str, contract: RawTable, stored: Stored) -> list[Change]:
             found.append(_added(table, name, column, stored))
             continue
         if former:
-            found.append(Change(table, name, ChangeKind.RENAME, f"stored as {former!r}"))
+            found.append(ColumnChange(table, name, ChangeKind.RENAME, f"stored as {former!r}"))
         if _WIDER.get(kind) == wanted and not former:
-            found.append(Change(table, name, ChangeKind.WIDEN, f"stored as {kind}, becomes {wanted}"))
+            found.append(ColumnChange(table, name, ChangeKind.WIDEN, f"stored as {kind}, becomes {wanted}"))
         elif kind != wanted and name == contract.event_time:
             says = f"it is the event time and stored as {kind}; ingest the days into a table of another name"
-            found.append(Change(table, name, ChangeKind.REFUSE, says))
+            found.append(ColumnChange(table, name, ChangeKind.REFUSE, says))
         elif kind != wanted:
-            found.append(Change(table, name, ChangeKind.RETYPE, f"stored as {_type(kind)}, declared {column.type}"))
+            found.append(
+                ColumnChange(table, name, ChangeKind.RETYPE, f"stored as {_type(kind)}, declared {column.type}")
+            )
     known = {*columns, *(column.renamed_from for column in columns.values()), *reserved.RAW, *reserved.QUARANTINE}
     for name in stored.columns:
         if name not in known:
             says = "not declared any more: it stays in the rows that have it, and is not read"
-            found.append(Change(table, name, ChangeKind.KEEP, says))
+            found.append(ColumnChange(table, name, ChangeKind.KEEP, says))
     return found
 
 
-def _added(table: str, name: str, column: Column, stored: Stored) -> Change:
+def _added(table: str, name: str, column: Column, stored: Stored) -> ColumnChange:
     if not stored.rows or column.nullable:
-        return Change(table, name, ChangeKind.ADD, "older rows have null")
+        return ColumnChange(table, name, ChangeKind.ADD, "older rows have null")
     if column.default is not None:
-        return Change(table, name, ChangeKind.ADD, f"older rows have the default, {column.default!r}")
+        return ColumnChange(table, name, ChangeKind.ADD, f"older rows have the default, {column.default!r}")
     says = (
         f"new and required, and {stored.rows:,} rows are older; declare it 'nullable = true', "
         "give older rows a 'default', or say what it is 'renamed_from'"
     )
-    return Change(table, name, ChangeKind.REFUSE, says)
+    return ColumnChange(table, name, ChangeKind.REFUSE, says)
 
 
-def plan(problem: Problem, tables: Tables) -> list[Change]:
+def plan(problem: Problem, tables: Tables) -> list[ColumnChange]:
     """Return what is declared otherwise than it is stored, of the quarantines and of all raw tables."""
     found = []
     for address, contract in _addresses(problem):
@@ -110,13 +112,15 @@ def follow(problem: Problem, tables: Tables) -> None:
         tables.evolve(f"raw.{name}", _schema(contract))
 
 
-def refuse(found: Iterable[Change]) -> None:
+def refuse(found: Iterable[ColumnChange]) -> None:
     """Raise a UserError that tells what must change before rows can be written, if there is anything."""
     found = list(found)
     if not found:
         return
     lines = [f"  {change.table}.{change.column}: {change.says}" for change in found]
-    todo = "Change problem.toml" if any(change.kind is ChangeKind.REFUSE for change in found) else f"Run '{COMMAND}'"
+    todo = (
+        "ColumnChange problem.toml" if any(change.kind is ChangeKind.REFUSE for change in found) else f"Run '{COMMAND}'"
+    )
     raise UserError("\n".join(["The tables are stored otherwise than problem.toml declares:", *lines, f"{todo}."]))
 
 

@@ -206,7 +206,7 @@ def test_days_that_are_ingested_again_have_the_new_column_from_then_on(started):
     assert not pc.any(pc.and_(ended, pc.invert(of_day))).as_py()
 
 
-def test_a_dropped_column_is_not_read_and_is_there_when_it_is_declared_again(started):
+def test_a_dropped_column_is_not_read_until_it_is_declared_again(started):
     clerks = scans(started)["clerk"]
     platform = changed(started, {"shift": SHIFT}, clerk=None)
     ingested(platform, DAYS, DAYS + 1)
