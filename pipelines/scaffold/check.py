@@ -165,6 +165,8 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
         )
         return
     X, y = inputs(rows, problem)
+    unknown = [name for name in X if X[name].isna().all()]  # as labels of late are, on a day alone
+    X[unknown] = 0.0
     for name in config.training.estimators:
         yield from _told(partial(_fit, name=name, X=X, y=y), problem)
 
