@@ -119,10 +119,11 @@ class Cloud:
         file = self.file(kind, identity)
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
-    def put(self, kind: str, identity: str, inputs: dict[str, Any], told: dict[str, Any]) -> None:
+    def put(self, urn: str, identity: str, inputs: dict[str, Any], told: dict[str, Any]) -> None:
         """Keep a resource."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.file(kind, identity).write_text(json.dumps({"inputs": inputs, "outputs": told}), encoding="utf-8")
+        kept = {"urn": urn, "id": identity, "inputs": inputs, "outputs": told}
+        self.file(kind_of(urn), identity).write_text(json.dumps(kept), encoding="utf-8")
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc]
@@ -195,7 +196,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
             called = f'Cannot create already existing {kind.rpartition(":")[2].lower()} "{name}"'
             context.abort(grpc.StatusCode.ALREADY_EXISTS, called)
         told = outputs(self._package, kind, name, inputs)
-        self._cloud.put(kind, identity, inputs, told)
+        self._cloud.put(request.urn, identity, inputs, told)
         return provider_pb2.CreateResponse(id=identity, properties=struct(told))
 
     def Read(self, request: Any, context: Any) -> Any:
@@ -212,7 +213,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         gone = plain(request.old_inputs).keys() - inputs.keys()
         told = {key: value for key, value in (plain(request.olds) | inputs).items() if key not in {*gone, DEFAULTS}}
         if not request.preview:
-            self._cloud.put(kind_of(request.urn), request.id, inputs, told)
+            self._cloud.put(request.urn, request.id, inputs, told)
         return provider_pb2.UpdateResponse(properties=struct(told))
 
     def Delete(self, request: Any, context: Any) -> Any:
