@@ -4,6 +4,7 @@ It stands in for the host that Pulumi ships with its CLI, and speaks the protoco
 program runs in a process of its own, as a program registers its resources in the global state of the SDK.
 """
 
+import contextlib
 import os
 import runpy
 import subprocess
@@ -99,15 +100,16 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):  # type: ignore[misc]
 
 
 def serve(add: Any, servicer: Any) -> None:
-    """Serve a plugin until the engine ends it, after printing its port, as the engine expects."""
+    """Serve a plugin until the engine ends it or is gone, after printing its port, as the engine expects."""
+    engine = os.getppid()
     server = grpc.server(ThreadPoolExecutor(16), options=LARGEST)
     add(servicer, server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
-    try:
-        server.wait_for_termination()
-    except KeyboardInterrupt:  # how the engine ends its plugins
-        server.stop(None)
+    with contextlib.suppress(KeyboardInterrupt):  # how the engine ends its plugins
+        while server.wait_for_termination(timeout=1) and os.getppid() == engine:
+            pass
+    os._exit(0)  # whatever hangs
 
 
 if __name__ == "__main__":
