@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -65,6 +65,9 @@ test-foreign: $(ALL) ## Data sets of others, up to retraining (minutes each)
 
 test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
+
+test-engine: $(ALL) ## Pulumi's own engine, which Go builds (15 minutes)
+	@$(RUN) pytest -m engine -rs --no-cov tests/engine $(ARGS)
 
 test-roles: $(ALL) ## What each role may do, by a simulator of IAM from npm
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
