@@ -1,5 +1,7 @@
 """The limits of the serving app, each in a test in which it holds, and what it says to requests that are none."""
 
+import contextlib
+import gzip
 import http.client
 import json
 import socket
@@ -65,6 +67,52 @@ def test_a_chunked_body_that_is_too_large_is_read_no_further(served):
     chunk = b"2710\r\n" + b"x" * 10_000 + b"\r\n"
     status, _, closed = sent(served, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 5)
     assert (status, closed) == (413, True)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_far_too_much_still_gets_the_answer(served, chunked):
+    body = (b"x" * 50_000 for _ in range(1000)) if chunked else b"x" * 50_000_000
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)) as connection:
+        connection.request("POST", "/invocations", body, encode_chunked=chunked)
+        reply = connection.getresponse()
+        assert (reply.status, reply.headers["connection"]) == (413, "close")
+        assert json.loads(reply.read())["detail"] == "A body may have 40,000 bytes; send fewer rows in each."
+
+
+def test_a_body_may_be_gzip(served):
+    reply = ask(served, gzip.compress(several(150)), content_encoding="gzip")
+    assert (reply.status, len(reply.json()["predictions"])) == (200, 150)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "message"),
+    [
+        (gzip.compress(b" " * 50_000_000), "gzip", 413, "A body may have 40,000 bytes"),
+        (gzip.compress(several(1))[:-9], "gzip", 400, "The body is not gzip, as its Content-Encoding says: it ends early."),
+        (gzip.compress(several(1)) + b"more", "gzip", 400, "it goes on after its end."),
+        (several(1), "gzip", 400, "The body is not gzip"),
+        (b"", "gzip", 400, "it ends early"),
+        (several(1), "br", 415, "Content-Encoding 'br' is none of bodies; send gzip, or leave it out."),
+        (several(1), "gzip, gzip", 415, "'gzip, gzip'"),
+    ],
+)  # fmt: skip
+def test_a_body_in_a_bad_encoding_says_which_is_good(served, body, encoding, status, message):
+    got, detail = problem(ask(served, body, content_encoding=encoding))
+    assert got == status
+    assert message in detail
+
+
+def test_a_time_that_means_never_is_refused_by_its_field(served):
+    body = f"parcel_id,asked_at,depot,weight\np,253402300800,{ROWS[0]['depot']},1\n".encode()
+    status, detail = problem(ask(served, body, content_type="text/csv"))
+    assert (status, detail) == (400, "year 10000 is out of range - at `$.instances[0].asked_at`")
+
+
+def test_a_replayed_body_of_a_thousand_days_is_refused(served):
+    rows = [{**ROWS[0], "asked_at": f"{2000 + number}-01-01T00:00:00Z"} for number in range(100)]
+    status, detail = problem(ask(served, json.dumps({"instances": rows}).encode()))
+    assert status == 400
+    assert "36,160 days apart; a replay takes those of 31 days in one" in detail
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(served):
