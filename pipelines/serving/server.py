@@ -9,12 +9,15 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+
+from pipelines.config import UserError
 
 HEADER_SECONDS = 10
 """How long a connection may take to send the headers of a request."""
@@ -61,6 +64,21 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
             respawn_failed_workers=True,
             workers_kill_timeout=STOP_SECONDS,
         ).serve(target_loader=partial(_load, make_app, os.getpid()), wrap_loader=False)
+
+
+def refuse_busy(host: str, port: int) -> None:
+    """Raise unless an address can be listened on; two apps on one port would share its connections in silence.
+
+    Raises:
+        UserError: saying why not.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held by connections that just ended
+            probe.bind((host, port))
+    except OSError as error:
+        told = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise UserError(f"{told}; stop what does, or pass another --host or --port") from error
 
 
 @contextlib.contextmanager

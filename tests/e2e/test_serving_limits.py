@@ -238,3 +238,11 @@ def test_a_log_that_cannot_be_written_is_reported_and_not_hidden(released):
         assert ask(served, several(20)).status == 200
     log = make_platform(served.mlops.home).predictions.read(NOW, NOW.replace(day=28))
     assert log.num_rows == 40, "what was answered, and not what was refused"
+
+
+def test_a_port_that_is_taken_is_told_in_one_sentence(served):
+    """By our own app too, which would share its connections otherwise."""
+    done = served.mlops("serve", "--port", str(served.port))
+    assert (done.code, done.out) == (1, "")
+    told = f"error: cannot listen on 127.0.0.1, port {served.port}: Address already in use"
+    assert " ".join(done.err.split()) == f"{told}; stop what does, or pass another --host or --port"
