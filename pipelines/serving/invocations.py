@@ -58,13 +58,13 @@ class Invocations:
 
     async def _answer(self, scope: Any, receive: Receive) -> tuple[bytes, str]:
         """Return the answer and its media type."""
+        headers = dict(scope["headers"])
+        body = await self._gate.body(headers, receive)
         with self._gate.admitted() as deadline:
-            headers = dict(scope["headers"])
             answer_type = formats.accepted(headers.get(b"accept", b"*/*").decode("latin-1"))
             explained = _explained(scope["query_string"], answer_type)
             content_type = headers.get(b"content-type", JSON.encode()).decode("latin-1")
             content_type = content_type.partition(";")[0].strip().lower()
-            body = await self._gate.body(headers, receive)
             if self._at_once(body, explained):
                 answer = await self._together.predict(body, content_type, deadline)
                 return formats.encode(answer, answer_type), answer_type

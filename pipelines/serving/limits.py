@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Any]]
 
 _CLOSE = {"Connection": "close"}  # what was not read of a body is not read as the next request either
 
+_NO_ROOM = "The bodies that are arriving take all the memory that they may; ask again later."
+
 _DRAINED_BYTES = 64 * 2**20
 
 
@@ -28,11 +30,11 @@ class AdmissionControl:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._inside = 0
+        self._inside = self._held = 0
 
     @contextmanager
     def admitted(self) -> Iterator[float]:
-        """Admit a request and yield its deadline, on the clock of :func:`time.monotonic`.
+        """Admit a request whose body is there and yield its deadline, on the clock of :func:`time.monotonic`.
 
         Raises:
             HTTPProblem: 429 when ``max_concurrency`` are admitted, so that clients notice an overload at once.
@@ -58,6 +60,7 @@ class AdmissionControl:
         if int(headers.get(b"content-length", 0)) > limit:
             raise _too_large(limit)
         chunks, size, more = [], 0, True
+        room = limit * self._settings.max_concurrency
         try:
             async with asyncio.timeout(seconds):
                 while more:
@@ -67,11 +70,16 @@ class AdmissionControl:
                     more = message.get("more_body", False)
                     chunks.append(decoded(message.get("body", b""), not more))
                     size += len(chunks[-1])
+                    self._held += len(chunks[-1])
+                    if self._held > room:
+                        raise Unread(429, "Too many requests", _NO_ROOM, _CLOSE | LATER)
                     if size > limit:
                         raise _too_large(limit)
         except TimeoutError as error:
             late = f"The body did not arrive within {seconds:g} s; send it faster, or fewer rows in each request."
             raise HTTPProblem(408, "Too slow", late, _CLOSE) from error
+        finally:
+            self._held -= size
         return b"".join(chunks)
 
 

@@ -51,6 +51,19 @@ def sent(served, *pieces):
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
 
 
+@contextlib.contextmanager
+def attackers(served, count, sent, address="127.0.0.1"):
+    """Connections that have sent something and then wait."""
+    with contextlib.ExitStack() as stack:
+        found = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 30, (address, 0)))
+            for _ in range(count)
+        ]
+        for connection in found:
+            connection.sendall(sent)
+        yield found
+
+
 def problem(reply):
     assert reply.headers["content-type"] == "application/problem+json"
     content = reply.json()
@@ -138,24 +151,51 @@ def test_too_many_rows_are_refused(served):
 
 
 def test_requests_beyond_the_limit_are_asked_to_retry(served):
-    waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(4)]
-    for connection in waiting:
-        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
-    time.sleep(0.2)
-    reply = ask(served, several(1))
-    assert problem(reply) == (429, "4 requests are being answered; ask again later.")
-    assert reply.headers["retry-after"] == "1"
-    assert ask(served, path="/ping", method="GET").status == 200
-    for connection in waiting:
-        connection.close()
-
-
-def test_requests_that_arrive_together_are_counted_together(served):
-    """Computed one after the other, they would otherwise never be more than one."""
-    time.sleep(0.2)
+    """Those that arrive together are counted together: one after the other, they would never be more than one."""
     with ThreadPoolExecutor(40) as pool:
-        statuses = {reply.status for reply in pool.map(lambda _: ask(served, several(30)), range(200))}
-    assert statuses == {200, 429}
+        replies = list(pool.map(lambda _: ask(served, several(30)), range(200)))
+    assert {reply.status for reply in replies} == {200, 429}
+    refused = next(reply for reply in replies if reply.status == 429)
+    assert problem(refused) == (429, "4 requests are being answered; ask again later.")
+    assert refused.headers["retry-after"] == "1"
+    assert ask(served, path="/ping", method="GET").status == 200
+
+
+def test_a_body_that_has_not_arrived_takes_no_place(served):
+    with attackers(served, 20, HEAD + b"Content-Length: 100\r\n\r\n{"):
+        assert {ask(served, several(1)).status for _ in range(20)} == {200}
+
+
+def test_bodies_that_arrive_take_a_bounded_memory(served):
+    """As much as the bodies of the four requests that may be answered at once."""
+    with attackers(served, 5, HEAD + b"Content-Length: 39000\r\n\r\n" + b"x" * 38_990):
+        time.sleep(0.2)
+        reply = ask(served, b" " * 39_000)
+        assert problem(reply) == (
+            429,
+            "The bodies that are arriving take all the memory that they may; ask again later.",
+        )
+
+
+def test_http_2_is_not_spoken(served):
+    with attackers(served, 1, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0") as (connection,):
+        answer = connection.recv(1000)
+    assert not answer.startswith(b"\0\0"), "no frame of settings"
+
+
+def test_a_connection_without_a_request_is_closed(served):
+    with attackers(served, 2, b"") as silent:
+        silent[1].sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")  # idle after its answer
+        assert silent[1].recv(1000).startswith(b"HTTP/1.1 200")
+        assert [connection.recv(1000) for connection in silent] == [b"", b""]
+
+
+def test_one_peer_cannot_take_every_connection(serving):
+    served = serving(max_connections=100, max_connections_per_peer=50)
+    with attackers(served, 150, b"", address="127.0.0.2"):
+        began = time.monotonic()
+        assert {ask(served, several(1)).status for _ in range(10)} == {200}
+        assert time.monotonic() - began < 5, "before a silent connection is closed for its silence"
 
 
 def test_a_large_batch_does_not_hold_up_a_ping(released):

@@ -48,7 +48,9 @@ def serve(
     champion = platform.releases.state().champion
     serves = f"v{champion.version}" if champion else "no release yet"
     console.print(f"{platform.settings.environment} serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]")
-    serve(partial(_serving_app, platform.settings), host, port, workers)
+    settings = platform.settings
+    limits = settings.max_connections, settings.max_connections_per_peer
+    serve(partial(_serving_app, settings), host, port, workers, *limits)
 
 
 @command(
