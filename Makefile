@@ -108,7 +108,7 @@ audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets i
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
 fuzz: $(ALL) ## Try thousands of random requests, contracts and rows
-	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
+	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/e2e/test_hostile.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
 
 soak: $(ALL) ## Load the app, look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)
