@@ -26,7 +26,7 @@ from pulumi._types import resource_types
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 ACCOUNT = "123456789012"
-REGION = os.environ.get("AWS_REGION", "eu-central-1")
+REGION = os.environ.get("AWS_REGION", "us-east-1")
 DEFAULTS = "__defaults"
 """The input that names those which a program left to the provider, as Pulumi's own providers call it."""
 NAMES = ("name", "bucket", "key", "repository")
