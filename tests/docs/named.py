@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import typer.main
@@ -16,6 +17,9 @@ FILES = [
     for name in subprocess.run(LISTED, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     if (ROOT / name).is_file() and not (ROOT / name).is_symlink()
 ]
+YOURS = tuple(tomllib.loads((ROOT / "ownership.toml").read_text())["yours"])
+JUDGED = [name for name in FILES if (ROOT / "cookiecutter.json").exists() or not name.startswith(YOURS)]
+"""The files whose text is ours to judge: in a repository that was made from the template, not those of the team."""
 NAMES = {Path(name).name for name in FILES}
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(\.?[\w.*-]+/)+[\w.*-]*|[\w-]+\.(toml|md|lock|py)")

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.docs.named import FILES, ROOT
+from tests.docs.named import FILES, JUDGED, ROOT
 
 PAGE = "docs/glossary.md"
 ENTRIES = re.findall(r"^- (.+?)(?=\n- |\n\n|\n\Z)", (ROOT / PAGE).read_text(), re.MULTILINE | re.DOTALL)
@@ -13,7 +13,7 @@ TERMS = re.findall(r"\*\*(.+?)\*\*", "\n".join(ENTRIES))
 SEARCHED = ("README.md", "docs/", "pipelines/", "monitoring/", "infra/", "model/")
 TEXT = "\n".join(
     (ROOT / name).read_text()
-    for name in FILES
+    for name in JUDGED
     if name.startswith(SEARCHED) and name.endswith((".md", ".py", ".toml")) and name != PAGE
 )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.named import FILES, ROOT, missing
+from tests.docs.named import FILES, JUDGED, ROOT, missing
 
-PAGES = [name for name in FILES if name.endswith(".md")]
+PAGES = [name for name in JUDGED if name.endswith(".md")]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OWNERSHIP = tomllib.loads((ROOT / "ownership.toml").read_text())
 
@@ -71,7 +71,7 @@ def test_the_repository_speaks_of_itself_alone():
     outside = re.compile(r"\.\./shared|/shared/")
     machine = re.compile(r"/(?:root|home|Users|work)/\w")
     reaching = []
-    for name in FILES:
+    for name in JUDGED:
         if name.endswith((".png", ".lock")) or name == "tests/docs/test_repository.py":
             continue
         text = (ROOT / name).read_text()
@@ -109,7 +109,7 @@ def test_editors_use_the_line_length_of_the_linter():
     assert int(length) == PYPROJECT["tool"]["ruff"]["line-length"]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if Path(name).name.startswith("test_")])
+@pytest.mark.parametrize("name", [name for name in JUDGED if Path(name).name.startswith("test_")])
 def test_names_of_tests_are_at_most_70_characters(name):
     defined = re.findall(r"^ *(?:async )?def (test_\w+)", (ROOT / name).read_text(), re.MULTILINE)
     assert [test for test in defined if len(test) > 70] == []

@@ -13,6 +13,7 @@ import msgspec
 import urllib3
 
 from pipelines.feature.decode import JSON
+from pipelines.serving.server import DRAIN_SECONDS
 from tests.conftest import NOW, make_platform
 from tests.e2e.conftest import Served
 from tests.problems import parcels
@@ -82,14 +83,16 @@ class Answer(NamedTuple):
 class Clients:
     """Clients that keep their connections and ask on and on; each kind of outcome is counted.
 
-    A new connection that is cut before an answer counts as refused: the system had taken it, the server had not. Each
-    sends its request, pauses, and stops at the first failed connection unless it ``insists``.
+    Refused is what the server never had: a request that is cut while it is sent, or one over a connection that is new,
+    which only the system had taken, or that was idle for all of a drain, when the server may close it. Each client sends
+    its request, pauses, and stops at the first failed connection unless it ``insists``.
     """
 
     def __init__(self, served: Served, asks: Iterable[bytes | Ask], pause: float = 0.0, insists: bool = False) -> None:
         self.served, self.pause, self.insists, self.asking = served, pause, insists, True
         self.outcomes: Counter[int | str] = Counter()
         self.answers: list[Answer] = []
+        self.answered: dict[http.client.HTTPConnection, float] = {}
         self.problems: list[dict[str, Any]] = []
         given = [one if isinstance(one, Ask) else Ask(one) for one in asks]
         self.threads = [threading.Thread(target=self._ask, args=(each,)) for each in given]
@@ -109,16 +112,22 @@ class Clients:
 
     def _ask_once(self, connection: http.client.HTTPConnection, given: Ask) -> bool:
         """Ask, over the connection that is open or a new one; say whether it held."""
-        new = connection.sock is None
+        taken = connection.sock is not None
         sent = time.monotonic()
         try:
-            connection.request("POST", given.path, given.body, {"Content-Type": given.content_type})
+            try:
+                connection.request("POST", given.path, given.body, {"Content-Type": given.content_type})
+                taken = taken and time.monotonic() - self.answered.get(connection, sent) < DRAIN_SECONDS
+            except ConnectionError:
+                taken = False
+                raise
             reply = connection.getresponse()
             content = msgspec.json.decode(reply.read())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            self.outcomes["refused" if new and isinstance(error, ConnectionError) else type(error).__name__] += 1
+            self.outcomes["refused" if not taken and isinstance(error, ConnectionError) else type(error).__name__] += 1
             return False
+        self.answered[connection] = time.monotonic()
         self.outcomes[reply.status] += 1
         if reply.status != 200:
             self.problems.append(content)
