@@ -14,6 +14,8 @@ RAISED = "alarm_raised"
 
 ALARMS = {
     "performance": "The champion's quality left its bounds on the labels that have come.",
+    "data": "Features are missing, have values that training did not have, or one source moved alone: data is broken.",
+    "silence": "The champion was in service, and nothing was predicted.",
     "drift": "More features than allowed have moved since the champion was trained.",
     "label_coverage": "Too few of the labels that are due have come, so that quality is not known.",
 }
@@ -33,11 +35,13 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     kinds = {alarm.name.partition(".")[0] for alarm in raised}
     coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
     skew = [] if measured.clock_skew is None else [Measure("clock_skew_seconds", measured.clock_skew)]
+    moved = [] if measured.prediction_drift is None else [Measure("prediction_drift", measured.prediction_drift)]
     found = [
         Measure("monitored_predictions", measured.predictions),
         Measure("monitored_labels", measured.labels),
         *coverage,
         *skew,
+        *moved,
         *_each("model_quality", "metric", measured.quality),
         *_each("feature_drift", "feature", measured.drift),
         *_each("feature_missing_share", "feature", measured.missing),

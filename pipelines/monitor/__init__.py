@@ -20,9 +20,9 @@ class MonitorParams(StrictModel):
 
 
 class Labelled(NamedTuple):
-    """The champion, and its predictions in the window with their labels, null while unknown."""
+    """The champion, None before the first release, and its predictions in the window, with labels null while unknown."""
 
-    champion: Variant
+    champion: Variant | None
     predictions: pa.Table
 
 
