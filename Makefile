@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -66,6 +66,9 @@ test-foreign: $(ALL) ## Data sets of others, up to retraining (minutes each)
 test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
+test-engine: $(ALL) ## Pulumi's own engine, which Go builds (15 minutes)
+	@$(RUN) pytest -m engine -rs --no-cov tests/engine $(ARGS)
+
 test-roles: $(ALL) ## What each role may do, by a simulator of IAM from npm
 	@$(RUN) pytest -m roles --numprocesses=0 --no-cov tests/infra $(ARGS)
 
@@ -105,7 +108,7 @@ audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets i
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 
 fuzz: $(ALL) ## Try thousands of random requests, contracts and rows
-	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
+	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/e2e/test_hostile.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
 
 soak: $(ALL) ## Load the app, look for leaks (ARGS=--soak-seconds=300)
 	@$(RUN) pytest -m soak --numprocesses=0 --no-cov tests/e2e/test_soak.py $(ARGS)

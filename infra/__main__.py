@@ -1,7 +1,7 @@
 """The program of ``pulumi up``: registers the environment that the stack is named after."""
 
 import pulumi
-from pulumi.runtime.config import CONFIG
+from pulumi.runtime.config import CONFIG, is_config_secret
 
 from infra.aws.environment import Environment
 from infra.aws.live import configuration
@@ -17,6 +17,11 @@ def main() -> None:
         if stack == LOCAL:
             pulumi.export("document", LocalEnvironment(wanted_local(CONFIG.get())).document)
             return
+        if encrypted := sorted(filter(is_config_secret, CONFIG.get())):
+            raise UserError(
+                f"{encrypted[0]} is encrypted, but no setting of an environment is a secret, and this one would stand"
+                " in plain text in the state: set it without --secret, and keep secrets in Secrets Manager"
+            )
         plan = wanted(stack, CONFIG.get(), configuration)
     except UserError as error:
         raise pulumi.RunError(str(error)) from error

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+UNKNOWN = "<known after the update>"
+"""Stands in a preview for a value that only the update will tell; no rule finds fault with it."""
+
 
 @dataclass(frozen=True)
 class Resource:

@@ -37,7 +37,10 @@ class Settings(StrictModel):
         flush_rows: how many predictions may.
         max_body_bytes: the largest body that /invocations reads; a larger one is answered with 413.
         max_rows: the most rows in one body; more are answered with 413.
-        max_concurrency: how many requests one process of the app handles at once; more are answered with 429.
+        max_concurrency: how many requests, whose bodies have arrived, one process of the app handles at once; more are
+            answered with 429. What has arrived of the bodies of all is at most this times max_body_bytes.
+        max_connections: how many connections one process of the app has at once; more wait to be accepted.
+        max_connections_per_peer: how many of them come from one address; more are closed.
         max_explained_rows: the most rows of one request that are explained; more are answered with 413.
         log_sample: the share of predictions that is logged; while a challenger takes traffic, all are.
         num_nodes: how many machines train one network together.
@@ -67,6 +70,8 @@ class Settings(StrictModel):
     max_body_bytes: int = Field(default=4 * 2**20, gt=0)
     max_rows: int = Field(default=10_000, gt=0)
     max_concurrency: int = Field(default=128, gt=0)
+    max_connections: int = Field(default=1024, gt=0)
+    max_connections_per_peer: int = Field(default=512, gt=0)
     max_explained_rows: int = Field(default=20, gt=0)
     log_sample: float = Field(default=1.0, ge=0, le=1)
     num_nodes: int = Field(default=1, gt=0)

@@ -1,5 +1,6 @@
 """Writes the document that the pipelines read, and validates it before any resource depends on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +34,35 @@ class FoundResources:
     endpoint: pulumi.Input[str] | None
 
 
-def write(
-    names: Names,
-    key: pulumi.Input[str],
-    told: dict[str, Any],
-    ready: list[pulumi.Resource],
-    opts: pulumi.ResourceOptions,
-) -> pulumi.Output[str]:
-    """Put the document into the store, once that is ready, and its address into the parameter; return the address."""
-    content = pulumi.Output.json_dumps(told).apply(lambda text: Stack.from_json(text).to_json().decode())
+@dataclass(frozen=True, kw_only=True)
+class DocumentArgs:
+    """The inputs of the document.
+
+    Attributes:
+        names: the environment.
+        key: ARN of the KMS key.
+        told: the fields.
+        ready: what the bucket of the document needs before it takes objects.
+        parts: all other parts of the environment.
+        production: protected.
+    """
+
+    names: Names
+    key: pulumi.Input[str]
+    told: dict[str, Any]
+    ready: list[pulumi.Resource]
+    parts: Sequence[pulumi.Resource] = ()
+    production: bool = False
+
+
+def write(args: DocumentArgs, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Put the document into the store, once that is ready, and its address into the parameter; return the address.
+
+    The parameter depends on all parts. Pulumi deletes dependents first, and stops at what is protected, so a protected
+    parameter refuses the destruction of an environment before any part is gone.
+    """
+    names = args.names
+    content = pulumi.Output.json_dumps(args.told).apply(lambda text: Stack.from_json(text).to_json().decode())
     written = aws.s3.BucketObjectv2(
         "stack",
         bucket=names.bucket("store"),
@@ -49,16 +70,17 @@ def write(
         content=content,
         content_type="application/json",
         server_side_encryption="aws:kms",
-        kms_key_id=key,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
+        kms_key_id=args.key,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=args.ready)),
     )
     address: str = f"s3://{names.bucket('store')}/{KEY}"
+    last = pulumi.ResourceOptions(depends_on=[written, *args.parts], protect=args.production)
     value: pulumi.Output[str] = aws.ssm.Parameter(
         "stack",
         name=parameter_name(names.project, names.environment),
         type="String",
         value=address,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[written])),
+        opts=pulumi.ResourceOptions.merge(opts, last),
     ).value
     return value
 

@@ -23,7 +23,7 @@ from infra.aws.components.registry import Registry, RegistryArgs
 from infra.aws.components.release_tick import ReleaseTick, ReleaseTickArgs
 from infra.aws.components.serving import ServingArgs, ServingEndpoint
 from infra.aws.config import Config
-from infra.aws.document import FoundResources, fields, write
+from infra.aws.document import DocumentArgs, FoundResources, fields, write
 from infra.names import Names
 from pipelines.contracts.rendered import Rendered, training_places
 
@@ -63,6 +63,7 @@ class Environment(pulumi.ComponentResource):
             "mlops:infra:Environment", names.prefix, None, pulumi.ResourceOptions(providers=[_aws(wanted)])
         )
         self._wanted, self._child = wanted, pulumi.ResourceOptions(parent=self)
+        self._running: list[pulumi.Resource] = []
         self.keys = Keys(KeysArgs(names=names, production=config.production), self._child)
         key = self.keys.data.arn
         self.lake = Lake(
@@ -97,16 +98,20 @@ class Environment(pulumi.ComponentResource):
             self._child,
         )
         self.serving = self._run(config.image) if config.image else None
-        Monitors(MonitorsArgs(names=names, rendered=wanted.rendered, topic=self.notices.topic), self._child)
-        self._guard()
-        self.document = write(names, key, fields(self._found()), ready, self._child)
+        monitors = Monitors(MonitorsArgs(names=names, rendered=wanted.rendered, topic=self.notices.topic), self._child)
+        parts: list[pulumi.Resource] = [self.keys, self.lake, self.online, self.identity, self.notices, self.events]
+        parts += [self.registry, *([network] if network else []), *self._running, monitors, *self._guard()]
+        document = DocumentArgs(
+            names=names, key=key, told=fields(self._found()), ready=ready, parts=parts, production=config.production
+        )
+        self.document = write(document, self._child)
         self.register_outputs({"document": self.document})
 
     def _run(self, image: str) -> ServingEndpoint:
         """Create what runs the image: pipelines, the release tick, the endpoint."""
         names, key, config, identity = self._wanted.names, self.keys.data.arn, self._wanted.config, self.identity
         schedules, dead = self.events.schedules.name, self.events.dead.arn
-        Pipelines(
+        pipelines = Pipelines(
             PipelinesArgs(
                 names=names,
                 rendered=self._wanted.rendered.pipelines,
@@ -135,9 +140,10 @@ class Environment(pulumi.ComponentResource):
             ),
             self._child,
         )
+        self._running = [pipelines, tick]
         if config.dispatch:
             told = identity.ready("dispatch")
-            DispatchFunction(
+            dispatch = DispatchFunction(
                 DispatchArgs(
                     names=names,
                     image=image,
@@ -150,7 +156,8 @@ class Environment(pulumi.ComponentResource):
                 ),
                 self._child,
             )
-        return ServingEndpoint(
+            self._running.append(dispatch)
+        serving = ServingEndpoint(
             ServingArgs(
                 names=names,
                 image=image,
@@ -165,6 +172,8 @@ class Environment(pulumi.ComponentResource):
             ),
             self._child,
         )
+        self._running.append(serving)
+        return serving
 
     def _places(self, image: str) -> dict[str, Any]:
         """Return the values of the placeholders in rendered pipelines."""
@@ -184,10 +193,10 @@ class Environment(pulumi.ComponentResource):
             "security_groups": self._groups,
         }
 
-    def _guard(self) -> None:
+    def _guard(self) -> list[pulumi.Resource]:
         """Create the budget and the backups."""
         names, config = self._wanted.names, self._wanted.config
-        Cost(
+        cost = Cost(
             CostArgs(
                 names=names,
                 max_monthly_usd=self._wanted.max_monthly_usd,
@@ -200,17 +209,18 @@ class Environment(pulumi.ComponentResource):
             ),
             self._child,
         )
-        if config.backup_days:
-            kept = [self.lake.store.bucket.arn, self.lake.tables.bucket.arn, self.online.table.arn]
-            backup = BackupArgs(
-                names=names,
-                days=config.backup_days,
-                key=self.keys.data.arn,
-                identity=self.identity,
-                resources=kept,
-                production=config.production,
-            )
-            Backup(backup, self._child)
+        if not config.backup_days:
+            return [cost]
+        kept = [self.lake.store.bucket.arn, self.lake.tables.bucket.arn, self.online.table.arn]
+        backup = BackupArgs(
+            names=names,
+            days=config.backup_days,
+            key=self.keys.data.arn,
+            identity=self.identity,
+            resources=kept,
+            production=config.production,
+        )
+        return [cost, Backup(backup, self._child)]
 
     def _found(self) -> FoundResources:
         return FoundResources(

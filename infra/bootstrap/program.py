@@ -36,9 +36,10 @@ def bootstrap(settings: BootstrapSettings, home: Home) -> dict[str, pulumi.Outpu
     state = StateBackend(StateArgs(home=home), opts)
     images = ImageRepository(ImagesArgs(home=home, readers=settings.image_readers), opts)
     workflows = Workflows(WorkflowsArgs(github=settings.github, scopes=scopes, protected=settings.protected), opts)
-    People(PeopleArgs(home=home, scopes=scopes, settings=settings), opts)
-    _publish(home, scopes, state, images, workflows, provider)
-    _tell_github(settings, home, scopes, state, workflows)
+    people = People(PeopleArgs(home=home, scopes=scopes, settings=settings), opts)
+    github = _tell_github(settings, home, scopes, state, workflows)
+    parts = pulumi.ResourceOptions(provider=provider, depends_on=[state, images, workflows, people, github])
+    _publish(home, scopes, state, images, workflows, parts)
     for line in not_enforced(settings.github):
         pulumi.log.warn(f"GitHub does not enforce {line}")
     return {"state": backend(home, state), "secrets": secrets(home, state), "images": images.url}
@@ -76,9 +77,13 @@ def _publish(
     state: StateBackend,
     images: ImageRepository,
     workflows: Workflows,
-    provider: aws.Provider,
+    parts: pulumi.ResourceOptions,
 ) -> None:
-    """Write :class:`pipelines.contracts.setup.Setup` where stacks and the doctor look for it."""
+    """Write :class:`pipelines.contracts.setup.Setup` where stacks and the doctor look for it.
+
+    It depends on all parts and is protected, which refuses the destruction of the account's set-up before any part is
+    gone: :func:`infra.aws.document.write` says how.
+    """
     environments: Mapping[str, object] = {
         scope.environment: {
             "deploy": workflows.deploy[scope.environment],
@@ -101,14 +106,14 @@ def _publish(
         name=setup_parameter(home.project),
         type="String",
         value=pulumi.Output.json_dumps(document, sort_keys=True),
-        opts=pulumi.ResourceOptions(provider=provider),
+        opts=pulumi.ResourceOptions.merge(parts, pulumi.ResourceOptions(protect=True)),
     )
 
 
 def _tell_github(
     settings: BootstrapSettings, home: Home, scopes: tuple[Scope, ...], state: StateBackend, workflows: Workflows
-) -> None:
-    """Return the variables that give workflows their environment's role, and plans of pull requests theirs."""
+) -> GitHubSide:
+    """Set up the repository, with the variables that give workflows and plans of pull requests their roles."""
     cloud = load_toml(ROOT / "cloud.toml", Cloud)
     common: dict[str, pulumi.Input[str]] = {"AWS_REGION": home.region, "PULUMI_BACKEND_URL": backend(home, state)}
     shared: dict[str, pulumi.Input[str]] = {}
@@ -118,7 +123,7 @@ def _tell_github(
         suffix = scope.environment.upper()
         shared[f"AWS_PLAN_ROLE_{suffix}"] = workflows.plan[scope.environment]
         shared |= {f"{name}_{suffix}": value for name, value in common.items()}
-    GitHubSide(
+    return GitHubSide(
         GitHubSideArgs(
             github=settings.github,
             environments=settings.environments,

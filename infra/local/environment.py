@@ -12,7 +12,7 @@ from infra.aws.components.keys import Keys, KeysArgs
 from infra.aws.components.lake import Lake, LakeArgs
 from infra.aws.components.notices import Notices, NoticesArgs
 from infra.aws.components.online import Online, OnlineArgs
-from infra.aws.document import named, write
+from infra.aws.document import DocumentArgs, named, write
 from infra.local.components.identity import ClusterIdentity, ClusterIdentityArgs
 from infra.local.components.jobs import JobsArgs, PipelineJobs
 from infra.local.components.mlflow import Mlflow, MlflowArgs, address
@@ -59,7 +59,8 @@ class LocalEnvironment(pulumi.ComponentResource):
         online = Online(OnlineArgs(names=names, key=key, production=False), child)
         notices = Notices(NoticesArgs(names=names, key=key, contacts=(), adopted=None), child)
         events = Events(EventsArgs(names=names, key=key, topic=notices.topic), child)
-        self.document = write(names, key, self._told(keys, notices, events), lake.store.ready, child)
+        told = self._told(keys, notices, events)
+        self.document = write(DocumentArgs(names=names, key=key, told=told, ready=lake.store.ready), child)
         self._compute(pulumi.ResourceOptions(parent=self, depends_on=[lake, online, events]))
         self.register_outputs({"document": self.document})
 

@@ -1,11 +1,13 @@
 """The rules as a policy pack: ``pulumi up --policy-pack policies`` refuses an environment that violates one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pulumi_policy import EnforcementLevel, PolicyPack, PolicyResource, StackValidationArgs, StackValidationPolicy
+from pulumi_policy.proxy import UnknownValueError
 
 from infra.policies.rules import LOCAL, RULES, Rule, rules_of
-from infra.resource import Resource
+from infra.resource import UNKNOWN, Resource
 
 
 def resource(one: PolicyResource) -> Resource:
@@ -14,10 +16,26 @@ def resource(one: PolicyResource) -> Resource:
         type=one.resource_type,
         name=one.name,
         urn=one.urn,
-        props=dict(one.props),
-        provider=dict(one.provider.props) if one.provider else {},
+        props=known(one.props),
+        provider=known(one.provider.props) if one.provider else {},
         protect=one.opts.protect,
     )
+
+
+def known(value: Any) -> Any:
+    """Return a property with UNKNOWN in place of what only the update will tell, at which the SDK would skip a rule."""
+    if isinstance(value, Mapping):
+        return {key: _at(value, key) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_at(value, index) for index in range(len(value))]
+    return value
+
+
+def _at(held: Any, key: Any) -> Any:
+    try:
+        return known(held[key])
+    except UnknownValueError:
+        return UNKNOWN
 
 
 def policy(rule: Rule) -> StackValidationPolicy:

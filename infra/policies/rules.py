@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from infra.policies import pods
-from infra.resource import Resource
+from infra.resource import UNKNOWN, Resource
 
 Rule = Callable[[Sequence[Resource]], Iterator[str]]
 
@@ -193,6 +193,8 @@ def _named(one: Resource) -> str:
 
 def _at(props: Any, path: Sequence[str]) -> Any:
     for part in path:
+        if props == UNKNOWN:
+            return UNKNOWN
         props = json.loads(props) if isinstance(props, str) else props
         props = (props or {}).get(part)
     return props
@@ -203,6 +205,8 @@ def _list(value: Any) -> list[str]:
 
 
 def _statements(policy: Any) -> list[dict[str, Any]]:
+    if policy == UNKNOWN:
+        return []
     text = policy if isinstance(policy, str) else json.dumps(policy or {})
     return list(json.loads(text or "{}").get("Statement", ()))
 
@@ -214,7 +218,7 @@ def _principals(statement: dict[str, Any]) -> list[str]:
 
 def _denies_plain(policy: Any) -> bool:
     plain = {"Bool": {"aws:SecureTransport": "false"}}
-    return any(
+    return policy == UNKNOWN or any(
         one["Effect"] == "Deny" and one.get("Condition") == plain and one.get("Principal") == "*"
         for one in _statements(policy)
     )

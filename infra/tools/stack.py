@@ -99,8 +99,7 @@ def move(verb: str, environment: str, wish: str) -> subprocess.CompletedProcess[
     """Carry out a verb of the command line on a stack.
 
     Raises:
-        Refused: for the destruction of production, or of a stack that holds protected resources: Pulumi would delete
-            all the others before it stops at those.
+        Refused: for the destruction of production, or of a stack that holds protected resources.
     """
     if verb == "destroy":
         if wanted(environment, stated(environment)).config.production:

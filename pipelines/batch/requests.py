@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from monitoring.data_quality import Violation, column_violations
 from pipelines.config import Column, DataError, Problem, UserError, WrongUsage
-from pipelines.feature.conversion import convert
+from pipelines.feature.conversion import Fault, convert, must_be
+from pipelines.feature.decode import Unreadable, from_text, limits
 from pipelines.feature.knowledge import requests as as_asked
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import ARROW_TYPES, Tables
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -92,14 +93,37 @@ def checked(problem: Problem, name: str, rows: pa.Table, first: int) -> pa.Table
         UserError: naming each column and rule that is broken, the first row that breaks it and some of the values.
     """
     contract = _used(problem)
-    typed, faults = convert(rows, {column: declared.type for column, declared in contract.items()})
-    if faults:
+    read, unreadable = _read(rows, contract)
+    typed, faults = convert(read, {column: declared.type for column, declared in contract.items()})
+    if faults := unreadable + faults:
         lines = [f"  {fault.told(first)}" for fault in faults]
         raise DataError("\n".join([f"{name} has values that cannot be read:", *lines]))
-    if broken := column_violations(typed, contract):
+    if broken := column_violations(typed, {column: _limited(declared) for column, declared in contract.items()}):
         lines = [f"  {_told(violation, first)}" for violation in broken]
         raise UserError("\n".join([f"{name} breaks the data contract of requests:", *lines]))
     return typed
+
+
+def _read(rows: pa.Table, contract: Mapping[str, Column]) -> tuple[pa.Table, list[Fault]]:
+    """Return rows with texts read as a CSV body's are over HTTP, and the faults of columns that cannot be."""
+    faults = []
+    for name, column in contract.items():
+        given = rows[name]
+        if column.type != "string" and pa.types.is_string(given.type):
+            texts = given.to_pylist()
+            try:
+                values = pa.array(from_text(texts, column), ARROW_TYPES[column.type])
+            except Unreadable as unreadable:
+                faults.append(Fault(name, must_be(column.type), unreadable.row, texts[unreadable.row]))
+                values = pa.nulls(len(texts), ARROW_TYPES[column.type])
+            rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows, faults
+
+
+def _limited(column: Column) -> Column:
+    """Return a column with the bounds that a request has over HTTP."""
+    bounds = limits(column)
+    return column.model_copy(update={"min": bounds["ge"], "max": bounds["le"]}) if bounds else column
 
 
 def _used(problem: Problem) -> Mapping[str, Column]:

@@ -98,7 +98,10 @@ class Manifest(StrictModel):
     @property
     def request_schema_sha256(self) -> str:
         """The SHA-256 of the request schema's canonical JSON."""
-        schema = {name: column.model_dump(mode="json") for name, column in self.request_schema.items()}
+        schema = {
+            name: column.model_dump(mode="json", exclude={"default", "renamed_from"})
+            for name, column in self.request_schema.items()
+        }
         return hashlib.sha256(json.dumps(schema, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property

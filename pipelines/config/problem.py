@@ -74,8 +74,15 @@ ROW_LOSSES: Mapping[Task, tuple[str, ...]] = {
 """The metrics that are a mean over rows (the rmse: its square), and so can be compared row by row."""
 
 
+_PYTHON_TYPES = {"string": str, "float": int | float, "integer": int, "boolean": bool, "timestamp": datetime}
+
+
 class Column(StrictModel):
-    """A column of a raw table, and what is expected of every value in it."""
+    """A column of a raw table, and what is expected of every value in it.
+
+    Rows that are older than the column have its ``default``, or null where it is nullable. ``renamed_from`` is the
+    name under which the table has it until ``mlops data migrate``.
+    """
 
     type: Literal["string", "float", "integer", "boolean", "timestamp"]
     description: str = ""
@@ -86,6 +93,19 @@ class Column(StrictModel):
     max: float | None = None
     values: tuple[str, ...] | None = None
     personal: bool = False
+    default: Scalar | datetime | None = None
+    renamed_from: Name | None = None
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        if self.default is None:
+            return self
+        if self.nullable or self.unique:
+            raise ValueError("'default' is for a column that is neither nullable nor unique: older rows all have it")
+        boolean = isinstance(self.default, bool) == (self.type == "boolean")  # which Python counts among integers
+        if not (boolean and isinstance(self.default, _PYTHON_TYPES[self.type])):
+            raise ValueError(f"the default {self.default!r} is no {self.type}")
+        return self
 
     @model_validator(mode="after")
     def _rules_fit(self) -> Self:
@@ -309,6 +329,16 @@ def _check_table(name: str, table: RawTable) -> None:
             f"tables.{name}.event_time: {table.event_time!r} says to which day a row belongs, so it is a "
             "timestamp that is not nullable"
         )
+    if time.default is not None or time.renamed_from is not None:
+        raise ValueError(
+            f"tables.{name}.event_time: a table is partitioned by {table.event_time!r}, so it has neither default nor "
+            "'renamed_from'; ingest the days into a table of another name"
+        )
+    former = [column.renamed_from for column in table.columns.values() if column.renamed_from is not None]
+    for column in sorted({*former} & {*table.columns}):
+        raise ValueError(f"tables.{name}: {column!r} is a column, so no other is renamed from it")
+    for column in sorted(column for column in {*former} if former.count(column) > 1):
+        raise ValueError(f"tables.{name}: more than one column is renamed from {column!r}")
     for column in sorted({*reserved.RAW, *reserved.QUARANTINE} & {*table.columns}):
         raise ValueError(f"tables.{name}: the name {column!r} is the engine's own; rename the column")
 

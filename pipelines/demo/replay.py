@@ -19,7 +19,7 @@ from pipelines.deployment.proposal import propose_model, strategy
 from pipelines.deployment.release_file import read_release, write_release
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, approve, propose
-from pipelines.feature import Checked, FeatureParams
+from pipelines.feature import Checked, FeatureParams, schema
 from pipelines.feature.knowledge import known_now
 from pipelines.feature.materialise import online_rows
 from pipelines.monitor import MonitorParams, MonitorReport
@@ -179,9 +179,8 @@ class Replay:
             for moment, (key, row) in zip(rows["effective_time"].to_pylist(), online_rows(view, rows), strict=True):
                 self._pending[moment][key] = row
         config = self.platform.problem.config
-        requests = self.platform.tables.read(
-            f"raw.{config.request.table}", time=config.event_time, start=start, end=end
-        )
+        name = config.request.table
+        requests = schema.read(self.platform.tables, name, config.tables[name], start=start, end=end)
         every = self.plan.request_every
         for row in requests.sort_by(config.event_time).to_pylist():
             asked = row[config.event_time]

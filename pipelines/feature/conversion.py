@@ -12,17 +12,17 @@ The rules (docs/your-problem.md states them for people):
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Column, DataError
-from pipelines.config.limits import FIRST_YEAR, INTEGER_LIMIT, LAST_YEAR
+from pipelines.config.limits import EARLIEST, FIRST_YEAR, INTEGER_LIMIT, LAST_YEAR, LATEST
 from pipelines.storage.tables import ARROW_TYPES, TIMESTAMP
 
-_EARLIEST, _LATEST = (pa.scalar(datetime(year, 1, 1, tzinfo=UTC), TIMESTAMP) for year in (FIRST_YEAR, LAST_YEAR))
+_EARLIEST, _LATEST = (pa.scalar(time, TIMESTAMP) for time in (EARLIEST, LATEST))
 _KINDS = pa.types
 _TEXTS = (_KINDS.is_string, _KINDS.is_large_string, _KINDS.is_string_view)
 _NUMBERS = (_KINDS.is_integer, _KINDS.is_floating)
@@ -107,7 +107,7 @@ def converted(values: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """
     values = _plain(values)
     if not (_KINDS.is_null(values.type) or any(fits(values.type) for fits in _FROM[kind])):
-        raise _Unfit(f"must be {_A[kind]}, and is {values.type}")
+        raise _Unfit(f"{must_be(kind)}, and is {values.type}")
     if kind == "float" and _KINDS.is_decimal(values.type):
         values = values.cast(pa.string())  # the reading of text is exact; Arrow's cast of decimals is off by a bit
     if kind == "boolean" and any(number(values.type) for number in _NUMBERS):
@@ -132,6 +132,11 @@ def without_nan(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pc.any(missing := pc.is_nan(values)).as_py():
         return values
     return pc.if_else(missing, pa.scalar(None, values.type), values)
+
+
+def must_be(kind: str) -> str:
+    """Return the rule that values are of a declared type."""
+    return f"must be {_A[kind]}"
 
 
 _A = {
@@ -166,9 +171,9 @@ def _cast(values: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         return cast(values)
     except _UNREADABLE as error:
         if isinstance(error, pa.ArrowNotImplementedError):  # for every value, and where there is none
-            raise _Unfit(f"must be {_A[kind]}, and is {values.type}") from error
+            raise _Unfit(f"{must_be(kind)}, and is {values.type}") from error
         hint = f" {_ID}" if _KINDS.is_integer(values.type) else ""
-        raise _Unfit(f"must be {_A[kind]}{hint}", _first_unreadable(values, cast)) from error
+        raise _Unfit(f"{must_be(kind)}{hint}", _first_unreadable(values, cast)) from error
 
 
 def _first_unreadable(values: pa.ChunkedArray, cast: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> int:

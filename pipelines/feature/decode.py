@@ -12,16 +12,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pipelines.config import Column, UserError, nearest
-from pipelines.config.limits import INTEGER_LIMIT
+from pipelines.config.limits import FLOAT_LIMIT, INTEGER_LIMIT
 from pipelines.feature.request import Columns, from_values
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
 FORMATS = (JSON, CSV, ARROW)
 
-FLOAT_LIMIT = 3.4028234663852886e38
-"""The largest float32, which is what a model takes; NaN and infinity lie outside any limits."""
-
 _TYPES: Mapping[str, Any] = {"string": str, "float": float, "integer": int, "boolean": bool, "timestamp": datetime}
+_TEXTS: Mapping[str, Any] = {
+    "integer": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],  # what Arrow holds; its own bounds come later
+    "timestamp": Annotated[datetime, msgspec.Meta(tz=True)],
+}
 _STRICT: Mapping[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "kw_only": True, "gc": False}
 _EMPTY = frozenset({""})
 _MISSING = {"float": frozenset({"", "nan"})}  # as pandas writes it; other kinds have no such value
@@ -36,6 +37,14 @@ class TooManyRows(UserError):
 
 class UnsupportedFormat(UserError):
     """The body's content type is not supported."""
+
+
+class Unreadable(Exception):
+    """A text that is no value of its column, in this row."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
 
 
 _SHOWN_VALUES = 10
@@ -86,7 +95,7 @@ class RequestDecoder:
             UserError: for a time that is none to predict for.
         """
         return {
-            name: from_values(list(map(attrgetter(name), rows)), column)
+            name: from_values(name, list(map(attrgetter(name), rows)), column)
             for name, column in self._schema.items()
             if not column.personal
         }
@@ -109,7 +118,21 @@ class RequestDecoder:
             raise UserError("the body is nested too deeply; a request is a flat object") from error
 
     def _converted(self, rows: Rows, strict: bool) -> tuple[list[Any], bool]:
-        return msgspec.convert({"instances": rows}, self._type, strict=strict).instances, False
+        try:
+            return msgspec.convert({"instances": rows}, self._type, strict=strict).instances, False
+        except msgspec.ValidationError:
+            raise
+        except (ValueError, OverflowError) as error:  # of Python's datetime, which msgspec lets through
+            raise UserError(f"{error} - at `{self._unfit(rows, strict)}`") from error
+
+    def _unfit(self, rows: Rows, strict: bool) -> str:
+        """Return where the first value is that cannot be converted."""
+        values = ((number, name, value) for number, row in enumerate(rows) for name, value in row.items())
+        return next(
+            f"$.instances[{number}].{name}"
+            for number, name, value in values
+            if not _reads(value, _kind(self._schema[name]), strict)
+        )
 
     def _csv(self, body: bytes) -> Rows:
         try:
@@ -121,13 +144,13 @@ class RequestDecoder:
     def _csv_rows(self, lines: Iterator[list[str]]) -> Iterator[dict[str, Any]]:
         names = next(lines, [])
         self.check_names(names, "the first line of a CSV body names the fields; this one")
-        missing = {name: _MISSING.get(self._schema[name].type, _EMPTY) for name in names if self._schema[name].nullable}
+        missing = {name: _MISSING.get(self._schema[name].type, _EMPTY) for name in names}
         for number, values in enumerate(line for line in lines if line):
             self._check(number + 1)
             if len(values) != len(names):
                 raise UserError(f"$.instances[{number}] has {len(values)} values; the first line names {len(names)}")
             yield {
-                name: None if name in missing and value.lower() in missing[name] else value
+                name: None if value.lower() in missing[name] else value
                 for name, value in zip(names, values, strict=True)
             }
 
@@ -145,6 +168,29 @@ class RequestDecoder:
             raise UserError(f"{what} names a field twice")
         if not names:
             raise UserError(f"{what} is empty; name {', '.join(self._schema)}")
+
+
+def from_text(values: list[str | None], column: Column) -> list[Any]:
+    """Return the values of one column of a CSV file, as those of a CSV body are read; None stays None.
+
+    Raises:
+        Unreadable: for the first text that is no such value.
+    """
+    kind: Any = _TEXTS.get(column.type, _TYPES[column.type])
+    missing = _MISSING.get(column.type, _EMPTY)
+    given = [None if value is None or value.lower() in missing else value for value in values]
+    try:
+        return msgspec.convert(given, list[kind | None], strict=False)
+    except (ValueError, OverflowError) as error:
+        raise Unreadable(next(row for row, value in enumerate(given) if not _reads(value, kind))) from error
+
+
+def _reads(value: Any, kind: Any, strict: bool = False) -> bool:
+    try:
+        msgspec.convert(value, kind | None, strict=strict)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def limits(column: Column) -> dict[str, Any]:
@@ -172,6 +218,10 @@ def _told(name: str, column: Column) -> str:
 
 
 def _field(name: str, column: Column) -> tuple[Any, ...]:
-    meta: dict[str, Any] = {"tz": True} if column.type == "timestamp" else limits(column)
-    kind: Any = Literal[column.values] if column.values else Annotated[_TYPES[column.type], msgspec.Meta(**meta)]
+    kind = _kind(column)
     return (name, kind | None, None) if column.nullable else (name, kind)
+
+
+def _kind(column: Column) -> Any:
+    meta: dict[str, Any] = {"tz": True} if column.type == "timestamp" else limits(column)
+    return Literal[column.values] if column.values else Annotated[_TYPES[column.type], msgspec.Meta(**meta)]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import CATEGORICAL, DataError, FeatureView, Problem, ProblemConfig, UserError
-from pipelines.feature import FeatureParams, Snapshots, knowledge
+from pipelines.feature import FeatureParams, Snapshots, knowledge, schema
 from pipelines.feature.conversion import Fault, convert
 from pipelines.feature.point_in_time import last_effective
 from pipelines.registry.definitions import TODAY, in_use
@@ -82,10 +82,10 @@ def view_rows(
     config, raw = problem.config, {}
     times = {name: config.tables[name].event_time for name in view.raw_tables}
     since, end = None if start == _BEGINNING else start - view.horizon, params.end + view.horizon
-    for name, time in times.items():
+    for name in times:
         if name in snapshots:
-            raw[name] = tables.read(
-                f"raw.{name}", time=time, start=since, end=end, snapshot=snapshots[name], versions=True
+            raw[name] = schema.read(
+                tables, name, config.tables[name], start=since, end=end, snapshot=snapshots[name], versions=True
             )
         else:
             raw[name] = knowledge.since_they_happened(no_rows(config, name))

@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 
 from pipelines.config import Problem
-from pipelines.feature import Checked, FeatureParams, Readmission, Snapshots, knowledge, other_days, quarantine
+from pipelines.feature import Checked, FeatureParams, Readmission, Snapshots, knowledge, other_days, quarantine, schema
 from pipelines.orchestration.pipeline import RunInfo
 from pipelines.storage.tables import Tables
 
@@ -22,10 +22,11 @@ def ingest(
     Rows that break the contract go into quarantine, those of a readmission leave it.
 
     Raises:
-        UserError: when more rows break the contract, or do not go with those of other days, than go into quarantine;
-            then nothing of these days is written anywhere.
+        UserError: when the tables are stored otherwise than declared, or more rows break the contract, or do not go
+            with those of other days, than go into quarantine; then nothing of these days is written anywhere.
     """
     moment = params.known_at or datetime.fromisoformat(run.created)
+    schema.follow(problem, tables)
     if params.readmit:
         return _readmit(params, problem, tables, params.readmit, moment)
     seen = {name: tables.snapshot(f"raw.{name}") for name in checked.rows}
@@ -37,7 +38,7 @@ def ingest(
         kept, broken = quarantine.split(raw[name], found[name], contract, params.start)
         span = params.start, params.end
         check = partial(other_days.refuse_used_meanwhile, tables, name, kept, contract, *span, seen[name])
-        done = knowledge.ingest(tables, f"raw.{name}", kept, contract.event_time, *span, moment, check)
+        done = knowledge.ingest(tables, f"raw.{name}", kept, contract, *span, moment, check)
         quarantine.replace(tables, name, broken, params.start, params.end, run.run_id, moment)
         if broken.num_rows:
             apart[f"raw.{name}"] = broken.num_rows

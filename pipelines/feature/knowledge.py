@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Problem, RawTable
+from pipelines.feature import schema
 from pipelines.storage.sql import session
 from pipelines.storage.tables import KNOWN_FROM, KNOWN_UNTIL, TIMESTAMP, Tables
 
@@ -32,7 +33,7 @@ def ingest(
     tables: Tables,
     name: str,
     rows: pa.Table,
-    time: str,
+    contract: RawTable,
     start: datetime,
     end: datetime,
     moment: datetime,
@@ -47,12 +48,12 @@ def ingest(
     known of the span there, and adds those rows to it that are not. ``check`` raises where the rows may not come; it
     is asked before each try to commit.
     """
-    last: datetime | None = None
+    last, time = None, contract.event_time
 
     def revision(present: pa.Table, properties: Mapping[str, str]) -> tuple[pa.Table, Mapping[str, str]]:
         nonlocal last
         check()
-        given = rows
+        given, present = rows, schema.as_declared(name, present, contract.columns)
         if beside:
             known = known_now(present).select(rows.column_names).cast(rows.schema)
             given = pa.concat_tables([known, absent(rows, known)])
@@ -235,8 +236,8 @@ def requests(
     the versions that are known now.
     """
     config = problem.config
-    contract, name = config.tables[config.request.table], f"raw.{config.request.table}"
-    read = partial(tables.read, name, time=config.event_time, start=start, end=end, snapshot=snapshot)
+    contract, name = config.tables[config.request.table], config.request.table
+    read = partial(schema.read, tables, name, contract, start=start, end=end, snapshot=snapshot)
     if contract.corrections == "corrected":
         return read(columns=columns)
     wanted = tuple(columns)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import DataError, Problem, ProblemConfig, Task
+from pipelines.feature import schema
 from pipelines.feature.knowledge import since_they_happened
 from pipelines.storage.prediction_log import LogReader
 from pipelines.storage.sql import session
@@ -36,7 +37,7 @@ def label_versions(
     label, key = problem.config.label, problem.config.key
     contract = problem.config.tables[label.table]
     time, as_known = contract.event_time, contract.corrections == "as_known"
-    rows = tables.read(f"raw.{label.table}", time=time, start=start, end=as_of, snapshot=snapshot, versions=as_known)
+    rows = schema.read(tables, label.table, contract, start=start, end=as_of, snapshot=snapshot, versions=as_known)
     rows = rows if as_known else since_they_happened(rows)
     with session(**{label.table: rows}) as connection:
         query = f"""

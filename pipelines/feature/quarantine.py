@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 
 from monitoring.data_quality import Violation, column_violations
 from pipelines.config import Problem, RawTable, UserError, reserved
-from pipelines.feature import FeatureParams, Readmission, knowledge, other_days
-from pipelines.feature.conversion import declared
-from pipelines.storage.tables import ARROW_TYPES, TIMESTAMP, Tables
+from pipelines.feature import FeatureParams, Readmission, knowledge, other_days, schema
+from pipelines.storage.tables import TIMESTAMP, Tables
 
 DAY, RULE, RUN, KNOWN_AT = reserved.QUARANTINE
 _PLACE = "place "  # no column of a problem has this name
@@ -122,8 +121,9 @@ def readmit(
     seen = tables.snapshot(name)
     low, high = (pa.scalar(time, TIMESTAMP) for time in (params.start, params.end))
     found = found.filter(pc.and_(pc.greater_equal(found[DAY], low), pc.less(found[DAY], high)))
-    there = tables.read(name, time=contract.event_time, start=params.start, end=params.end)
-    rows = _as_declared(wanted.table, found, contract)
+    there = schema.read(tables, wanted.table, contract, start=params.start, end=params.end)
+    without_defaults = {name: column.model_copy(update={"default": None}) for name, column in contract.columns.items()}
+    rows = schema.as_declared(f"quarantine.{wanted.table}", found, without_defaults)
     rows = rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64()))
     waiting = knowledge.absent(rows, there)
     candidates, notes = waiting.select(list(contract.columns)), found.take(waiting[_PLACE])
@@ -133,11 +133,13 @@ def readmit(
     admitted, changed = candidates.filter(chosen), list[datetime]()
     days = notes[DAY].filter(chosen)
     for day in sorted(pc.unique(days).to_pylist()):
-        of_day, time = admitted.filter(pc.equal(days, pa.scalar(day, TIMESTAMP))), contract.event_time
+        of_day = admitted.filter(pc.equal(days, pa.scalar(day, TIMESTAMP)))
         check = partial(
             other_days.refuse_used_meanwhile, tables, wanted.table, of_day, contract, params.start, params.start, seen
         )
-        done = knowledge.ingest(tables, name, of_day, time, day, day + timedelta(days=1), moment, check, beside=True)
+        done = knowledge.ingest(
+            tables, name, of_day, contract, day, day + timedelta(days=1), moment, check, beside=True
+        )
         changed += [done.changed_at] if done.changed_at else []
     _remove(tables, wanted.table, found.filter(pc.invert(stays)), params)
     stay = pc.sum(stays, min_count=0).as_py()
@@ -179,15 +181,6 @@ def _days_beyond(params: FeatureParams, contract: RawTable, rows: pa.Table, brok
         return ""
     shown = ", ".join(f"{day:%Y-%m-%d}: {bad[day]:,} of {of_day[day]:,}" for day in beyond[:3])
     return f"{len(beyond)} days have more broken rows than the {contract.quarantine:.3g} for the quarantine ({shown})"
-
-
-def _as_declared(name: str, rows: pa.Table, contract: RawTable) -> pa.Table:
-    """Return quarantined rows with the columns of the contract as it stands now, null where they have none."""
-    known = declared(f"quarantine.{name}", rows, contract.columns)
-    missing = (column for column in contract.columns if column not in known.column_names)
-    for column in missing:
-        known = known.append_column(column, pa.nulls(rows.num_rows, ARROW_TYPES[contract.columns[column].type]))
-    return known.select(list(contract.columns))
 
 
 def _matching(rows: pa.Table, wanted: Readmission) -> pa.Array:

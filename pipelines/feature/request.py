@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import Column, DataError, FeatureType, RequestFeatures, UserError
-from pipelines.config.limits import FIRST_YEAR, LAST_YEAR
+from pipelines.config.limits import EARLIEST, FIRST_YEAR, LAST_YEAR, LATEST
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -23,7 +23,7 @@ def from_table(requests: pa.Table, schema: Mapping[str, Column]) -> Columns:
     return {name: _from_arrow(requests[name], column) for name, column in schema.items() if not column.personal}
 
 
-def from_values(values: list[Any], column: Column) -> npt.NDArray[Any]:
+def from_values(name: str, values: list[Any], column: Column) -> npt.NDArray[Any]:
     """Return the values of one request field as :func:`from_table` returns them.
 
     Raises:
@@ -33,7 +33,7 @@ def from_values(values: list[Any], column: Column) -> npt.NDArray[Any]:
         case "string":
             return np.array(values, dtype=object)
         case "timestamp":
-            micros = [_micros(value, row) for row, value in enumerate(values)]
+            micros = [_micros(name, value, row) for row, value in enumerate(values)]
             return np.array(micros, dtype=np.int64).view("datetime64[us]")
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
@@ -94,13 +94,12 @@ def _from_arrow(values: pa.ChunkedArray, column: Column) -> npt.NDArray[Any]:
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _micros(time: datetime | None, row: int) -> int:
+def _micros(name: str, time: datetime | None, row: int) -> int:
     """Return a time as microseconds since 1970 in UTC, which numpy converts far faster than a datetime."""
     if time is None:
         return _NOT_A_TIME
-    if not FIRST_YEAR <= time.year < LAST_YEAR:
-        raise UserError(
-            f"{time.isoformat()} in row {row} is no time to predict for: use the years {FIRST_YEAR} to {LAST_YEAR}"
-        )
+    if not EARLIEST <= time <= LATEST:
+        told = f"{time.isoformat()} is no time to predict for: use the years {FIRST_YEAR} to {LAST_YEAR} in UTC"
+        raise UserError(f"{told} - at {name!r} of row {row}")
     since = time - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

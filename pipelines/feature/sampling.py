@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import Problem
+from pipelines.feature import schema
 from pipelines.feature.shared_tables import without_personal
 from pipelines.storage.sql import session
 from pipelines.storage.tables import Tables
@@ -25,7 +26,7 @@ def pull_sample(
     for name, contract in config.tables.items():
         if source.snapshot(f"raw.{name}") is None:
             continue
-        rows = source.read(f"raw.{name}", time=contract.event_time, start=start, end=end, versions=True)
+        rows = schema.read(source, name, contract, start=start, end=end, versions=True)
         if config.key in contract.columns and name not in views:
             rows = _share_of(rows, config.key, share)
         rows = without_personal(rows, contract)

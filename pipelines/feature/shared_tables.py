@@ -5,6 +5,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.config import Problem, RawTable, Source
+from pipelines.feature import schema
 from pipelines.storage.tables import Tables
 
 
@@ -13,7 +14,7 @@ def shared_source(problem: Problem, shared_tables: Tables) -> Source:
 
     def read(table: str, start: datetime, end: datetime) -> pa.Table:
         contract = problem.config.tables[table]
-        rows = shared_tables.read(f"raw.{table}", time=contract.event_time, start=start, end=end)
+        rows = schema.read(shared_tables, table, contract, start=start, end=end)
         return without_personal(rows, contract)
 
     return read

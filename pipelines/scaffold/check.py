@@ -165,6 +165,7 @@ def _on_rows(problem: Problem, day: datetime) -> Iterator[str]:
         )
         return
     X, y = inputs(rows, problem)
+    X.loc[:, X.isna().all()] = 0.0  # such as views of labels, of which a day alone may know none
     for name in config.training.estimators:
         yield from _told(partial(_fit, name=name, X=X, y=y), problem)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
-from pipelines.serving.limits import AdmissionControl, Receive, in_time
+from pipelines.serving.limits import AdmissionControl, Receive, Unread, drained, in_time
 from pipelines.serving.micro_batcher import MicroBatcher
 from pipelines.serving.problems import HTTPProblem, problem, response
 from pipelines.serving.service import PredictionService
@@ -30,7 +30,7 @@ class Invocations:
 
     def __init__(self, service: PredictionService, settings: Settings) -> None:
         self.draining = False
-        self._service, self._gate = service, AdmissionControl(settings)
+        self._service, self._settings, self._gate = service, settings, AdmissionControl(settings)
         self._together = MicroBatcher(service)
         threads = _REMOTE_THREADS if service.remote else _THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
@@ -41,6 +41,8 @@ class Invocations:
             content, media_type = await self._answer(scope, receive)
         except Exception as error:
             await self.refused(error)(scope, receive, send)
+            if isinstance(error, Unread):
+                await drained(receive, self._settings.deadline_seconds)
             return
         headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(content))]
         if self.draining:
@@ -56,13 +58,13 @@ class Invocations:
 
     async def _answer(self, scope: Any, receive: Receive) -> tuple[bytes, str]:
         """Return the answer and its media type."""
+        headers = dict(scope["headers"])
+        body = await self._gate.body(headers, receive)
         with self._gate.admitted() as deadline:
-            headers = dict(scope["headers"])
             answer_type = formats.accepted(headers.get(b"accept", b"*/*").decode("latin-1"))
             explained = _explained(scope["query_string"], answer_type)
             content_type = headers.get(b"content-type", JSON.encode()).decode("latin-1")
             content_type = content_type.partition(";")[0].strip().lower()
-            body = await self._gate.body(headers, receive)
             if self._at_once(body, explained):
                 answer = await self._together.predict(body, content_type, deadline)
                 return formats.encode(answer, answer_type), answer_type
@@ -70,6 +72,7 @@ class Invocations:
 
             def compute() -> bytes:
                 in_time(deadline)
+                self._service.log.make_room(deadline)
                 return formats.encode(self._service.predict(body, content_type, explained), answer_type)
 
             return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type

@@ -124,7 +124,7 @@ def servable(models: ModelStore, variant: Variant, problem: Problem) -> Iterator
 def unfit_requests(problem: Problem, manifest: Manifest) -> Iterator[str]:
     """Yield which fields a model's features are computed from that requests of today lack, or have of another type."""
     today = {name: column.type for name, column in problem.config.request_columns.items() if not column.personal}
-    asked = _Asked({name: from_values([], problem.config.request_columns[name]) for name in today})
+    asked = _Asked({name: from_values(name, [], problem.config.request_columns[name]) for name in today})
     with contextlib.suppress(Exception):  # of no rows; what they cannot be computed from is known by then
         problem.request_features.compute(asked)
     for name in sorted(asked.names | {column for view in problem.views for column in view.entity}):

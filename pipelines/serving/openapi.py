@@ -21,7 +21,7 @@ _ERRORS = {
     "to explain.",
     "415": "The content type is none of the three.",
     "422": "A feature view has no value for a row, and its policy is to reject such.",
-    "429": "{max_concurrency} requests are being answered already.",
+    "429": "{max_concurrency} requests are being answered already, or no more bodies fit into memory.",
     "500": "The app failed; its log has more.",
     "503": "There is no release, the request waited too long, or a store does not answer.",
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.config import Problem, UserError
+from pipelines.feature import schema
 from pipelines.serving.client import ServingClient
 from pipelines.storage.tables import Tables
 
@@ -32,10 +33,10 @@ def recorded(problem: Problem, tables: Tables, start: datetime, end: datetime) -
         UserError: when there is none.
     """
     config = problem.config
-    name = f"raw.{config.request.table}"
-    rows = tables.read(name, time=config.event_time, start=start, end=end)
+    name = config.request.table
+    rows = schema.read(tables, name, config.tables[name], start=start, end=end)
     if not rows.num_rows:
-        raise UserError(f"table {name} has no requests from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+        raise UserError(f"table raw.{name} has no requests from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
     return rows.sort_by([(config.event_time, "ascending"), (config.key, "ascending")])
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -16,8 +17,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from pipelines.config import UserError
+from pipelines.serving.connections import PeerLimit, affordable
+
 HEADER_SECONDS = 10
-"""How long a connection may take to send the headers of a request."""
+"""How long a connection may take to send the headers of a request, its first one and any later one."""
 
 DRAIN_SECONDS = 0.5
 """How long the workers close connections with their answers before they stop accepting."""
@@ -29,12 +33,16 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable in which prometheus_client, at its import, finds the folder where processes share their metrics."""
 
 
-def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> None:
-    """Serve the ASGI app, which each worker creates for itself, until SIGTERM or SIGINT.
+def serve(
+    make_app: Callable[[], Any], host: str, port: int, workers: int, connections: int = 1024, per_peer: int = 512
+) -> None:
+    """Serve the ASGI app, which each worker creates for itself, until SIGTERM or SIGINT, over HTTP/1.
 
-    A worker calls the app's method ``drain`` shortly before it stops.
+    A worker calls the app's method ``drain`` shortly before it stops. It has so many connections at once, in all and
+    of each peer; those beyond wait in the system's queue, or are closed. HTTP/2 is off: its streams would be another
+    way to many requests at once, and with it the server waits for the first bytes of a connection for ever.
     """
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
@@ -56,11 +64,28 @@ def serve(make_app: Callable[[], Any], host: str, port: int, workers: int) -> No
             interface=Interfaces.ASGI,
             workers=workers,
             websockets=False,
+            http=HTTPModes.http1,
+            backpressure=affordable(connections),
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
             log_level=LogLevels.warning,
             respawn_failed_workers=True,
             workers_kill_timeout=STOP_SECONDS,
-        ).serve(target_loader=partial(_load, make_app, os.getpid()), wrap_loader=False)
+        ).serve(target_loader=partial(_load, make_app, os.getpid(), PeerLimit(port, per_peer)), wrap_loader=False)
+
+
+def refuse_busy(host: str, port: int) -> None:
+    """Raise unless an address can be listened on; two apps on one port would share its connections in silence.
+
+    Raises:
+        UserError: saying why not.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held by connections that just ended
+            probe.bind((host, port))
+    except OSError as error:
+        told = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise UserError(f"{told}; stop what does, or pass another --host or --port") from error
 
 
 @contextlib.contextmanager
@@ -77,10 +102,11 @@ def metrics_of(workers: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(make_app: Callable[[], Any], parent: int) -> Any:
+def _load(make_app: Callable[[], Any], parent: int, limit: PeerLimit) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it serves; the parent's handler, inherited, would do nothing
     _stop_without(parent)
     app = make_app()
+    limit.start()
     signal.signal(signal.SIGUSR1, lambda *_: app.drain())
     return app
 

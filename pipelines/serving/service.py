@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.config import Problem, ReleaseEntry, Routing, Variant
+from pipelines.config import Problem, ReleaseEntry, Routing, UserError, Variant
 from pipelines.feature.decode import JSON, RequestDecoder, TooManyRows
 from pipelines.feature.request import Columns
 from pipelines.registry.model_store import ModelStore
@@ -26,6 +27,8 @@ from pipelines.storage.prediction_log import LogWriter, Predictions, sampled
 log = logging.getLogger(__name__)
 
 _DEFAULTS = Settings()
+
+_REPLAYED_DAYS = 31
 
 Answer = dict[str, Any]
 """One row: prediction, prediction_id, model_version, variant; or ``{"predictions": [rows]}``."""
@@ -148,7 +151,7 @@ class PredictionService:
             NoRelease: before the first release.
             UserError: when the body is not a valid request.
             Rejected: when a feature view has no value and its policy is to reject, or the answer is not a number.
-            Unavailable: when the online store cannot be read, or the prediction log not be written for too long.
+            Unavailable: when the online store cannot be read.
         """
         release = self._current()
         rows, single = self._decode.rows(body, content_type)
@@ -210,7 +213,6 @@ class PredictionService:
                 raise rejection
             return features
 
-        self.log.make_room()
         try:
             event_time = fields[self._event_time]
             parts = answer(release, fields, fields[self._key], event_time, self._answered_at(event_time), look_up)
@@ -226,6 +228,7 @@ class PredictionService:
     def _answered_at(self, event_time: Any) -> Any:
         """Return the time of this answer for each row; in a replay of the past, that of its request."""
         if self._settings.clock == "requests":
+            _refuse_many_days(event_time)
             return event_time
         return np.full(len(event_time), np.datetime64(time.time_ns() // 1000, "us"))
 
@@ -253,6 +256,14 @@ class PredictionService:
         if variant.model not in self._loaded:
             self._loaded[variant.model] = ServedModel(variant, self.models, self.problem, self._online)
         return self._loaded[variant.model]
+
+
+def _refuse_many_days(times: npt.NDArray[np.datetime64]) -> None:
+    """Raise a UserError for a body of many days, each of which would be a file of the log."""
+    days = (times.max() - times.min()) // np.timedelta64(1, "D")
+    if days > _REPLAYED_DAYS:
+        told = f"the requests of one body are {days:,} days apart; a replay takes those of {_REPLAYED_DAYS} days in one"
+        raise UserError(f"{told}: send more bodies, or leave RATCHET_CLOCK at 'server'")
 
 
 def _answers(parts: list[Part]) -> list[Answer]:

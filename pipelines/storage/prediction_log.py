@@ -4,8 +4,8 @@ A thread writes pending predictions every ``flush_seconds``. A killed process lo
 time and of one write; a stopped one loses none. With ``log_sample`` below 1 only that share of the predictions is
 logged, chosen by their ids, unless a challenger takes traffic.
 
-When the store is slow, requests wait for it, so memory is bounded. When it fails, predictions are kept and written
-later; once too many wait, requests are refused rather than going unlogged.
+When the store is slow, requests wait for it until their deadline, so memory is bounded. When it fails, predictions are
+kept and written later; once too many wait, requests are refused rather than going unlogged.
 """
 
 import io
@@ -103,8 +103,9 @@ class LogWriter:
         self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
         self._waiting: list[Predictions] = []
         self._files: list[_File] = []
-        self._rows = self._written = 0
+        self._rows = self._written = self._failures = 0
         self._changed = threading.Condition()
+        self._asked, self._failure = False, ""
         self._writing = threading.Lock()
         self._open = True
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -120,19 +121,23 @@ class LogWriter:
         """Whether so many are pending that to make room for more is to wait for the store."""
         return self._rows >= 10 * self._flush_rows
 
-    def make_room(self) -> None:
+    def make_room(self, deadline: float) -> None:
         """Wait for the store while ten times ``flush_rows`` predictions are pending; call it before there are more.
 
         Raises:
-            Unavailable: when they cannot be written.
+            Unavailable: when they cannot be written, or are not at the deadline, on the clock of ``time.monotonic``.
         """
-        if self.full:
-            try:
-                self.flush()
-            except (OSError, Unavailable) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                told = f"The prediction log cannot be written ({reason}) and {self._rows:,} predictions wait"
-                raise Unavailable(f"{told}; ask again later.") from error
+        with self._changed:
+            failures = self._failures
+            while self.full:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._failures > failures:
+                    reason = self._failure if self._failures > failures else "the store is slow"
+                    told = f"The prediction log cannot be written ({reason}) and {self._rows:,} predictions wait"
+                    raise Unavailable(f"{told}; ask again later.")
+                self._asked = True
+                self._changed.notify_all()
+                self._changed.wait(left)
 
     def append(self, predictions: Predictions) -> None:
         """Add predictions; what was answered is kept, however many are pending."""
@@ -142,7 +147,8 @@ class LogWriter:
             self._waiting.append(predictions)
             self._rows += len(predictions.prediction_id)
             if self._rows >= self._flush_rows:
-                self._changed.notify()
+                self._asked = True
+                self._changed.notify_all()
 
     def flush(self) -> None:
         """Write what is pending now."""
@@ -159,29 +165,36 @@ class LogWriter:
                 del self._files[0]
                 with self._changed:
                     self._rows -= file.rows
+                    self._changed.notify_all()
 
     def close(self) -> None:
         """Write what is pending and stop."""
         with self._changed:
             self._open = False
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
         self.flush()
 
     def _run(self) -> None:
         while True:
             due = time.monotonic() + self._flush_seconds
+            with self._changed:
+                self._asked = False
             self._try_to_flush()
             with self._changed:
+                self._changed.wait_for(lambda: self._asked or not self._open, max(0.0, due - time.monotonic()))
                 if not self._open:
                     return
-                self._changed.wait(max(0.0, due - time.monotonic()))
 
     def _try_to_flush(self) -> None:
         try:
             self.flush()
         except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
+            with self._changed:
+                self._failures += 1
+                self._failure = str(error.strerror if isinstance(error, OSError) else error)
+                self._changed.notify_all()
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
         """Return the batch as one file for each day; a file keeps its name however often it is written."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.io import FileIO
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -31,6 +32,17 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
 
 KNOWN_FROM, KNOWN_UNTIL = "known_from", "known_until"
 """The columns of a row's version: from when it was known (null: since it happened), and until when (null: still)."""
+
+
+class Stored(NamedTuple):
+    """A table as it is stored: the type of each column, the column of its partitions, and how many rows it has."""
+
+    columns: Mapping[str, pa.DataType]
+    time: str
+    rows: int
+
+
+Conversion = Callable[[pa.Table], pa.Table]
 
 Revision = Callable[[pa.Table, Mapping[str, str]], tuple[pa.Table, Mapping[str, str]]]
 """From a span's rows and the table's properties to the rows that the span is to have, and properties to set."""
@@ -85,7 +97,7 @@ class Tables:
         span, another_look = _between(time, start, end), AnotherLook()
         while True:
             with another_look:
-                _add_version_columns(table, schema)
+                _evolve(table, schema)
                 present = _versioned(_plain(table.scan(row_filter=span).to_arrow()), schema)
                 rows, properties = revision(present, table.properties)
                 if not _same_rows(present, rows):
@@ -115,7 +127,8 @@ class Tables:
     ) -> pa.Table:
         """Return the rows of ``[start, end)`` that are known now, of the given snapshot or the current one.
 
-        With ``versions`` every version of them, with the columns ``known_from`` and ``known_until``.
+        With ``versions`` every version of them, with the columns ``known_from`` and ``known_until``. Columns have the
+        names that they have now, also where the snapshot is from before a renaming; those that it lacks are left out.
 
         Raises:
             UserError: when the table does not exist.
@@ -124,14 +137,17 @@ class Tables:
         table = self._table(name)
         if table is None:
             raise UserError(f"there is no table {name!r} yet; run 'mlops run feature' for the days you need")
-        scan = table.scan(selected_fields=tuple(columns), snapshot_id=snapshot)
+        named, wanted = _names(table, snapshot), {*columns}
+        fields = ("*",) if wanted == {"*"} else tuple(stored for now, stored in named.items() if now in wanted)
+        scan = table.scan(selected_fields=fields, snapshot_id=snapshot)
         if time is not None:
             scan = scan.filter(_between(time, start, end))
+        now = {stored: name for name, stored in named.items()}
+        rows = _plain((scan if versions else _known_now(table, scan, snapshot)).to_arrow())
+        rows = rows.rename_columns([now[stored] for stored in rows.column_names])
         if versions:
-            return _with_version_columns(_plain(scan.to_arrow()))
-        return _plain(_known_now(table, scan, snapshot).to_arrow()).drop_columns(
-            [name for name in (KNOWN_FROM, KNOWN_UNTIL) if name in scan.projection().column_names]
-        )
+            return _with_version_columns(rows)
+        return rows.drop_columns([name for name in (KNOWN_FROM, KNOWN_UNTIL) if name in rows.column_names])
 
     @told
     def among(self, name: str, columns: Iterable[str], column: str, values: pa.ChunkedArray) -> pa.RecordBatchReader:
@@ -170,6 +186,60 @@ class Tables:
         """Return the id of the table's current snapshot, its data version, or None when it has none."""
         table = self._table(name)
         return _current(table) if table else None
+
+    def stored(self, name: str) -> Stored | None:
+        """Return how a table is stored, or None where there is no such table."""
+        table = self._table(name)
+        if table is None:
+            return None
+        schema, snapshot = table.schema(), table.current_snapshot()
+        columns = {field.name: field.type for field in _plain_schema(schema.as_arrow())}
+        time = next((schema.find_column_name(field.source_id) for field in table.spec().fields), None)
+        summary = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+        return Stored(columns, time or "", int(summary.get("total-records", 0)))
+
+    def stored_names(self, name: str, snapshot: int | None = None) -> Mapping[str, str]:
+        """Return the columns of a snapshot, or of the table as it is: by the name now, the one that is stored."""
+        table = self._table(name)
+        return _names(table, snapshot) if table else {}
+
+    @told
+    def evolve(self, name: str, schema: pa.Schema) -> None:
+        """Add the columns of a schema that a table lacks, of which its rows have null, and widen its types to these."""
+        table, another_look = self._table(name), AnotherLook()
+        while table is not None and _evolves(table, schema):
+            with another_look:
+                _evolve(table, schema)
+            table.refresh()
+
+    @told
+    def migrate(
+        self, name: str, renamed: Mapping[str, str], retyped: Mapping[str, pa.DataType], convert: Conversion
+    ) -> None:
+        """Rename columns, and give others another type, in one commit: all of it is done, or nothing.
+
+        ``renamed`` maps old names to new ones. ``convert`` takes every version of every row, with the new names, and
+        returns the columns ``retyped`` in their types. Earlier snapshots keep the types that they have, and of retyped
+        columns the names.
+        """
+        table, another_look = self._table(name), AnotherLook()
+        while table is not None:
+            with another_look:
+                with table.transaction() as commit:
+                    with commit.update_schema() as update:
+                        for old, new in renamed.items():
+                            update.rename_column(old, new)
+                    if retyped:
+                        stored = _plain(table.scan().to_arrow())
+                        rows = convert(stored.rename_columns([renamed.get(one, one) for one in stored.column_names]))
+                        with commit.update_schema() as update:
+                            for column in retyped:
+                                update.delete_column(column)
+                        with commit.update_schema() as update:
+                            update.union_by_name(pa.schema(list(retyped.items())))
+                        commit.overwrite(rows)
+                return
+            table.refresh()
 
     def names(self, namespace: str) -> list[str]:
         """Return the names of a namespace's tables, such as ``features.queue_0123abcd``, sorted."""
@@ -258,18 +328,43 @@ def _literal(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def _schema_of(table: "Table", snapshot: int | None) -> "Schema":
+    """Return the schema that a snapshot was written with, or the table's."""
+    found = table.snapshot_by_id(snapshot) if snapshot is not None else None
+    return table.schemas()[found.schema_id] if found and found.schema_id is not None else table.schema()
+
+
 def _known_now(table: "Table", scan: Any, snapshot: int | None) -> Any:
     """Return a scan of the versions that are known now alone; what was written by an earlier release has no others."""
     from pyiceberg.expressions import IsNull
 
-    found = table.snapshot_by_id(snapshot) if snapshot is not None else None
-    schema = table.schemas()[found.schema_id] if found and found.schema_id is not None else table.schema()
-    return scan.filter(IsNull(term=KNOWN_UNTIL)) if KNOWN_UNTIL in schema.column_names else scan
+    known = KNOWN_UNTIL in _schema_of(table, snapshot).column_names
+    return scan.filter(IsNull(term=KNOWN_UNTIL)) if known else scan
 
 
-def _add_version_columns(table: "Table", schema: pa.Schema) -> None:
-    """Add the columns of versions to a table of an earlier release."""
-    if KNOWN_UNTIL in schema.names and KNOWN_UNTIL not in table.schema().column_names:
+def _names(table: "Table", snapshot: int | None) -> dict[str, str]:
+    """Return the columns of a snapshot, or of the table as it is: by the name now, the one that is stored.
+
+    A column that there is no more has the name that it had, unless another has that now.
+    """
+    now, then = table.schema(), _schema_of(table, snapshot)
+    same = {field.name: now.find_column_name(field.field_id) for field in then.fields}
+    taken = {name for name in same.values() if name}
+    return {name or stored: stored for stored, name in same.items() if name or stored not in taken}
+
+
+def _evolves(table: "Table", schema: pa.Schema) -> bool:
+    """Say whether a table lacks columns of a schema, or has narrower ones."""
+    stored = _plain_schema(table.schema().as_arrow())
+    wider = ((pa.int32(), pa.int64()), (pa.float32(), pa.float64()))
+    return any(
+        field.name not in stored.names or (stored.field(field.name).type, field.type) in wider for field in schema
+    )
+
+
+def _evolve(table: "Table", schema: pa.Schema) -> None:
+    """Add the columns of a schema that a table lacks, and widen those that are narrower."""
+    if _evolves(table, schema):
         with table.update_schema() as update:
             update.union_by_name(schema)
 
@@ -313,5 +408,8 @@ def _between(time: str, start: datetime | None, end: datetime | None) -> "Boolea
 
 def _plain(table: pa.Table) -> pa.Table:
     """Return the table with Arrow's ordinary strings, which is what the rest of the code compares and joins."""
-    fields = [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in table.schema]
-    return table.cast(pa.schema(fields))
+    return table.cast(_plain_schema(table.schema))
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in schema])

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from monitoring.metrics import paired_bootstrap, row_losses
 from pipelines.config import FeatureType, GateResult, Problem, ProblemConfig, UserError
+from pipelines.feature import schema
 from pipelines.feature.decode import RequestDecoder
 from pipelines.feature.offline import with_features
 from pipelines.feature.online import OnlineFeatures
@@ -116,9 +117,9 @@ def onnx_parity(config: ProblemConfig, native: pa.Table, predictions: pa.Table) 
 def recent_requests(params: TrainingParams, problem: Problem, tables: Tables, pinned: Pinned) -> pa.Table:
     """Return the latest raw requests before the cut-off, as many as the skew gate wants."""
     config = problem.config
-    name, wanted = f"raw.{config.request.table}", config.gates.training_serving_skew.rows
-    start = params.as_of - config.training.test
-    rows = tables.read(name, time=config.event_time, start=start, end=params.as_of, snapshot=pinned.snapshots.get(name))
+    name, wanted = config.request.table, config.gates.training_serving_skew.rows
+    start, snapshot = params.as_of - config.training.test, pinned.snapshots.get(f"raw.{name}")
+    rows = schema.read(tables, name, config.tables[name], start=start, end=params.as_of, snapshot=snapshot)
     rows = rows.sort_by([(config.event_time, "ascending"), (config.key, "ascending")])
     return rows.slice(max(0, rows.num_rows - wanted))
 

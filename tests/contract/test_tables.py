@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from pipelines.config import UserError
+from pipelines.config import Column, RawTable, UserError
 from pipelines.feature import knowledge
 from pipelines.storage.tables import TIMESTAMP
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
+COLUMNS = {"time": Column(type="timestamp"), "value": Column(type="float", nullable=True)}
+CONTRACT = RawTable(description="", event_time="time", columns=COLUMNS)
 
 
 def rows(day, *values):
@@ -132,11 +134,60 @@ def test_nothing_new_is_no_new_data_version(tables, values):
 def test_a_table_of_an_earlier_release_takes_versions_with_its_next_ingest(tables):
     before = write(tables, 0, 1.0, 2.0)
     assert tables.read("raw.t", versions=True)["known_until"].null_count == 2
-    knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 5 * DAY, unchecked)
+    knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), CONTRACT, START, START + DAY, START + 5 * DAY, unchecked)
     assert sorted(tables.read("raw.t")["value"].to_pylist()) == [1.0, 3.0]
     assert sorted(tables.read("raw.t", snapshot=before)["value"].to_pylist()) == [1.0, 2.0]
     versions = tables.read("raw.t", versions=True)
     assert knowledge.moments(versions) == [START + 5 * DAY]
     assert sorted(knowledge.known_at(versions, START + 4 * DAY)["value"].to_pylist()) == [1.0, 2.0]
-    again = knowledge.ingest(tables, "raw.t", rows(0, 1.0, 3.0), "time", START, START + DAY, START + 6 * DAY, unchecked)
+    again = knowledge.ingest(
+        tables, "raw.t", rows(0, 1.0, 3.0), CONTRACT, START, START + DAY, START + 6 * DAY, unchecked
+    )
     assert again == (tables.snapshot("raw.t"), None)
+
+
+def test_a_table_takes_columns_up_and_old_rows_have_null(tables):
+    before = write(tables, 0, 1.0)
+    tables.evolve("raw.t", pa.schema([("time", TIMESTAMP), ("value", pa.float64()), ("note", pa.string())]))
+    assert tables.read("raw.t")["note"].to_pylist() == [None]
+    assert tables.read("raw.t", snapshot=before, columns=("value", "note")).column_names == ["value"]
+    more = rows(1, 2.0).append_column("note", [["new"]])
+    tables.overwrite("raw.t", more, "time", START + DAY, START + 2 * DAY)
+    assert tables.read("raw.t").sort_by("time")["note"].to_pylist() == [None, "new"]
+    write(tables, 2, 3.0)
+    assert tables.read("raw.t").sort_by("time")["note"].to_pylist() == [None, "new", None]
+    assert (tables.stored("raw.t").time, tables.stored("raw.t").rows) == ("time", 3)
+
+
+def test_a_renamed_column_has_its_new_name_in_every_snapshot(tables):
+    before = write(tables, 0, 1.0)
+    tables.migrate("raw.t", {"value": "amount"}, {}, lambda given: given)
+    tables.migrate("raw.t", {"amount": "total"}, {}, lambda given: given)
+    assert tables.read("raw.t")["total"].to_pylist() == [1.0]
+    assert tables.read("raw.t", snapshot=before, columns=("total",))["total"].to_pylist() == [1.0]
+    assert tables.stored_names("raw.t", before) == {"time": "time", "total": "value"}
+
+
+def test_a_retyped_column_has_its_new_type_and_old_snapshots_the_old_one(tables):
+    before = write(tables, 0, 1.0, 2.5)
+    write(tables, 1, 3.0)
+
+    def as_text(given):
+        return given.set_column(1, "amount", given["amount"].cast(pa.string()))
+
+    tables.migrate("raw.t", {"value": "amount"}, {"amount": pa.string()}, as_text)
+    assert tables.read("raw.t").sort_by("time")["amount"].to_pylist() == ["1", "2.5", "3"]
+    assert tables.read("raw.t", snapshot=before)["value"].to_pylist() == [1.0, 2.5], "its name goes with its type"
+
+
+def test_a_migration_that_fails_leaves_the_table_as_it_was(tables):
+    write(tables, 0, 1.0)
+    snapshot = tables.snapshot("raw.t")
+
+    def fails(_given):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tables.migrate("raw.t", {"value": "amount"}, {"amount": pa.string()}, fails)
+    assert tables.stored("raw.t").columns == {"time": TIMESTAMP, "value": pa.float64()}
+    assert tables.snapshot("raw.t") == snapshot

@@ -28,6 +28,8 @@ ENDED = {  # the last example of each command, where nothing was done yet; all o
     "delivery": 0,
     "render": 0,
     "recover": 0,
+    "data migrate": 0,
+    "backup": 0,  # of the catalog without tables, which the one before made
     "workflow publish": 0,
     "data diff": 2,  # there is no such table
     "data quarantine": 2,

@@ -1,7 +1,6 @@
 """Five data sets of others, each from ``mlops problem new`` through a commit and all checks to retraining.
 
-They lie within packages of PyPI. That a column is added and training goes on is not tested here: it needs tables that
-follow a changed contract.
+They lie within packages of PyPI. Before the retraining a column is added to the requests, and to the features.
 """
 
 import importlib.util
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.copied import Copied, copy_project
@@ -116,6 +117,8 @@ def test_foreign_data_goes_from_a_sample_to_retraining(mlops, tmp_path, name):
     times = pd.read_parquet(mlops.root / "model/data/requests.parquet").select_dtypes("datetimetz")
     start = f"{times.min().iloc[0]:%Y-%m-%d}"
     for begin, end in ((start, data.first), (data.first, data.last)):
+        if begin != start:
+            _add_column(mlops.root / "model")
         for command in (
             ("run", "feature", "--set", f"start={begin}", "--set", f"end={end}"),
             ("run", "training", "--set", f"as_of={end}"),
@@ -123,6 +126,28 @@ def test_foreign_data_goes_from_a_sample_to_retraining(mlops, tmp_path, name):
             done = mlops(*command)
             assert done.code in {0, 3}, (command, done.out, done.err)  # 3: a gate refused the model
     assert {version["version"] for version in mlops("status", "--json").json["versions"]} == {1, 2}
+    checked = mlops("data", "migrate")
+    assert "are stored as problem.toml declares" in checked.out, checked.out + checked.err
+    done = mlops("data", "frame", str(tmp_path / "frame.parquet"), "--as-of", data.last)
+    assert done.code == 0, done.out + done.err
+    added = pd.read_parquet(tmp_path / "frame.parquet").set_index("event_time")["added"]
+    assert set(added[: f"{pd.Timestamp(data.first, tz='UTC') - pd.Timedelta(1, 's')}"]) == {0.0}, "the default"
+    assert added[data.first :].between(1.0, 3.0).all(), "what the source has since"
+
+
+def _add_column(model: Path) -> None:
+    """Add a column to the requests, with a default for older rows, and a feature of it."""
+    path = model / "data/requests.parquet"
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column("added", pa.array([1.0 + number % 3 for number in range(rows.num_rows)])), path)
+    for name, before, after in (
+        ("problem.toml", "[tables.requests.columns]\n", 'added = { type = "float", default = 0.0 }\n'),
+        ("features.py", "    return {\n", '        "added": request["added"],\n'),
+        ("features.py", "REQUEST_FEATURES = RequestFeatures(\n    features={\n", '        "added": NUMERIC,\n'),
+    ):
+        text = (model / name).read_text(encoding="utf-8")
+        assert text.count(before) == 1, (name, text)
+        (model / name).write_text(text.replace(before, before + after), encoding="utf-8")
 
 
 def _check(mlops: Copied, *, whole: bool) -> None:

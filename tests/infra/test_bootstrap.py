@@ -146,7 +146,7 @@ def test_the_state_is_encrypted_versioned_private_and_kept(registered):
     (key,) = registered.of("aws:kms/key:Key").values()
     assert key["enableKeyRotation"]
     kinds = {kind.split(":")[-1] for kind, _ in registered.kept}
-    assert kinds == {"Bucket", "Key", "Repository", "OpenIdConnectProvider"}
+    assert kinds == {"Bucket", "Key", "Parameter", "Repository", "OpenIdConnectProvider"}
 
 
 def test_an_image_is_never_moved_and_always_scanned(registered):

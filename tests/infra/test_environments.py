@@ -240,7 +240,10 @@ def test_what_keeps_data_is_encrypted_with_the_environments_key(stack):
 @pytest.mark.parametrize("stack", STACKS)
 def test_only_production_is_kept(stack):
     kept = {each.type.rpartition(":")[2] for each in environment(stack) if each.protect}
-    assert kept == ({"Bucket", "CatalogDatabase", "Key", "Table", "Vault"} if stack == "prod" else set())
+    assert kept == ({"Bucket", "CatalogDatabase", "Key", "Parameter", "Table", "Vault"} if stack == "prod" else set())
+    document = one(environment(stack), "Parameter", "stack")
+    others = {each.urn for each in environment(stack) if each.custom and each.urn != document.urn}
+    assert others <= set(document.needs)  # so that its protection stops a destruction before any of them is gone
     for bucket in of(environment(stack), "Bucket"):
         assert bucket.props["forceDestroy"] == (stack != "prod")
         assert bucket.props.get("objectLockEnabled", False) == (stack == "prod")

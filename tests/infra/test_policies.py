@@ -97,6 +97,31 @@ def test_an_instance_that_nobody_agreed_to_is_found_in_an_environment():
     assert found and all(line.startswith("allowed_instances: ") for line in found)
 
 
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_what_only_the_update_will_tell_is_no_violation_and_hides_none(rule):
+    unknown = {"policy": rules.UNKNOWN, "kmsMasterKeyId": rules.UNKNOWN, "serverSideEncryption": rules.UNKNOWN}
+    there = [
+        resource("sqs/queuePolicy:QueuePolicy", **unknown),
+        resource("sqs/queue:Queue", **unknown),
+        resource("dynamodb/table:Table", protect=True, deletionProtectionEnabled=True, **unknown),
+    ]
+    found = set(rule(there))
+    assert found == ({"there is no budget"} if rule is rules.budgeted else set())
+    worse = [*there, *(one for each, more, _ in VIOLATIONS if each is rule for one in more)]
+    assert set(rule([given(one) for one in worse]))
+
+
+def test_the_policy_pack_hands_over_what_is_unknown_as_such():
+    from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
+
+    from infra.policies.__main__ import known
+
+    given = {"policy": UNKNOWN_STRING_VALUE, "rules": [{"key": UNKNOWN_STRING_VALUE, "on": True}], "name": "it"}
+    assert known(unknown_checking_proxy(given)) == {
+        "policy": rules.UNKNOWN, "rules": [{"key": rules.UNKNOWN, "on": True}], "name": "it",
+    }  # fmt: skip
+
+
 def test_the_policy_pack_reports_what_the_rules_say():
     from infra.policies.__main__ import policy
 

@@ -55,9 +55,15 @@ class Athena:
         columns |= {column for view in problem.views for column in view.entity}
         listed = ", ".join(_listed(column, config.request_columns[column], time) for column in sorted(columns))
         inside = f'"{time}" BETWEEN {_moment(first)} AND {_moment(last)}'
-        asked = self._at(f"raw.{config.request.table}", snapshots)
+        name = f"raw.{config.request.table}"
+        stored = self._tables.stored_names(name, snapshots.get(name))
+        evolved = [
+            _evolved(one, config.request_columns[one], stored) for one in sorted(columns) if stored.get(one) != one
+        ]
+        chosen, asked = ", ".join(["*", *evolved]), self._at(name, snapshots)
         as_corrected = config.tables[config.request.table].corrections == "corrected"
-        rows = f"(SELECT * FROM {asked} WHERE {inside}{f' AND {KNOWN_UNTIL} IS NULL' if as_corrected else ''}) given"
+        known = f" AND {KNOWN_UNTIL} IS NULL" if as_corrected else ""
+        rows = f"(SELECT {chosen} FROM {asked} WHERE {inside}{known}) given"
         requests = f"({first_known(config.key, rows, listed)})"
         views = [(view, self._view(problem, view, snapshots)) for view in problem.views]
         return window_join(requests, config.key, time, views)
@@ -128,6 +134,15 @@ def maintenance(namespace: str, table: str) -> list[str]:
     files; VACUUM expires snapshots, by the table's properties those older than five days, and deletes orphaned files.
     """
     return [f'OPTIMIZE "{namespace}"."{table}" REWRITE DATA USING BIN_PACK', f'VACUUM "{namespace}"."{table}"']
+
+
+def _evolved(name: str, column: Column, stored: Mapping[str, str]) -> str:
+    """Return a column that a snapshot does not have, or has by another name."""
+    former = stored.get(name) or stored.get(column.renamed_from or name)
+    if former:
+        return f'"{former}" AS "{name}"'
+    given = "NULL" if column.default is None else "'" + str(column.default).replace("'", "''") + "'"
+    return f'CAST({given} AS varchar) AS "{name}"'
 
 
 def _listed(name: str, column: Column, time: str) -> str:

@@ -1,7 +1,7 @@
 """The commands about an environment's data.
 
 data pull and data frame bring it here, data diff tells corrections; data quarantine shows the rows that broke the
-contract, data readmit takes them up.
+contract, data readmit takes them up; data migrate renames and retypes columns.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.entrypoints.cli.app import AsOf, Json, command, group, moment
-from pipelines.entrypoints.cli.terminal import done, print_json, print_table
+from pipelines.entrypoints.cli.terminal import console, done, print_json, print_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +104,7 @@ def diff(
 ) -> None:
     """Show what corrections changed: rows of days ingested before that were added, withdrawn or changed."""
     from pipelines.config import WrongUsage
+    from pipelines.feature import schema
     from pipelines.feature.knowledge import changes
 
     platform: Platform = context.obj
@@ -112,7 +113,7 @@ def diff(
     if run and (since or until):
         raise WrongUsage("give --run, or --since and --until")
     first, last = _of_run(platform, run, table) if run else (_utc(since), _utc(until))
-    versions = platform.tables.read(f"raw.{table}", versions=True)
+    versions = schema.read(platform.tables, table, tables[table], versions=True)
     found = changes(versions, tables[table], first, last)
     counts = {kind: sum(change.kind == kind for change in found) for kind in ("added", "withdrawn", "changed")}
     if as_json:
@@ -213,6 +214,36 @@ def readmit(
         print_json({"table": table, "run_id": run_id, "readmitted": left, "stay": stay})
     else:
         done(f"{table}: {left:,} rows readmitted, {stay:,} of these days stay in quarantine")
+
+
+@command(data_app, "mlops data migrate", "mlops data migrate --yes")
+def migrate(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the plan, which is else only shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how the stored tables differ from problem.toml, and rename and retype their columns.
+
+    New columns, wider types and columns that are not declared any more need nothing: the next ingest follows them.
+    """
+    from pipelines.feature import schema
+
+    platform: Platform = context.obj
+    plan = schema.plan(platform.problem, platform.tables)
+    if yes:
+        schema.migrate(platform.problem, platform.tables)
+    if as_json:
+        print_json([change._asdict() for change in plan])
+        return
+    if not plan:
+        done("the tables are stored as problem.toml declares")
+        return
+    print_table(["table", "column", "", ""], [(one.table, one.column, str(one.kind), one.says) for one in plan])
+    waiting = sum(change.kind in (schema.ChangeKind.RENAME, schema.ChangeKind.RETYPE) for change in plan)
+    if yes:
+        done(f"{waiting:,} columns were migrated")
+    elif waiting:
+        console.print(f"To apply it: [bold]{schema.COMMAND} --yes[/]")
 
 
 def _check_table(platform: "Platform", table: str) -> None:

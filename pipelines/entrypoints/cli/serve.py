@@ -40,14 +40,17 @@ def serve(
     It answers /invocations, /ping, /live, /ready, /openapi.json and /metrics, and follows the release log: a new
     release is served without a restart.
     """
-    from pipelines.serving.server import serve
+    from pipelines.serving.server import refuse_busy, serve
 
     platform: Platform = context.obj
+    refuse_busy(host, port)
     _ = platform.problem.features  # a problem that does not load is told before a worker starts
     champion = platform.releases.state().champion
     serves = f"v{champion.version}" if champion else "no release yet"
     console.print(f"{platform.settings.environment} serves {serves} on http://{host}:{port}  [dim]Ctrl-C stops it[/]")
-    serve(partial(_serving_app, platform.settings), host, port, workers)
+    settings = platform.settings
+    limits = settings.max_connections, settings.max_connections_per_peer
+    serve(partial(_serving_app, settings), host, port, workers, *limits)
 
 
 @command(

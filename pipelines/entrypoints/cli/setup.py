@@ -91,7 +91,7 @@ def render(
     done(f"{len(made)} pipelines and their alarms in {output / 'pipelines.json'}")
 
 
-@command(app, "mlops backup /backups/2026-11-27")
+@command(app, "mlops backup ../backups/2026-11-27")
 def backup(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the copy.")],

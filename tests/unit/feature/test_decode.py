@@ -50,7 +50,9 @@ def lines(*rows):
 
 @given(rows)
 def test_a_request_means_the_same_in_every_format(rows):
-    rows = [{**row, "note": row["note"] or None} for row in rows]  # CSV does not tell an empty text from none
+    rows = [
+        {**row, "id": row["id"] or "1", "note": row["note"] or None} for row in rows
+    ]  # CSV does not tell an empty text from none
     sent = json.dumps({"instances": rows}, default=lambda time: time.isoformat()).encode()
     as_json, _ = decode(sent)
     for fields, single in (decode(lines(*rows), CSV), decode(stream(table(*rows)), ARROW)):
@@ -84,10 +86,16 @@ def test_a_request_means_the_same_in_every_format(rows):
         (CSV, b"id,asked\n1\n", "$.instances[0] has 1 values; the first line names 2"),
         (CSV, b'id\n"1\n', "the body is not CSV in UTF-8: unexpected end of data"),
         (CSV, b"id\n\xff\n", "the body is not CSV in UTF-8"),
-        (CSV, lines(GOOD, {**GOOD, "weight": "nan"}), "Expected `float` >= 0.0 - at `$.instances[1].weight`"),
+        (CSV, lines(GOOD, {**GOOD, "weight": "nan"}), "Expected `float`, got `null` - at `$.instances[1].weight`"),
         (CSV, lines(GOOD, {**GOOD, "weight": "inf"}), "Expected `float` <= 100.0 - at `$.instances[1].weight`"),
         (CSV, lines({**GOOD, "weight": "1e400"}), "Number out of range - at `$.instances[0].weight`"),
-        (CSV, lines({**GOOD, "weight": None}), "Expected `float`, got `str` - at `$.instances[0].weight`"),
+        (CSV, lines({**GOOD, "weight": None}), "Expected `float`, got `null` - at `$.instances[0].weight`"),
+        (CSV, lines({**GOOD, "id": None}), "Expected `str`, got `null` - at `$.instances[0].id`"),
+        (CSV, lines(GOOD, {**GOOD, "asked": "253402300800"}), "year 10000 is out of range - at `$.instances[1].asked`"),
+        (CSV, lines(GOOD, {**GOOD, "asked": "1e10"}), "use the years 1900 to 2200 in UTC - at 'asked' of row 1"),
+        (CSV, lines({**GOOD, "asked": "1900-01-01T00:00:00+05:00"}), "use the years 1900 to 2200 in UTC"),
+        (JSON, json.dumps({**GOOD, "asked": "0001-01-01T00:00:00+14:00"}).encode(), "use the years 1900 to 2200"),
+        (JSON, json.dumps({**GOOD, "asked": "9999-12-31T23:59:59-14:00"}).encode(), "use the years 1900 to 2200"),
         (CSV, lines({**GOOD, "floor": "9" * 5000}), "out of range"),
         (CSV, lines({**GOOD, "asked": "2024-01-01 10:00"}), "Invalid RFC3339"),
         (CSV, lines({**GOOD, "depot": "c"}), "Invalid enum value 'c' - at `$.instances[0].depot`"),

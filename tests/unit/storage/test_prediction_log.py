@@ -133,7 +133,7 @@ def test_a_slow_store_holds_back_the_answers_and_loses_none(objects):
 
     def ask():
         for n in range(30):
-            log.make_room()
+            log.make_room(time.monotonic() + 30)
             log.append(predictions(f"{n}", f"{n}'"))
 
     asking = threading.Thread(target=ask)
@@ -176,11 +176,30 @@ def test_when_too_many_wait_for_a_failing_store_whoever_asks_is_reported(objects
             raise OSError(28, "No space left on device")
 
     log = writer(Full(objects.root), rows=1)
-    log.make_room()
+    log.make_room(time.monotonic() + 10)
     log.append(predictions(*(f"{n}" for n in range(10))))
     for _ in range(3):
         with pytest.raises(Unavailable, match=r"No space left on device\) and 10 predictions wait; ask again later"):
-            log.make_room()
+            log.make_room(time.monotonic() + 10)
+
+
+def test_whoever_waits_for_a_slow_store_waits_until_the_deadline(objects):
+    class Slow(FileObjects):
+        def write(self, key, data):
+            gate.wait(10)
+            super().write(key, data)
+
+    gate = threading.Event()
+    log = writer(Slow(objects.root), rows=1)
+    log.append(predictions(*(f"{n}" for n in range(10))))
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"\(the store is slow\) and 10 predictions wait; ask again later"):
+        log.make_room(began + 0.3)
+    assert 0.3 <= time.monotonic() - began < 5
+    gate.set()
+    log.make_room(time.monotonic() + 10)
+    log.close()
+    assert LogReader(objects, "dev").read(START, START + timedelta(days=1)).num_rows == 10
 
 
 def test_files_have_names_of_their_own_whatever_the_clock_says(objects, monkeypatch):
