@@ -23,10 +23,10 @@ class Measurements(StrictModel):
 
     Without a ``model`` nothing is released yet. ``quality`` is of the labelled predictions; ``coverage`` the share
     labelled of those old enough to have a label, None while there is none; ``drift`` the population stability index of
-    each feature; ``missing`` the share of its values that are missing, and ``missing_rise`` by how much that is more than
-    in training; ``unseen_rise`` by how much more of them are categories that training seldom or never had.
-    ``sources`` says which feature view each feature comes from, or ``request``. ``prediction_drift`` is the index of the
-    predictions. ``clock_skew`` is by how many seconds the clients' clocks are ahead of the server's, the median over
+    each feature, ``prediction_drift`` that of the predictions; ``missing`` the share of a feature's values that are
+    missing, ``missing_rise`` by how much that is more than in training; ``unseen_rise`` by how much more of them are
+    categories that training seldom or never had. ``sources`` says which feature view each feature comes from, or
+    ``request``. ``clock_skew`` is by how many seconds the clients' clocks are ahead of the server's, the median over
     requests. ``silent`` says that the champion was in service for the whole window and nobody asked it.
     """
 
@@ -78,7 +78,8 @@ def _broken_data(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
         found.append(Alarm(name="data.unseen", reason=reason, value=max(unseen.values()), retrain=False))
     for source in _moved_alone(config, measured):
         moved = [name for name in _drifted(config, measured) if measured.sources[name] == source]
-        reason = f"all features of {source} moved and no others did ({', '.join(moved)}); did its source change, as in units?"
+        shown = ", ".join(moved)
+        reason = f"all features of {source} moved and no others did ({shown}); did its source change, as in units?"
         found.append(Alarm(name="data.source", reason=reason, value=float(len(moved)), retrain=False))
     return found
 

@@ -11,7 +11,7 @@ from monitoring.drift import Reference, psi, shares, unseen
 from monitoring.metrics import quality
 from pipelines.config import Problem
 from pipelines.feature.labels import labelled_predictions
-from pipelines.monitor import Labelled, MonitorParams
+from pipelines.monitor import Labelled, MonitorParams, Watched
 from pipelines.registry.carried import trained
 from pipelines.registry.model_store import REFERENCE, ModelStore
 from pipelines.registry.release_log import ReleaseLog
@@ -30,8 +30,8 @@ def join_labels(
     champion, (start, end) = releases.state().champion, _window(params, problem)
     joined = labelled_predictions(problem, tables, predictions, start, end) if champion else None
     if joined is None or champion is None:
-        return Labelled(champion, pa.table({}))
-    return Labelled(champion, joined.filter(pc.equal(joined["model"], champion.model)))
+        return Labelled(Watched(champion=champion), pa.table({}))
+    return Labelled(Watched(champion=champion), joined.filter(pc.equal(joined["model"], champion.model)))
 
 
 def _window(params: MonitorParams, problem: Problem) -> tuple[datetime, datetime]:
@@ -42,7 +42,7 @@ def measure(
     params: MonitorParams, problem: Problem, models: ModelStore, releases: ReleaseLog, answered: Labelled
 ) -> Measurements:
     """Return the champion's quality, label coverage and drift in the window."""
-    champion, labelled = answered
+    champion, labelled = answered.watched.champion, answered.predictions
     if champion is None:
         return Measurements(as_of=params.as_of)
     if not labelled.num_rows:
