@@ -22,6 +22,10 @@ ALARMS = {
 """The alarms of :mod:`monitoring.alarms`, by what their names begin with, and what they mean."""
 
 
+RETRAIN = ("drift", "performance")
+"""The alarms that ask for a new model. While one does not, because data is broken, its metric stays 0."""
+
+
 class Measure(NamedTuple):
     """A value by name and labels."""
 
@@ -32,7 +36,8 @@ class Measure(NamedTuple):
 
 def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     """Return the measurements that have a value, and whether each alarm is raised."""
-    kinds = {alarm.name.partition(".")[0] for alarm in raised}
+    named = [(alarm.name.partition(".")[0], alarm.retrain) for alarm in raised]
+    kinds = {kind for kind, retrain in named if retrain or kind not in RETRAIN}
     coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
     skew = [] if measured.clock_skew is None else [Measure("clock_skew_seconds", measured.clock_skew)]
     moved = [] if measured.prediction_drift is None else [Measure("prediction_drift", measured.prediction_drift)]

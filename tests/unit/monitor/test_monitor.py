@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitoring.alarms import Alarm, Measurements
+from monitoring.measures import measures
 from pipelines.contracts import keys
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
@@ -123,3 +125,11 @@ def test_a_champion_that_nobody_asks_for_a_window_is_an_alarm(released):
     later = released.releases.latest().at + timedelta(days=8)
     (alarm,) = released.run("monitor", MonitorParams(as_of=later)).alarms
     assert (alarm.name, alarm.retrain) == ("silence", False)
+
+
+def test_the_metric_of_an_alarm_stays_calm_while_data_is_broken():
+    measured = Measurements(as_of=NOW, model="m", version=1, predictions=5)
+    drifted = Alarm(name="drift", reason="", value=1.0, retrain=True)
+    for raised, told in (([drifted], 1.0), ([drifted.model_copy(update={"retrain": False})], 0.0)):
+        (measure_of,) = [one for one in measures(measured, raised) if one.labels.get("alarm") == "drift"]
+        assert measure_of.value == told
