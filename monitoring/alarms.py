@@ -1,5 +1,7 @@
 """Alarms: measurements of a model in service that are outside the bounds of ``problem.toml``."""
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from pydantic import Field
@@ -19,14 +21,18 @@ class Alarm(StrictModel):
 class Measurements(StrictModel):
     """What was measured about one model over the window of answers ``[start, as_of)``.
 
-    ``quality`` is of the labelled predictions; ``coverage`` the share labelled of those old enough to have a label,
-    None while there is none; ``drift`` the population stability index of each feature; ``clock_skew`` by how many
-    seconds the clients' clocks are ahead of the server's, the median over requests.
+    Without a ``model`` nothing is released yet. ``quality`` is of the labelled predictions; ``coverage`` the share
+    labelled of those old enough to have a label, None while there is none; ``drift`` the population stability index of
+    each feature, ``prediction_drift`` that of the predictions; ``missing`` the share of a feature's values that are
+    missing, ``missing_rise`` by how much that is more than in training; ``unseen_rise`` by how much more of them are
+    categories that training seldom or never had. ``sources`` says which feature view each feature comes from, or
+    ``request``. ``clock_skew`` is by how many seconds the clients' clocks are ahead of the server's, the median over
+    requests. ``silent`` says that the champion was in service for the whole window and nobody asked it.
     """
 
     as_of: datetime
-    model: str
-    version: int
+    model: str | None = None
+    version: int | None = None
     start: datetime | None = None
     predictions: int = 0
     labels: int = 0
@@ -34,12 +40,55 @@ class Measurements(StrictModel):
     clock_skew: float | None = None
     quality: dict[str, float] = Field(default_factory=dict)
     drift: dict[str, float] = Field(default_factory=dict)
+    prediction_drift: float | None = None
     missing: dict[str, float] = Field(default_factory=dict)
+    missing_rise: dict[str, float] = Field(default_factory=dict)
+    unseen_rise: dict[str, float] = Field(default_factory=dict)
+    sources: dict[str, str] = Field(default_factory=dict)
+    silent: bool = False
 
 
 def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
-    """Return the alarms that the measurements raise; too few labels raise none about quality."""
-    return [*_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
+    """Return the alarms that the measurements raise; too few labels or predictions raise none about them.
+
+    While data is broken no other alarm asks for a new model, which would learn from it.
+    """
+    broken = [*_broken_data(config, measured), *_silence(measured)]
+    found = [*_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
+    if broken:
+        found = [one.model_copy(update={"retrain": False}) for one in found]
+    return [*broken, *found]
+
+
+def _broken_data(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
+    """Return the alarms about features that a source broke, rather than the world changed."""
+    limit = config.monitoring
+    if measured.predictions < limit.min_predictions:
+        return []
+    found = []
+    missing = _above(measured.missing_rise, limit.missing_rise)
+    if missing:
+        shown = _by_source(missing, measured, lambda name: f"{name} {measured.missing[name]:.0%}")
+        reason = f"missing more often than in training: {shown}; did their source stop, or their features get stale?"
+        found.append(Alarm(name="data.missing", reason=reason, value=max(missing.values()), retrain=False))
+    unseen = _above(measured.unseen_rise, limit.unseen_rise)
+    if unseen:
+        shown = _by_source(unseen, measured, lambda name: f"{name} {unseen[name]:.0%}")
+        reason = f"values that training did not have: {shown}; are they spelt as before?"
+        found.append(Alarm(name="data.unseen", reason=reason, value=max(unseen.values()), retrain=False))
+    for source in _moved_alone(config, measured):
+        moved = [name for name in _drifted(config, measured) if measured.sources[name] == source]
+        shown = ", ".join(moved)
+        reason = f"all features of {source} moved and no others did ({shown}); did its source change, as in units?"
+        found.append(Alarm(name="data.source", reason=reason, value=float(len(moved)), retrain=False))
+    return found
+
+
+def _silence(measured: Measurements) -> list[Alarm]:
+    if not measured.silent:
+        return []
+    reason = "the champion was in service and nothing was predicted; does traffic reach the app, and its log the store?"
+    return [Alarm(name="silence", reason=reason, value=0.0, retrain=False)]
 
 
 def _performance(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
@@ -58,14 +107,43 @@ def _performance(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
 
 def _drift(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
     limit = config.monitoring
-    if measured.predictions < limit.min_predictions:
+    if measured.predictions < limit.min_predictions or _moved_alone(config, measured):
         return []
-    drifted = [name for name, index in measured.drift.items() if index > limit.psi]
+    drifted = _drifted(config, measured)
     share = len(drifted) / max(1, len(measured.drift))
     if share <= limit.drifted_share:
         return []
     reason = f"{len(drifted)} of {len(measured.drift)} features drifted (PSI above {limit.psi:g}): {', '.join(drifted)}"
     return [Alarm(name="drift", reason=reason, value=share, retrain=True)]
+
+
+def _drifted(config: ProblemConfig, measured: Measurements) -> list[str]:
+    """Return the features that moved, without those that are missing or have unseen values."""
+    limit = config.monitoring
+    broken = {*_above(measured.missing_rise, limit.missing_rise), *_above(measured.unseen_rise, limit.unseen_rise)}
+    return [name for name, index in measured.drift.items() if index > limit.psi and name not in broken]
+
+
+def _moved_alone(config: ProblemConfig, measured: Measurements) -> list[str]:
+    """Return the source of which every feature moved, two at least, while none of another did, if there is one."""
+    moved = Counter(measured.sources.get(name) for name in _drifted(config, measured))
+    of_source = Counter(measured.sources.values())
+    if len(moved) != 1 or len(of_source) < 2:
+        return []
+    ((source, count),) = moved.items()
+    return [source] if source and count == of_source[source] > 1 else []
+
+
+def _above(values: Mapping[str, float], limit: float) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value > limit}
+
+
+def _by_source(names: Iterable[str], measured: Measurements, told: Callable[[str], str]) -> str:
+    """Return what is told of features, by the source that they come from."""
+    of_source: dict[str, list[str]] = {}
+    for name in names:
+        of_source.setdefault(measured.sources.get(name, "request"), []).append(told(name))
+    return "; ".join(f"{source}: {', '.join(shown)}" for source, shown in of_source.items())
 
 
 def _coverage(config: ProblemConfig, measured: Measurements) -> list[Alarm]:

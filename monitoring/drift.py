@@ -1,7 +1,5 @@
 """Drift: how far the distribution of a column has moved from the one that the model was trained on."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,7 +16,9 @@ _FLOOR = 1e-4  # the share that an empty bin counts as; without it one unseen va
 class Distribution(StrictModel):
     """A column's distribution as shares of bins, stored with the model in place of its training data.
 
-    Numeric: the ``shares`` of the bins between ``edges``, open at both ends, then the share of missing values.
+    Numeric: the ``shares`` of the bins between ``edges``, each with its left edge and without its right one, open at
+    both ends, then the share of missing values. The outer bins are below the least and above the greatest value; a
+    value that many rows have is a bin of its own.
     Categorical: the shares of ``categories``, the most frequent first, then of all other values, then of missing ones.
     ``median`` is the median of the known numbers, None when there are none.
     """
@@ -33,6 +33,11 @@ class Distribution(StrictModel):
     def typical(self) -> float | str | None:
         """The median, or the most frequent category; None when every value was missing."""
         return next(iter(self.categories), None) if self.kind is FeatureType.CATEGORICAL else self.median
+
+    def edge(self, share: float) -> float:
+        """Return the edge below which nearest to that share of the known numbers lies."""
+        below = np.cumsum(self.shares[:-2]) / (1 - self.shares[-1])
+        return self.edges[int(np.abs(below - share).argmin())]
 
 
 class Reference(StrictModel):
@@ -49,11 +54,20 @@ def describe(values: Column, kind: FeatureType, bins: int = 10) -> Distribution:
         kept = sorted(counts, key=lambda value: (-counts[value], value))[:50]
         shape = Distribution(kind=kind, categories=tuple(kept), shares=())
     else:
-        known = values[~np.isnan(values)]
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.array([])
+        known = values[~np.isnan(values)].astype(np.float64)
         median = float(np.median(known)) if len(known) else None
-        shape = Distribution(kind=kind, edges=tuple(float(edge) for edge in edges), shares=(), median=median)
+        shape = Distribution(kind=kind, edges=_edges(known, bins), shares=(), median=median)
     return shape.model_copy(update={"shares": tuple(float(share) for share in shares(values, shape))})
+
+
+def _edges(known: npt.NDArray[np.float64], bins: int) -> tuple[float, ...]:
+    """Return the edges of ``bins`` of equally many values, of their ends, and of each value with as many as a bin."""
+    if not len(known):
+        return ()
+    quantiles = np.quantile(known, np.linspace(0, 1, bins + 1), method="inverted_cdf")
+    often = [value for value in np.unique(quantiles) if (known == value).mean() >= 1 / bins]
+    last = np.nextafter([quantiles[-1], *often], np.inf)  # the least number above
+    return tuple(float(edge) for edge in np.unique([*quantiles[:-1], *often, *last]))
 
 
 def shares(values: Column, shape: Distribution) -> npt.NDArray[np.float64]:
@@ -72,20 +86,23 @@ def shares(values: Column, shape: Distribution) -> npt.NDArray[np.float64]:
     return binned / max(1.0, binned.sum())  # type: ignore[no-any-return]
 
 
-def psi(reference: Distribution, values: Column) -> float:
-    """Return the population stability index of ``values`` against a reference distribution.
+def psi(reference: Distribution, found: npt.NDArray[np.float64]) -> float:
+    """Return the population stability index of :func:`shares` that were found, against a reference distribution.
 
     The sum over bins of (actual - expected) * ln(actual / expected). By custom below 0.1 is stable and above 0.25 a
     shift worth acting on (Siddiqi 2006, Credit Risk Scorecards).
     """
     expected = np.maximum(reference.shares, _FLOOR)
-    actual = np.maximum(shares(values, reference), _FLOOR)
+    actual = np.maximum(found, _FLOOR)
     return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
-def drift(reference: Reference, features: Mapping[str, Column]) -> dict[str, float]:
-    """Return the population stability index of each feature."""
-    return {name: psi(reference.features[name], values) for name, values in features.items()}
+def unseen(reference: Distribution, found: npt.NDArray[np.float64]) -> float:
+    """Return by how much the share of categories that are not training's most frequent ones has risen."""
+    if reference.kind is not FeatureType.CATEGORICAL:
+        return 0.0
+    other = len(reference.categories)
+    return float(found[other] - reference.shares[other])
 
 
 def _counts(values: Column) -> dict[str, int]:

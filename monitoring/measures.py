@@ -14,10 +14,16 @@ RAISED = "alarm_raised"
 
 ALARMS = {
     "performance": "The champion's quality left its bounds on the labels that have come.",
+    "data": "Features are missing, have values that training did not have, or one source moved alone: data is broken.",
+    "silence": "The champion was in service, and nothing was predicted.",
     "drift": "More features than allowed have moved since the champion was trained.",
     "label_coverage": "Too few of the labels that are due have come, so that quality is not known.",
 }
 """The alarms of :mod:`monitoring.alarms`, by what their names begin with, and what they mean."""
+
+
+RETRAIN = ("drift", "performance")
+"""The alarms that ask for a new model. While one does not, because data is broken, its metric stays 0."""
 
 
 class Measure(NamedTuple):
@@ -30,14 +36,17 @@ class Measure(NamedTuple):
 
 def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     """Return the measurements that have a value, and whether each alarm is raised."""
-    kinds = {alarm.name.partition(".")[0] for alarm in raised}
+    named = [(alarm.name.partition(".")[0], alarm.retrain) for alarm in raised]
+    kinds = {kind for kind, retrain in named if retrain or kind not in RETRAIN}
     coverage = [] if measured.coverage is None else [Measure("label_coverage", measured.coverage)]
     skew = [] if measured.clock_skew is None else [Measure("clock_skew_seconds", measured.clock_skew)]
+    moved = [] if measured.prediction_drift is None else [Measure("prediction_drift", measured.prediction_drift)]
     found = [
         Measure("monitored_predictions", measured.predictions),
         Measure("monitored_labels", measured.labels),
         *coverage,
         *skew,
+        *moved,
         *_each("model_quality", "metric", measured.quality),
         *_each("feature_drift", "feature", measured.drift),
         *_each("feature_missing_share", "feature", measured.missing),

@@ -10,6 +10,7 @@ from typing import Any
 from infra.aws.components import events, monitors, release_tick, serving
 from infra.aws.components.alarm import AlarmBound
 from infra.names import Names
+from monitoring.measures import RETRAIN
 from pipelines.contracts.rendered import Rendered
 
 _FAILED = 'sum(rate(refused_requests_total{{job="serving",status=~"5.."}}[{minutes}m]))'
@@ -31,9 +32,6 @@ EXPRESSIONS = {
 
 NOT_HERE = {"operations-waiting": "a queue that only workflows on GitHub poll"}
 """Alarms on AWS that make no sense here."""
-
-RETRAIN = ("drift", "performance")
-"""Alarms that a new model could help with: the watch makes an event of each."""
 
 _STATISTICS = {
     "Average": "avg(avg_over_time({metric}[{minutes}m]))",

@@ -245,6 +245,8 @@ class Monitoring(StrictModel):
     ``performance`` bounds metrics of labelled predictions; ``bias`` is the mean prediction minus the mean label.
     ``psi`` is the population stability index above which a feature has drifted, ``drifted_share`` the share of the
     features that may drift. Below ``min_predictions`` chance alone moves the index, so drift is not judged.
+    A feature's data counts as broken where the share of its missing values is more than ``missing_rise`` above that in
+    training, or the share of categories that training did not have more than ``unseen_rise``.
     """
 
     window: Duration
@@ -253,6 +255,8 @@ class Monitoring(StrictModel):
     min_predictions: int = Field(default=1000, gt=0)
     psi: Positive = 0.25
     drifted_share: Share = 0.5
+    missing_rise: Share = 0.2
+    unseen_rise: Share = 0.2
     min_label_coverage: Share = 0.8
 
 

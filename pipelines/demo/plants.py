@@ -18,19 +18,20 @@ def plant_failing_model(models: ModelStore, champion_model: str, feature: str) -
     No gate judged it: its manifest has none. Returns its digest, its version and the value above which it fails.
     """
     manifest = models.manifest(champion_model)
-    edges = Reference.from_json(models.file(champion_model, REFERENCE)).features[feature].edges
+    shape = Reference.from_json(models.file(champion_model, REFERENCE)).features[feature]
+    low, high = shape.edge(0.1), shape.edge(0.9)
     files = {name: models.file(champion_model, name) for name in manifest.files}
-    files[ONNX] = failing(files[ONNX], feature, above=edges[-1])
+    files[ONNX] = failing(files[ONNX], feature, above=high)
     planted = manifest.model_copy(
         update={
             "reason": "planted: a hotfix that nobody tested",
             "gates": (),
-            "example": _example(manifest, models.onnx(champion_model), feature, edges[0]),
+            "example": _example(manifest, models.onnx(champion_model), feature, low),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
     )
     digest, version = models.put(planted, files)
-    return digest, version, edges[-1]
+    return digest, version, high
 
 
 def failing(model: bytes, feature: str, above: float) -> bytes:

@@ -19,10 +19,16 @@ class MonitorParams(StrictModel):
     as_of: AwareDatetime
 
 
-class Labelled(NamedTuple):
-    """The champion, and its predictions in the window with their labels, null while unknown."""
+class Watched(StrictModel):
+    """The model that the monitor measures; None before the first release."""
 
-    champion: Variant
+    champion: Variant | None
+
+
+class Labelled(NamedTuple):
+    """Who is watched, and its predictions in the window with their labels, null while unknown."""
+
+    watched: Watched
     predictions: pa.Table
 
 

@@ -1,15 +1,18 @@
 """Step 26: measure the champion in service, on the labels that have arrived."""
 
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitoring.alarms import Measurements
-from monitoring.drift import Reference, drift
+from monitoring.drift import Reference, psi, shares, unseen
 from monitoring.metrics import quality
-from pipelines.config import Problem, UserError
+from pipelines.config import Problem
 from pipelines.feature.labels import labelled_predictions
-from pipelines.monitor import Labelled, MonitorParams
+from pipelines.monitor import Labelled, MonitorParams, Watched
+from pipelines.registry.carried import trained
 from pipelines.registry.model_store import REFERENCE, ModelStore
 from pipelines.registry.release_log import ReleaseLog
 from pipelines.registry.scoring import columns
@@ -22,34 +25,40 @@ def join_labels(
 ) -> Labelled:
     """Return the current champion, its predictions in the window, and the labels known by now.
 
-    Raises:
-        UserError: when nothing is released yet.
+    Without a champion, or where nothing was predicted, there are no rows.
     """
-    champion = releases.state().champion
-    if champion is None:
-        raise UserError("there is no champion to monitor; deploy a release first")
-    start = params.as_of - problem.config.monitoring.window
-    joined = labelled_predictions(problem, tables, predictions, start, params.as_of)
-    if joined is None:
-        raise UserError(f"nothing was predicted from {start:%Y-%m-%d} to {params.as_of:%Y-%m-%d}; is the app running?")
-    return Labelled(champion, joined.filter(pc.equal(joined["model"], champion.model)))
+    champion, (start, end) = releases.state().champion, _window(params, problem)
+    joined = labelled_predictions(problem, tables, predictions, start, end) if champion else None
+    if joined is None or champion is None:
+        return Labelled(Watched(champion=champion), pa.table({}))
+    return Labelled(Watched(champion=champion), joined.filter(pc.equal(joined["model"], champion.model)))
 
 
-def measure(params: MonitorParams, problem: Problem, models: ModelStore, answered: Labelled) -> Measurements:
+def _window(params: MonitorParams, problem: Problem) -> tuple[datetime, datetime]:
+    return params.as_of - problem.config.monitoring.window, params.as_of
+
+
+def measure(
+    params: MonitorParams, problem: Problem, models: ModelStore, releases: ReleaseLog, answered: Labelled
+) -> Measurements:
     """Return the champion's quality, label coverage and drift in the window."""
-    champion, labelled = answered
+    champion, labelled = answered.watched.champion, answered.predictions
+    if champion is None:
+        return Measurements(as_of=params.as_of)
     if not labelled.num_rows:
-        return Measurements(as_of=params.as_of, model=champion.model, version=champion.version)
+        latest, (start, _) = releases.latest(), _window(params, problem)
+        silent = latest is not None and latest.at <= start
+        return Measurements(as_of=params.as_of, model=champion.model, version=champion.version, silent=silent)
     manifest = models.manifest(champion.model)
     reference = Reference.from_json(models.file(champion.model, REFERENCE))
     known = labelled.filter(pc.is_valid(labelled["label"]))
     features = columns(
         labelled.rename_columns([name.removeprefix("feature_") for name in labelled.column_names]), manifest.features
     )
-    missing = {
-        name: float((np.isnan(values) if values.dtype == np.float32 else values == "").mean())
-        for name, values in features.items()
-    }
+    now = {name: shares(values, reference.features[name]) for name, values in features.items()}
+    missing = {name: float(found[-1]) for name, found in now.items()}
+    views = trained(problem, models, manifest).views
+    sources = {name: view.name for view in views for name in view.features}
     return Measurements(
         start=pc.min(labelled["answered_at"]).as_py(),
         as_of=params.as_of,
@@ -62,8 +71,12 @@ def measure(params: MonitorParams, problem: Problem, models: ModelStore, answere
         quality=quality(problem.config, known["label"].to_numpy(), known["prediction"].to_numpy())
         if known.num_rows
         else {},
-        drift=drift(reference, features),
+        drift={name: psi(reference.features[name], found) for name, found in now.items()},
+        prediction_drift=psi(reference.prediction, shares(labelled["prediction"].to_numpy(), reference.prediction)),
         missing=missing,
+        missing_rise={name: share - reference.features[name].shares[-1] for name, share in missing.items()},
+        unseen_rise={name: unseen(reference.features[name], found) for name, found in now.items()},
+        sources={name: sources.get(name, "request") for name in features},
     )
 
 

@@ -28,6 +28,7 @@ ENDED = {  # the last example of each command, where nothing was done yet; all o
     "delivery": 0,
     "render": 0,
     "recover": 0,
+    "monitor": 0,
     "data migrate": 0,
     "backup": 0,  # of the catalog without tables, which the one before made
     "workflow publish": 0,

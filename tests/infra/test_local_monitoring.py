@@ -141,6 +141,8 @@ FIRES = {
     "events-dead": {'queue_messages{state="dead"}': "1x20"},
     "events-waiting": {"queue_waiting_seconds": "21601x20"},
     "performance": {'alarm_raised{alarm="performance"}': "1x20"},
+    "data": {'alarm_raised{alarm="data"}': "1x20"},
+    "silence": {'alarm_raised{alarm="silence"}': "1x20"},
     "drift": {'alarm_raised{alarm="drift"}': "1x20"},
     "label_coverage": {'alarm_raised{alarm="label_coverage"}': "1x20"},
     **{f"failed-{part.replace('_', '-')}": {f'run_failed{{pipeline="{part}"}}': "1x20"} for part in PIPELINES},

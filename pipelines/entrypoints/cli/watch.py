@@ -14,6 +14,7 @@ from pipelines.entrypoints.cli.runs import RunId
 from pipelines.entrypoints.cli.terminal import NO, console, print_json, print_pairs
 
 if TYPE_CHECKING:
+    from monitoring.alarms import Measurements
     from pipelines.bootstrap import Platform
     from pipelines.entrypoints.watch.app import WatchApp
     from pipelines.monitor import MonitorReport
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 )
 def monitor(
     context: typer.Context,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit with 0 after alarms too, and while there is no champion.")
-    ] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 after alarms too.")] = False,
     as_of: AsOf = None,
     run_id: RunId = None,
     as_json: Json = False,
@@ -41,15 +40,12 @@ def monitor(
     from pipelines.monitor import MonitorParams
 
     platform: Platform = context.obj
-    if exit_zero and platform.releases.state().champion is None:
-        console.print(f"there is no champion in {platform.settings.environment} to monitor yet")
-        return
     report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
         measured = report.measured
-        console.print(f"v{measured.version}: {measured.predictions:,} predictions, {measured.labels:,} labels")
+        console.print(_judged(platform, measured))
         quality = measured.quality.items()
         told = [(name, "too few labels" if math.isnan(value) else f"{value:+.4f}") for name, value in quality]
         print_pairs([(f"  {name}", value) for name, value in told])
@@ -59,6 +55,19 @@ def monitor(
         )
     if report.alarms and not exit_zero:
         raise typer.Exit(ExitCode.NO)
+
+
+def _judged(platform: "Platform", measured: "Measurements") -> str:
+    """Return what the monitor saw, and what it cannot judge yet."""
+    if measured.model is None:
+        return f"there is no champion in {platform.settings.environment} to monitor yet"
+    limit = platform.problem.config.monitoring
+    said = [f"v{measured.version}: {measured.predictions:,} predictions, {measured.labels:,} labels"]
+    if measured.predictions < limit.min_predictions:
+        said.append(f"drift is judged from {limit.min_predictions:,} predictions on")
+    if measured.labels < limit.min_labels:
+        said.append(f"quality is judged from {limit.min_labels:,} labels on")
+    return "; ".join(said)
 
 
 @command(app, "mlops watch --token-file token.txt")

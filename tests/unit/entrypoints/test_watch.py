@@ -137,8 +137,8 @@ def test_the_latest_look_at_the_model_is_reported_and_its_alarms_alone(platform,
 
 
 def test_the_latest_run_of_each_pipeline_counts(platform, metrics):
-    from pipelines.monitor import MonitorParams
+    from pipelines.training import TrainingParams
 
-    with pytest.raises(UserError, match="no champion"):
-        platform.run("monitor", MonitorParams(as_of=NOW), "first")
-    assert {'run_failed{pipeline="monitor"} 1.0', 'run_failed{pipeline="feature"} 0.0'} <= set(metrics())
+    with pytest.raises(UserError, match="there is no table"):
+        platform.run("training", TrainingParams(as_of=NOW, reason="a test"), "first")
+    assert {'run_failed{pipeline="training"} 1.0', 'run_failed{pipeline="feature"} 0.0'} <= set(metrics())

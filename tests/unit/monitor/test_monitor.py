@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.config import UserError
+from monitoring.alarms import Alarm, Measurements
+from monitoring.measures import measures
 from pipelines.contracts import keys
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
@@ -19,6 +20,7 @@ from tests.conftest import NOW, learn, release
 from tests.problems import parcels
 
 DAY = timedelta(days=1)
+KINDS = ("performance", "data", "silence", "drift", "label_coverage")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_calm_window_is_measured_and_raises_nothing(served):
     assert measured.quality["roc_auc"] > 0.6  # most features are past their life: nothing was materialised meanwhile
     assert set(measured.drift) == set(served.problem.features)
     assert served.objects.read(keys.monitor_report("dev", NOW + 2 * DAY)) == report.to_json()
-    assert shown(served)["alarm_raised"] == dict.fromkeys(("performance", "drift", "label_coverage"), 0)
+    assert shown(served)["alarm_raised"] == dict.fromkeys(KINDS, 0)
     assert shown(served)["feature_drift"] == measured.drift
     assert shown(served)["monitored_predictions"] == {None: measured.predictions}
 
@@ -81,11 +83,11 @@ def test_a_calm_window_is_measured_and_raises_nothing(served):
 def test_the_skew_of_the_clients_clocks_is_measured(served):
     params = MonitorParams(as_of=NOW + 2 * DAY)
     answered = join_labels(params, served.problem, served.tables, served.predictions, served.releases)
-    assert measure(params, served.problem, served.models, answered).clock_skew == 0
+    assert measure(params, served.problem, served.models, served.releases, answered).clock_skew == 0
     place, rows = answered.predictions.schema.get_field_index("event_time"), answered.predictions
     ahead = pc.add(rows["event_time"], pa.scalar(timedelta(hours=1), pa.duration("us")))
     answered = answered._replace(predictions=rows.set_column(place, "event_time", ahead))
-    assert measure(params, served.problem, served.models, answered).clock_skew == 3600
+    assert measure(params, served.problem, served.models, served.releases, answered).clock_skew == 3600
 
 
 def shown(platform):
@@ -108,12 +110,26 @@ def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, 
     report = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "unlabelled")
     assert [alarm.name for alarm in report.alarms] == ["label_coverage"]
     assert served.events.receive() == []
-    assert shown(served)["alarm_raised"] == {"performance": 0, "drift": 0, "label_coverage": 1}
+    assert shown(served)["alarm_raised"] == {**dict.fromkeys(KINDS, 0), "label_coverage": 1}
     assert "model_quality" not in shown(served)
 
 
-def test_nothing_to_monitor_is_reported(new_platform, released):
-    with pytest.raises(UserError, match="no champion to monitor"):
-        new_platform().run("monitor", MonitorParams(as_of=NOW))
-    with pytest.raises(UserError, match="nothing was predicted from 2024-02-18 to 2024-02-25"):
-        released.run("monitor", MonitorParams(as_of=NOW))
+def test_a_start_without_champion_or_traffic_is_quiet(new_platform, released):
+    report = new_platform().run("monitor", MonitorParams(as_of=NOW))
+    assert (report.measured.model, report.alarms) == (None, ())
+    report = released.run("monitor", MonitorParams(as_of=NOW))
+    assert (report.measured.version, report.measured.predictions, report.alarms) == (1, 0, ())
+
+
+def test_a_champion_that_nobody_asks_for_a_window_is_an_alarm(released):
+    later = released.releases.latest().at + timedelta(days=8)
+    (alarm,) = released.run("monitor", MonitorParams(as_of=later)).alarms
+    assert (alarm.name, alarm.retrain) == ("silence", False)
+
+
+def test_the_metric_of_an_alarm_stays_calm_while_data_is_broken():
+    measured = Measurements(as_of=NOW, model="m", version=1, predictions=5)
+    drifted = Alarm(name="drift", reason="", value=1.0, retrain=True)
+    for raised, told in (([drifted], 1.0), ([drifted.model_copy(update={"retrain": False})], 0.0)):
+        (measure_of,) = [one for one in measures(measured, raised) if one.labels.get("alarm") == "drift"]
+        assert measure_of.value == told
