@@ -10,7 +10,6 @@ from typing import Any
 from infra.aws.components import events, monitors, release_tick, serving
 from infra.aws.components.alarm import AlarmBound
 from infra.names import Names
-from monitoring.measures import RETRAIN
 from pipelines.contracts.rendered import Rendered
 
 _FAILED = 'sum(rate(refused_requests_total{{job="serving",status=~"5.."}}[{minutes}m]))'
@@ -73,12 +72,13 @@ def rules(names: Names, rendered: Rendered) -> dict[str, Any]:
 
 def rule(bound: AlarmBound, names: Names, rendered: Rendered) -> dict[str, Any]:
     """Return the rule of a bound, which is checked over each period and must be exceeded in all of them in a row."""
+    alarm = rendered.alarms.get(bound.name)
     expression = f"({read(bound, rendered)}) {bound.comparison} {bound.threshold:g}"
     return {
         "alert": bound.name,
         "expr": expression,
         "for": f"{bound.minutes * (bound.periods - 1)}m",
-        "labels": {"environment": names.environment, "retrain": str(bound.name in RETRAIN).lower()},
+        "labels": {"environment": names.environment, "retrain": str(bool(alarm and alarm.retrain)).lower()},
         "annotations": {
             "summary": bound.meaning,
             "runbook": f"docs/runbook.md#{bound.name}",

@@ -43,6 +43,7 @@ class RenderedAlarm(StrictModel):
         periods: how many in a row.
         dimensions: of the metric.
         meaning: for whoever is called.
+        retrain: whether a new model could help.
     """
 
     metric: str
@@ -53,6 +54,7 @@ class RenderedAlarm(StrictModel):
     periods: int = Field(default=1, ge=1)
     dimensions: dict[str, str] = Field(default_factory=dict)
     meaning: str
+    retrain: bool = False
 
 
 class Rendered(StrictModel):

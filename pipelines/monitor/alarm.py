@@ -3,7 +3,7 @@
 import logging
 
 from monitoring.alarms import Measurements, alarms
-from monitoring.measures import ALARMS, RAISED, measures
+from monitoring.measures import ALARMS, RAISED, RETRAIN, measures
 from pipelines.config import Problem
 from pipelines.contracts import keys
 from pipelines.contracts.rendered import RenderedAlarm
@@ -47,6 +47,7 @@ def rendered_alarms() -> dict[str, RenderedAlarm]:
             minutes=60,
             dimensions={"alarm": name},
             meaning=meaning,
+            retrain=name in RETRAIN,
         )
         for name, meaning in ALARMS.items()
     }

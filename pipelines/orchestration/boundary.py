@@ -4,6 +4,7 @@ Steps and commands meet here. Errors of the team's own code in ``model/`` are to
 the engine raises is a fault of the program, and keeps its traceback.
 """
 
+import errno
 import sys
 import traceback
 from pathlib import Path
@@ -19,6 +20,7 @@ _LIBRARIES = (
 )  # fmt: skip
 _OUR_SQL = {"BinderException", "CatalogException", "InternalException", "ParserException"}
 """DuckDB's errors of SQL that cannot run: views and labels tell of their own where they run, so here it is ours."""
+_NO_SPACE = ("No space left on device", "database or disk is full")  # as libraries say it in errors of their own
 _SHOWN = 400  # characters of a library's own words
 
 
@@ -26,6 +28,8 @@ def data_error(error: Exception, where: str) -> Exception:
     """Return the error that a person is told: itself, or a DataError that says ``where`` and what a library said."""
     if isinstance(error, UserError | Unavailable):
         return error
+    if place := _full(error):
+        return Unavailable(f"{where}: no space is left{place}; free some and repeat it")
     raised_in, own = _origin(error.__traceback__)
     says = f"{type(error).__name__}: {error}".strip()
     says = says if len(says) <= _SHOWN else f"{says[:_SHOWN]}…"
@@ -35,6 +39,17 @@ def data_error(error: Exception, where: str) -> Exception:
     if library is None or (library.endswith("duckdb") and type(error).__name__ in _OUR_SQL):
         return error
     return DataError(f"{where}: {library.lstrip('_')} refuses the data or a setting: {says}")
+
+
+def _full(error: BaseException | None) -> str:
+    """Return where no space is left, ' on the disk' at least, when that is what an error comes from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return f" for {error.filename}" if error.filename else " on the disk"
+        if any(told in str(error) for told in _NO_SPACE):
+            return " on the disk"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _origin(trace: TracebackType | None) -> tuple[str, str | None]:

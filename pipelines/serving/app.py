@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -95,10 +96,12 @@ class ServingApp:
         polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()
-        await asyncio.to_thread(self._service.close)
+        lost = await asyncio.to_thread(self._service.close)
         await asyncio.to_thread(self._announcer.try_to_say, self._service.standing, True)
         if self._stop:
             await asyncio.to_thread(self._stop)
+        if lost:
+            os._exit(1)  # the server below has no other way to end a worker with a code
 
     async def _poll(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pipelines.config import UserError
 from pipelines.serving.connections import PeerLimit, affordable
+from pipelines.storage.ports import Unavailable
 
 HEADER_SECONDS = 10
 """How long a connection may take to send the headers of a request, its first one and any later one."""
@@ -28,6 +29,11 @@ DRAIN_SECONDS = 0.5
 
 STOP_SECONDS = 20
 """How long a worker may take to stop; one that had just started may have missed the signal."""
+
+_LOST = (
+    "a process did not stop as it should: what it had answered and not written is missing from the prediction log, or "
+    "spilled; what it said before tells how much and why, unless it was killed"
+)
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable in which prometheus_client, at its import, finds the folder where processes share their metrics."""
@@ -53,7 +59,11 @@ def serve(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.inner.pid, signal.SIGUSR1)
             time.sleep(DRAIN_SECONDS)
+            workers = self.wrks.copy()
             super().shutdown(exit_code)
+            codes = [worker.inner.exitcode for worker in workers]
+            if any(code not in {0, -signal.SIGTERM} for code in codes):  # one that SIGTERM ended had not served yet
+                raise Unavailable(_LOST)
 
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: a worker that gets the signal before it listens goes on
     with metrics_of(workers):

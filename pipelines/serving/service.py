@@ -237,10 +237,10 @@ class PredictionService:
         """How many predictions are not in the log yet."""
         return self._mirror.pending + self.log.pending
 
-    def close(self) -> None:
-        """Write the pending predictions and stop."""
+    def close(self) -> int:
+        """Write the pending predictions and stop; return how many could not be written."""
         self._mirror.close()
-        self.log.close()
+        return self.log.close()
 
     def _explain(self, release: Release, part: Part, answers: list[dict[str, Any]]) -> None:
         """Add to each answer why the variant that gave it did so; one batch for each variant."""

@@ -8,6 +8,7 @@ When the store is slow, requests wait for it until their deadline, so memory is 
 kept and written later; once too many wait, requests are refused rather than going unlogged.
 """
 
+import contextlib
 import io
 import logging
 import secrets
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +35,8 @@ from pipelines.storage.tables import TIMESTAMP
 log = logging.getLogger(__name__)
 
 Strings = list[str | None]
+
+_CLOSE_SECONDS = 10  # which leaves time to spill before the process is killed
 
 _TOGETHER = 16  # files that are read at once
 
@@ -97,7 +101,15 @@ class _File(NamedTuple):
 class LogWriter:
     """Collects predictions and writes them from a thread of its own."""
 
-    def __init__(self, objects: ObjectStore, environment: str, flush_seconds: float, flush_rows: int) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        environment: str,
+        flush_seconds: float,
+        flush_rows: int,
+        spill: Path | None = None,
+    ) -> None:
+        self._spill, self._spilled = spill, sorted(spill.rglob("*.parquet")) if spill else []
         self._objects, self._environment = objects, environment
         self._name = secrets.token_hex(8)  # clocks go back, and containers give their processes the same ids
         self._flush_seconds, self._flush_rows = flush_seconds, flush_rows
@@ -167,13 +179,38 @@ class LogWriter:
                     self._rows -= file.rows
                     self._changed.notify_all()
 
-    def close(self) -> None:
-        """Write what is pending and stop."""
+    def close(self) -> int:
+        """Write what is pending and stop; return how many predictions the store did not take.
+
+        Those are written below the folder ``spill``, if there is one, and into the store when the next process starts.
+        """
         with self._changed:
             self._open = False
             self._changed.notify_all()
-        self._thread.join()
-        self.flush()
+        self._thread.join(_CLOSE_SECONDS)
+        if self._rows:
+            log.error("%s", self._told_of_loss())
+        return self._rows
+
+    def _told_of_loss(self) -> str:
+        reason = self._failure or "the store is slow"
+        lost = f"{self._rows:,} predictions that were answered are not in the log ({reason}); they are"
+        if self._spill is None:
+            return f"{lost} lost: free the store, and name a second place by RATCHET_SPILL"
+        try:
+            self._write_below(self._spill)
+        except Exception as error:
+            return f"{lost} lost, as {self._spill} cannot be written either ({error})"
+        return f"{lost} in {self._spill}, and the app writes them into the log when it starts there again"
+
+    def _write_below(self, folder: Path) -> None:
+        with self._changed:
+            waiting = self._waiting.copy()
+        for file in self._files + (self._encoded(waiting) if waiting else []):
+            path = folder / file.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".part").write_bytes(file.data)
+            path.with_suffix(".part").replace(path)
 
     def _run(self) -> None:
         while True:
@@ -183,18 +220,29 @@ class LogWriter:
             self._try_to_flush()
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or not self._open, max(0.0, due - time.monotonic()))
-                if not self._open:
-                    return
+            if not self._open:
+                self._try_to_flush()
+                return
 
     def _try_to_flush(self) -> None:
         try:
             self.flush()
+            self._take_back()
         except Exception as error:  # the log survives any failure of the store
             log.error("prediction log not written pending=%d reason=%s", self._rows, error)
             with self._changed:
                 self._failures += 1
                 self._failure = str(error.strerror if isinstance(error, OSError) else error)
                 self._changed.notify_all()
+
+    def _take_back(self) -> None:
+        """Write what an earlier process spilled; several processes may, as a file keeps its key."""
+        while self._spill and self._spilled:
+            with contextlib.suppress(FileNotFoundError):
+                file = self._spilled[0]
+                self._objects.write(file.relative_to(self._spill).as_posix(), file.read_bytes())
+                file.unlink()
+            del self._spilled[0]
 
     def _encoded(self, batch: list[Predictions]) -> "list[_File]":
         """Return the batch as one file for each day; a file keeps its name however often it is written."""

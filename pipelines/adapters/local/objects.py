@@ -1,11 +1,23 @@
-"""The object store as files under a folder."""
+"""The object store as files under a folder.
 
+Releases have space in reserve, so that a full disk does not stop a rollback: a file that a write of theirs shortens by
+what it needs when it finds no space, and that the next one that finds some makes whole.
+"""
+
+import contextlib
+import errno
 import heapq
 import os
 import tempfile
 from pathlib import Path
 
+from pipelines.contracts import keys
 from pipelines.storage.key_check import checked
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_URGENT = (keys.RELEASES, keys.SERVING)
+_RESERVED_BYTES = 2**19
+_OVERHEAD_BYTES = 3 * 2**12  # the end of the last block, and a folder or two
 
 
 class FileObjects:
@@ -13,6 +25,7 @@ class FileObjects:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._reserve = root / ".tmp-reserve"
 
     def read(self, key: str) -> bytes | None:
         """See the port."""
@@ -59,6 +72,31 @@ class FileObjects:
         return self.root / checked(key)
 
     def _temporary(self, key: str, data: bytes) -> Path:
+        if not key.startswith(_URGENT):
+            return self._written(key, data)
+        try:
+            file = self._written(key, data)
+        except OSError as error:
+            if error.errno not in _FULL or not self._free(len(data) + _OVERHEAD_BYTES):
+                raise
+            file = self._written(key, data)
+        self._keep_reserve()
+        return file
+
+    def _free(self, size: int) -> bool:
+        """Take from the reserve; say whether it had so many bytes."""
+        left = _size(self._reserve) - size
+        if left >= 0:
+            os.truncate(self._reserve, left)
+        return left >= 0
+
+    def _keep_reserve(self) -> None:
+        lacks = _RESERVED_BYTES - _size(self._reserve)
+        if lacks > 0:
+            with contextlib.suppress(OSError), self._reserve.open("ab", buffering=0) as file:
+                file.write(bytes(lacks))
+
+    def _written(self, key: str, data: bytes) -> Path:
         folder = self._path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, prefix=".tmp-")
@@ -71,3 +109,10 @@ class FileObjects:
             Path(name).unlink()
             raise
         return Path(name)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,5 +1,6 @@
 """The online store as one SQLite file."""
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from pipelines.storage.ports import NONE_WITHDRAWN, OnlineRow, Unavailable
 
 _AT_ONCE = 10_000  # pairs of parameters, of which SQLite takes 32,766
 _READ_SECONDS = 1  # readers wait for no writer, only while a lock is exclusive, and the app must go on meanwhile
+_UNSHARED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # no room for what readers share
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latest (
@@ -81,9 +83,27 @@ class SqliteOnline:
     def _rows(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str, int, str]]:
         given = [part for pair in pairs for part in pair]
         try:
-            return self._reader.execute(select(len(pairs)), given).fetchall()
+            try:
+                return self._reader.execute(select(len(pairs)), given).fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _UNSHARED or self._has_log():
+                    raise
+                return self._frozen_rows(select(len(pairs)), given)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The online store cannot be read ({_reason(error)}); ask again later.") from error
+
+    def _has_log(self) -> bool:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return log.exists() and log.stat().st_size > 0
+
+    def _frozen_rows(self, query: str, given: list[str]) -> list[tuple[str, str, int, str]]:
+        """Read a file that cannot be opened to share it, as on a full disk, where nobody can write it either.
+
+        SQLite makes a small file beside it for those who share it; without a log of writes the file is complete.
+        """
+        uri = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as reader:
+            return reader.execute(query, given).fetchall()
 
     @property
     def _reader(self) -> sqlite3.Connection:

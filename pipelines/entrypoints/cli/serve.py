@@ -188,7 +188,8 @@ def _serving_app(settings: "Settings") -> "ServingApp":
     from pipelines.storage.prediction_log import LogWriter
 
     platform = Platform(settings.changed({"attempts": 3}))  # what waits in memory is written by the next flush
-    writer = LogWriter(platform.objects, settings.environment, settings.flush_seconds, settings.flush_rows)
+    flush = settings.flush_seconds, settings.flush_rows
+    writer = LogWriter(platform.objects, settings.environment, *flush, settings.spill)
     service = PredictionService(platform.problem, platform.online, platform.models, platform.releases, writer, settings)
     announcer = Announcer(platform.objects, settings.environment, code=platform.code.label)
     push = platform.profile.push_metrics
