@@ -72,14 +72,19 @@ class Invocations:
 
             def compute() -> bytes:
                 in_time(deadline)
+                if self._settings.freezes:
+                    self._service.refresh_when_due()
                 self._service.log.make_room(deadline)
-                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
+                answer = formats.encode(self._service.predict(body, content_type, explained), answer_type)
+                if self._settings.freezes:
+                    self._service.log.try_to_flush()
+                return answer
 
             return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type
 
     def _at_once(self, body: bytes, explained: bool) -> bool:
         """Return whether an answer waits for no store and is computed faster than a thread could take it over."""
-        waits = self._service.remote or self._service.log.full
+        waits = self._service.remote or self._settings.freezes or self._service.log.full
         return len(body) <= _INLINE_BYTES and not explained and not waits
 
 

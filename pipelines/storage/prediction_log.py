@@ -217,14 +217,15 @@ class LogWriter:
             due = time.monotonic() + self._flush_seconds
             with self._changed:
                 self._asked = False
-            self._try_to_flush()
+            self.try_to_flush()
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or not self._open, max(0.0, due - time.monotonic()))
             if not self._open:
-                self._try_to_flush()
+                self.try_to_flush()
                 return
 
-    def _try_to_flush(self) -> None:
+    def try_to_flush(self) -> None:
+        """Write what is pending now; what the store does not take stays pending."""
         try:
             self.flush()
             self._take_back()
