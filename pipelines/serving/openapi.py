@@ -15,13 +15,15 @@ Schema = dict[str, Any]
 _TYPES = {"string": "string", "float": "number", "integer": "integer", "boolean": "boolean", "timestamp": "string"}
 _ERRORS = {
     "400": "The body is not a valid request; the problem says what to change.",
+    "401": "The request shows no token of a caller; only where the app has a file of callers.",
     "406": "Accept names no format of answers.",
     "408": "The body did not arrive within {deadline_seconds:g} seconds.",
     "413": "The body has more than {max_body_bytes:,} bytes or {max_rows:,} rows, or more than {max_explained_rows} "
     "to explain.",
     "415": "The content type is none of the three.",
     "422": "A feature view has no value for a row, and its policy is to reject such.",
-    "429": "{max_concurrency} requests are being answered already, or no more bodies fit into memory.",
+    "429": "{max_concurrency} requests are being answered already, no more bodies fit into memory, or the caller asks "
+    "more often than it may.",
     "500": "The app failed; its log has more.",
     "503": "There is no release, the request waited too long, or a store does not answer.",
 }
@@ -46,7 +48,8 @@ def document(config: ProblemConfig, settings: Settings) -> Schema:
                 "Request": _request(config.request_columns),
                 "Prediction": _prediction(config),
                 "Problem": _PROBLEM,
-            }
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -135,6 +138,7 @@ def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
     return {
         "operationId": "predict",
         "summary": config.title,
+        "security": [{"token": []}] if settings.callers else [],
         "parameters": [
             {
                 "name": "explain",

@@ -76,7 +76,7 @@ class PredictionService:
             self._refreshed = began  # what came since then was not seen
 
     def refresh_when_due(self) -> None:
-        """Do so unless it was done within ``poll_seconds`` by the wall clock, which goes on while a process is frozen."""
+        """Refresh when ``poll_seconds`` have passed by the wall clock, which goes on while a process is frozen."""
         if abs(time.time() - self._refreshed) > self._settings.poll_seconds:
             self.refresh()
 
