@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace t
 SENT = "connect,sendto,sendmsg,sendmmsg"
 ADDRESS = re.compile(r'sa_family=AF_INET6?\b.*?inet_(?:addr|pton)\((?:AF_INET6, )?"([^"]+)"')
 ELSEWHERE = "import socket; socket.socket(type=socket.SOCK_DGRAM).connect(('192.0.2.1', 9))"  # sends nothing
-MUTED = ("ORT_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY")
+MUTED = ("ORT_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 
 
 class Traced:

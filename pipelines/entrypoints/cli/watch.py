@@ -24,23 +24,35 @@ if TYPE_CHECKING:
 @command(
     app,
     "mlops monitor",
+    "mlops monitor --html monitor",
     "mlops monitor --as-of 2013-09-04 --json",
 )
 def monitor(
     context: typer.Context,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 after alarms too.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write pages too, evidently's among them: index.html.")
+    ] = None,
     as_of: AsOf = None,
     run_id: RunId = None,
     as_json: Json = False,
 ) -> None:
     """Measure the champion's quality and drift, and raise alarms.
 
-    Quality is measured on the labels known by --as-of. Alarms make the exit code 3.
+    Quality is measured on the labels known by --as-of. Alarms make the exit code 3. With --html it writes pages for
+    people: what was measured, and evidently's, for which 'uv sync --inexact --extra monitoring' installs evidently.
     """
+    from pipelines.bootstrap import pipeline
     from pipelines.monitor import MonitorParams
 
     platform: Platform = context.obj
-    report: MonitorReport = platform.run("monitor", MonitorParams(as_of=moment(platform, as_of)), run_id)
+    params = MonitorParams(as_of=moment(platform, as_of))
+    run_id = platform.runner.start(pipeline("monitor"), params, run_id)
+    report: MonitorReport = platform.run("monitor", params, run_id)
+    if html:
+        from pipelines.reporting.monitor_pages import write_pages
+
+        write_pages(platform, run_id, html)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
