@@ -32,7 +32,7 @@ HOME = tomllib.loads((ROOT / "cloud.toml").read_text())["region"]
 @pytest.fixture(scope="session")
 def built() -> Path:
     """The folder of the engine's programs; built on the first run, which takes minutes."""
-    if not shutil.which("go") and not CLI.file.exists():
+    if not shutil.which("go") and not all(one.file.exists() for one in (CLI, KIND)):
         pytest.skip("Go is not on the path, and builds the engine")
     return build(CLI, KIND)
 
@@ -164,10 +164,8 @@ def home() -> Iterator[str]:
     """The URL of an emulator with the bucket and the key of a bootstrap, which Pulumi's backend and secrets ask itself."""
     with running_emulator() as url:
         session = boto3.Session("test", "test", region_name=HOME)
-        place = {"LocationConstraint": HOME}
-        session.client("s3", endpoint_url=url).create_bucket(
-            Bucket=f"{PROJECT}-state-{ACCOUNT}", CreateBucketConfiguration=place
-        )
+        place = {} if HOME == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": HOME}}
+        session.client("s3", endpoint_url=url).create_bucket(Bucket=f"{PROJECT}-state-{ACCOUNT}", **place)
         kms = session.client("kms", endpoint_url=url)
         kms.create_alias(AliasName=f"alias/{PROJECT}-state", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
         yield url
