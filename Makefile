@@ -66,7 +66,7 @@ test-foreign: $(ALL) ## Data sets of others, up to retraining (minutes each)
 test-infra: $(ALL) ## The environments, without AWS or a cluster (minutes)
 	@$(RUN) pytest -m infra -rs --no-cov tests/infra $(ARGS)
 
-test-engine: $(ALL) ## Pulumi's own engine, which Go builds (15 minutes)
+test-engine: $(ALL) ## Pulumi's own engine, which Go builds (half an hour)
 	@$(RUN) pytest -m engine -rs --no-cov tests/engine $(ARGS)
 
 test-roles: $(ALL) ## What each role may do, by a simulator of IAM from npm

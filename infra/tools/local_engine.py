@@ -62,7 +62,8 @@ def _defaults(here: str, folder: Path) -> dict[str, str]:
         phrase.touch(mode=0o600)
         phrase.write_text(secrets.token_urlsafe(24))
     return {
-        "PULUMI_BACKEND_URL": f"file://{folder}",
+        # Without the files of attributes, which a kill may cut off so that Pulumi reads the state no more.
+        "PULUMI_BACKEND_URL": f"file://{folder}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(phrase),
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

@@ -13,8 +13,8 @@ import pytest
 from infra.tools import local
 from tests.cloud.emulator import VARIABLES, running_emulator
 from tests.cloud.provision import making
-from tests.cluster.cluster import BASE, BUILD, HOST, PREPARE, built, got, image, kubectl
-from tests.cluster.environment import EMULATOR, Clients, Figures
+from tests.cluster.cluster import BUILD, HOST, PREPARE, built, got, kubectl
+from tests.cluster.environment import EMULATOR, Clients, Figures, configuration
 from tests.cluster.memory import Watching
 from tests.conftest import make_platform
 from tests.e2e.load import until
@@ -97,13 +97,7 @@ def template(image: str, memory: str = "1Gi") -> str:
 
 @pytest.fixture(scope="module")
 def given():
-    """The configuration of the stack: images that are on the node, and no Grafana, of which there is none."""
-    images = {"serve": built("serve"), "steps": built("steps"), "grafana": None}
-    for name in ("prometheus", "alertmanager"):
-        images[name] = f"localhost/{name}:test"
-        program = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}[name]
-        image(images[name], "monitoring.Dockerfile", BASE=BASE, TARGET=program)
-    return {"infra:emulator": f"http://{HOST}:4566", "infra:images": json.dumps(images)}
+    return configuration()
 
 
 @pytest.fixture(scope="module")

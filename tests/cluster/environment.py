@@ -14,7 +14,7 @@ from pipelines.deployment import DeploymentParams
 from pipelines.deployment.proposal import propose_model
 from pipelines.deployment.transitions import Actor, approve, propose
 from tests.cloud.emulator import free_port
-from tests.cluster.cluster import ROOT, got, kubectl
+from tests.cluster.cluster import BASE, HOST, ROOT, built, got, image, kubectl
 from tests.e2e.load import until
 
 EMULATOR = "http://localhost:4566"
@@ -31,6 +31,16 @@ class Figures(dict[str, Any]):
         super().__setitem__(name, value)
         self._path.parent.mkdir(exist_ok=True)
         self._path.write_text(json.dumps(self, indent=1) + "\n")
+
+
+def configuration() -> dict[str, str]:
+    """Return the configuration of the stack: images that are on the node, and no Grafana, of which there is none."""
+    images = {"serve": built("serve"), "steps": built("steps"), "grafana": None}
+    for name in ("prometheus", "alertmanager"):
+        images[name] = f"localhost/{name}:test"
+        program = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}[name]
+        image(images[name], "monitoring.Dockerfile", BASE=BASE, TARGET=program)
+    return {"infra:emulator": f"http://{HOST}:4566", "infra:images": json.dumps(images)}
 
 
 def ran(platform, name, params, run_id, seconds=300):

@@ -6,13 +6,16 @@ import subprocess
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import pytest
 
-from tests.engine.build import CLI, FOLDER, ROOT, build
+from tests.cloud.emulator import running_emulator
+from tests.engine.build import CLI, KIND, ROOT, build
 from tests.engine.engine import Engine
 from tests.infra.environments import ACCOUNT, REGION, image
 
@@ -22,14 +25,16 @@ PARTS = (
 )  # fmt: skip
 """What of the repository a checkout for the engine has."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+HOME = tomllib.loads((ROOT / "cloud.toml").read_text())["region"]
+"""The region of the bootstrap."""
 
 
 @pytest.fixture(scope="session")
 def built() -> Path:
     """The folder of the engine's programs; built on the first run, which takes minutes."""
-    if not shutil.which("go") and not (FOLDER / f"pulumi-{CLI}").exists():
+    if not shutil.which("go") and not all(one.file.exists() for one in (CLI, KIND)):
         pytest.skip("Go is not on the path, and builds the engine")
-    return build()
+    return build(CLI, KIND)
 
 
 def check_out(folder: Path) -> Path:
@@ -152,3 +157,21 @@ def environment(environments, start, tmp_path) -> Callable[[str], Engine]:
         return start(tmp_path)
 
     return copied
+
+
+@pytest.fixture
+def home() -> Iterator[str]:
+    """The URL of an emulator with the bucket and the key of a bootstrap, which Pulumi's backend and secrets ask itself."""
+    with running_emulator() as url:
+        session = boto3.Session("test", "test", region_name=HOME)
+        place = {} if HOME == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": HOME}}
+        session.client("s3", endpoint_url=url).create_bucket(Bucket=f"{PROJECT}-state-{ACCOUNT}", **place)
+        kms = session.client("kms", endpoint_url=url)
+        kms.create_alias(AliasName=f"alias/{PROJECT}-state", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        yield url
+
+
+def logged_in(engine: Engine, home: str) -> Engine:
+    """Return the engine as whoever logs in uses it: its state lies where the last login says, AWS is an emulator."""
+    place = {"LOCAL_STATE": engine.variables["PULUMI_BACKEND_URL"], "PULUMI_BACKEND_URL": ""}
+    return replace(engine, environ={**engine.environ, **place, "AWS_ENDPOINT_URL": home})

@@ -74,6 +74,11 @@ class Engine:
         )
         return done.stdout
 
+    def typed(self, *lines: str, within: str = ".", code: int | None = 0) -> str:
+        """Run lines as a person types them into one shell, who answers yes to whatever is asked."""
+        shell = ("bash", "-eux", "-o", "pipefail", "-c", "\n".join(lines))
+        return self.run("env", "PULUMI_SKIP_CONFIRMATIONS=true", *shell, within=within, code=code)
+
     def pulumi(self, *arguments: str, within: str = "infra", code: int | None = 0) -> str:
         """Run a command of Pulumi as a person types it."""
         return self.run("pulumi", *arguments, "--non-interactive", "--color", "never", within=within, code=code)

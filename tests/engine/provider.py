@@ -5,7 +5,6 @@ a cloud what the tests need: outputs that exist only after creation, names that 
 gives none, and inputs whose change makes a new resource. It takes every value: what AWS accepts, it does not know.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -191,7 +190,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         inputs, kind = plain(request.properties), kind_of(request.urn)
         unique = inputs.get(UNIQUE.get(kind, ""))
         name = unique or next((inputs[key] for key in NAMES if key in inputs), request.urn.rpartition("::")[2])
-        identity = unique or f"{name}-{hashlib.sha256(request.urn.encode()).hexdigest()[:8]}"
+        identity = unique or f"{name}-{secrets.token_hex(4)}"
         if self._cloud.find(kind, identity):
             called = f'Cannot create already existing {kind.rpartition(":")[2].lower()} "{name}"'
             context.abort(grpc.StatusCode.ALREADY_EXISTS, called)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.engine.build import ROOT
 from tests.engine.engine import Engine, counted
 
 pytestmark = pytest.mark.engine
@@ -11,12 +12,16 @@ TOKEN = "ghp_" + "t" * 36
 HERE = "infra/bootstrap"
 
 
+def settings() -> str:
+    """Return what the page has in the file of settings."""
+    found = re.search(r"```yaml\n(.+?)```", (ROOT / "docs/first-day.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
 def bootstrapped(engine: Engine) -> Engine:
-    """Bring the account of the page up, and return the engine."""
-    page = (engine.checkout / "docs/first-day.md").read_text()
-    settings = re.search(r"```yaml\n(.+?)```", page, re.DOTALL)
-    assert settings
-    (engine.checkout / HERE / "Pulumi.main.yaml").write_text(settings[1])
+    """Make the stack of the page's account, and return the engine."""
+    (engine.checkout / HERE / "Pulumi.main.yaml").write_text(settings())
     engine = Engine(engine.bin, engine.folder, engine.checkout, {**engine.environ, "GITHUB_TOKEN": TOKEN})
     engine.pulumi("stack", "init", "main", within=HERE)
     return engine

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.conftest import add_stack, check_out
+from tests.engine.conftest import PROJECT, add_stack, check_out
+from tests.infra.environments import STACKS
 
 pytestmark = pytest.mark.engine
 
@@ -66,16 +67,39 @@ def test_no_workflow_destroys_production(environment):
     assert engine.remains() == before
 
 
-def test_environments_share_a_backend_and_two_projects_do_not(engine):
-    for name in ("dev", "prod"):
+def test_three_environments_share_a_backend_and_none_touches_another(engine):
+    for name in STACKS:
         add_stack(engine, name, letter="")
         engine.up(name)
-    prod = engine.things("prod")
+    others = {name: engine.things(name) for name in STACKS if name != "dev"}
     engine.pulumi("destroy", "--yes", "--skip-preview", "--stack", "dev")
-    assert engine.things("dev") == [] and engine.things("prod") == prod
-    assert len(engine.remains()) == len(prod)
-    second = replace(engine, checkout=check_out(engine.folder / "second"))
-    assert "already exists" in second.pulumi("stack", "init", "prod", code=1)
+    assert engine.things("dev") == []
+    assert {name: engine.things(name) for name in others} == others
+    assert len(engine.remains()) == sum(map(len, others.values()))
+    engine.up("prod", "--expect-no-changes")
+
+
+def another_project(engine, name):
+    """Return the engine on a checkout of another project in the same account, with a backend of its own."""
+    checkout = check_out(engine.folder / name)
+    file = checkout / "pyproject.toml"
+    file.write_text(file.read_text().replace(f'name = "{PROJECT}"', f'name = "{name}"', 1))
+    (engine.folder / f"state-of-{name}").mkdir()
+    place = {"PULUMI_BACKEND_URL": f"file://{engine.folder}/state-of-{name}", "PYTHONPATH": str(checkout)}
+    return replace(engine, checkout=checkout, environ={**engine.environ, **place})
+
+
+def test_two_projects_share_an_account_and_none_touches_the_other(engine):
+    second = another_project(engine, "second-project")
+    for one in (engine, second):
+        add_stack(one, "dev", letter="")
+        one.up("dev")
+    assert len(engine.remains()) == len(engine.things("dev")) + len(second.things("dev"))
+    second.pulumi("destroy", "--yes", "--skip-preview", "--stack", "dev")
+    assert len(engine.remains()) == len(engine.things("dev"))
+    engine.up("dev", "--expect-no-changes")
+    lost = replace(second, environ={**second.environ, "PULUMI_BACKEND_URL": engine.variables["PULUMI_BACKEND_URL"]})
+    assert "already exists" in lost.pulumi("stack", "init", "dev", code=None)
 
 
 def test_a_setting_that_somebody_encrypted_reaches_no_state_in_plain_text(engine):
