@@ -77,7 +77,7 @@ def test_requests_that_aws_takes_have_no_fault():
     )
 
 
-def test_what_a_client_is_asked_is_recorded_with_its_faults_even_if_it_answers():
+def test_what_a_client_is_asked_is_recorded_with_its_faults():
     with recording() as recorded:
         client = boto3.Session(region_name="eu-west-1").client("sagemaker")
         with Stubber(client) as stub:
