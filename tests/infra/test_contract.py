@@ -15,7 +15,7 @@ from infra.tools.recording import record
 from tests.aws import service_models
 from tests.aws.resources import NotMapped, faults
 from tests.infra.bootstrap_mocks import ACCOUNT, PEOPLE, program
-from tests.infra.environments import STACKS, given, image, of
+from tests.infra.environments import REGION, STACKS, given, image, of
 from tests.infra.test_permissions import APP, LENT, TRAINS
 
 pytestmark = pytest.mark.infra
@@ -130,6 +130,7 @@ def test_sagemaker_takes_each_job_of_each_pipeline(environments, stack):
     names = service_models.model("sagemaker").shape_for("StepName")
     assert [fault for step, _ in jobs for fault in service_models.of_shape(names, step["Name"], "Name")] == []
     assert [fault for step, job in jobs for fault in _refused(step["Type"], job)] == []
+    assert {job["Environment"]["AWS_DEFAULT_REGION"] for _, job in jobs} == {REGION}  # or boto3 has none there
     assert len(jobs) > 20
 
 
