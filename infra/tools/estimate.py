@@ -69,7 +69,7 @@ def idle(resources: Sequence[Resource], config: Config, assumed: Assumed | None 
 
 
 def training_run(resources: Sequence[Resource], config: Config, assumed: Assumed | None = None) -> float:
-    """Return USD for a training run without a network: a job on one instance for each step, of which one may be spot."""
+    """Return USD for a training run without a network: each step is a job on one instance, one of them maybe spot."""
     assumed, price = assumed or Assumed(), prices()
     share = price["use"]["spot_share"] if config.training.spot else 1.0
     hourly: float = price["hour"][config.training.instance]
