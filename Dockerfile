@@ -1,10 +1,10 @@
-# Two images of one project: `serve` answers requests and has what the serving app needs and no more; `steps` runs
-# everything else: steps, pipelines, the function on Lambda, jobs on SageMaker, and MLflow's server.
+# Three images of one project: `serve` answers requests and has what the serving app needs and no more; `steps` runs
+# everything else in a cluster: steps, pipelines, MLflow's server; `sagemaker` is `steps` as root, for AWS.
 #
-#   make image                        builds both
+#   make image                        builds all
 #   docker build --target serve .     builds one
 #
-# Tests of packages are left out: a tenth of both. BASE is any image of Python 3.11 to 3.13 on glibc with pip; a cluster without a registry names its own.
+# Tests of packages are left out: a tenth of each. BASE is any image of Python 3.11 to 3.13 on glibc with pip; a cluster without a registry names its own.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS packages
@@ -55,6 +55,11 @@ FROM common AS steps
 COPY --from=steps-packages /app/.venv /app/.venv
 COPY --from=code /app /app
 CMD ["mlops", "--help"]
+
+# SageMaker starts containers as root, and lets nobody else write below /opt/ml: outputs, checkpoints
+# (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-dockerfile.html). Lambda has its own user.
+FROM steps AS sagemaker
+USER 0:0
 
 FROM common AS serve
 COPY --from=serve-packages /app/.venv /app/.venv

@@ -13,8 +13,9 @@ ACT := github.com/nektos/act@v0.2.89
 GITLEAKS := github.com/zricethezav/gitleaks/v8@v8.30.1
 PYTHONS := 3.11 3.12 3.13
 
-# What builds an image as TAG from a folder, and the images' names.
-BUILD = docker build --tag
+# What builds an image as TAG from a folder, and the images' names. SageMaker takes an image of one platform with Docker's
+# media types; a plain build makes an OCI index (https://github.com/aws/amazon-sagemaker-feedback/issues/180).
+BUILD = docker build --platform linux/amd64 --provenance=false --output type=docker --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
@@ -155,7 +156,7 @@ infra-docs: $(STAMP) ## Write diagrams and the cost table into the docs
 image: $(STAMP) ## Build the images with Docker (BUILD, BASE, EXTRAS, TAG)
 	@command -v $(firstword $(BUILD)) >/dev/null || { echo "There is no $(firstword $(BUILD)) here: install Docker, or name what builds images by BUILD='podman build --tag'"; exit 1; }
 	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct); \
-	for target in serve steps; do \
+	for target in serve steps sagemaker; do \
 		$(BUILD) $(PROJECT)-$$target:$(TAG) . --target $$target $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg EXTRAS="$(EXTRAS)" \
 			--build-arg NAME=$(PROJECT)-$$target --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) \
 			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null) --build-arg CREATED=$$(date -u -d @$$SOURCE_DATE_EPOCH +%FT%TZ) || exit 1; \

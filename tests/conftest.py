@@ -99,11 +99,18 @@ def emulator_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def emulator(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an emulator that the AWS SDKs of this process and of those that it starts ask."""
+def emulator(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an emulator that the AWS SDKs of this process and of those that it starts ask.
+
+    What AWS would refuse of this process's requests, and the emulator takes, fails the test.
+    """
+    from tests.aws.calls import recording
+
     for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": emulator_url}.items():
         monkeypatch.setenv(name, value)
-    return emulator_url
+    with recording() as recorded:
+        yield emulator_url
+    assert sorted(set(recorded.faults)) == []
 
 
 @pytest.fixture(scope="session")

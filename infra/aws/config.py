@@ -120,7 +120,7 @@ class Config(StrictModel):
         network: ``private`` subnets with endpoints for the services of AWS, or ``none``.
         serving: the endpoint.
         training: the jobs.
-        mlflow: a managed MLflow App, or ``none``.
+        mlflow: a managed MLflow App, or ``none``; an App unless the network is ``private``, which cannot reach it.
         budget_percent: of the ``monthly_budget`` in ``cloud.toml``.
         contacts: e-mail addresses that alarms go to; those of the authors in pyproject.toml unless stated.
         retention_days: of logs and predictions, and of data that was replaced.
@@ -140,7 +140,7 @@ class Config(StrictModel):
     network: Literal["none", "private"] = "none"
     serving: Serverless | RealTime = Field(discriminator="kind")
     training: TrainingSettings = TrainingSettings()
-    mlflow: Literal["app", "none"] = "app"
+    mlflow: Literal["app", "none"] | None = None
     budget_percent: float = Field(gt=0, le=100)
     contacts: tuple[str, ...] = ()
     retention_days: Literal[30, 60, 90, 180, 365, 400, 545, 731] = 30
@@ -169,8 +169,12 @@ class Config(StrictModel):
                 "the regions of China and GovCloud are partitions of their own, which this program does not know"
             ),
             lambda c: c.network == "private" and c.adopt.vpc: "adopt.vpc takes the place of network private: state one",
-            lambda c: c.adopt.mlflow and c.mlflow == "app": (
+            lambda c: c.adopt.mlflow and c.managed_mlflow: (
                 'adopt.mlflow takes the place of an App of its own: state mlflow: "none" beside it'
+            ),
+            lambda c: c.network == "private" and c.mlflow == "app": (
+                "an MLflow App answers under a domain to which the private network has no way: leave mlflow out, or"
+                " adopt a vpc whose subnets reach it"
             ),
             lambda c: c.production and c.expires: "a production environment does not expire",
             lambda c: c.production and c.emulator: "an emulator is no production",
@@ -192,6 +196,11 @@ class Config(StrictModel):
         if isinstance(self.serving, Serverless):
             return quotas(self.training)
         return quotas(self.training, self.serving.instance, self.serving.max_instances)
+
+    @property
+    def managed_mlflow(self) -> bool:
+        """Whether the environment has an MLflow App of its own."""
+        return (self.mlflow or ("none" if self.network == "private" else "app")) == "app"
 
     @property
     def in_vpc(self) -> bool:

@@ -94,7 +94,9 @@ class Environment(pulumi.ComponentResource):
         self.events = Events(EventsArgs(names=names, key=key, topic=self.notices.topic), self._child)
         mlflow, ready = self.identity.ready("mlflow"), self.lake.store.ready
         self.registry = Registry(
-            RegistryArgs(names=names, mlflow=config.mlflow, adopted=config.adopt.mlflow, role=mlflow, ready=ready),
+            RegistryArgs(
+                names=names, managed=config.managed_mlflow, adopted=config.adopt.mlflow, role=mlflow, ready=ready
+            ),
             self._child,
         )
         self.serving = self._run(config.image) if config.image else None

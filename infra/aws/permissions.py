@@ -66,6 +66,7 @@ class Permissions:
             *self._objects("store", write=list(WORK)),
             *self._objects("lake", read=["*"], write=_LAKE, delete=_LAKE),
             self._use_key(),
+            self._verify(),  # training, monitors and decisions look at the release log
             self._tables(["glue:CreateDatabase", "glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"]),
             self._queries(),
             self._online([
@@ -107,6 +108,9 @@ class Permissions:
             self._use_key(),
             self._verify(),
             self._online(["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem"]),
+            # by this role SageMaker looks at the alarms that roll an update back
+            # (https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html)
+            statement(["cloudwatch:DescribeAlarms"], [self.names.arn("cloudwatch", f"alarm:{self.names.of('*')}")]),
             self._metrics(),
             self._logs(f"/aws/sagemaker/Endpoints/{self.names.prefix}"),
             *self._image(),
@@ -118,8 +122,10 @@ class Permissions:
         return [
             *self._objects("store", read=["*"], write=[RELEASES, SERVING, *RUNS]),
             *self._objects("lake", read=[LAKE_TABLES]),
-            # where audit records are locked, so that nobody can delete them
-            statement(["s3:PutObjectRetention"], [f"arn:aws:s3:::{self.names.bucket('store')}/{RELEASES}"]),
+            statement(
+                ["s3:PutObjectRetention"],
+                [f"arn:aws:s3:::{self.names.bucket('store')}/{prefix}*" for prefix in keys.LOCKED],
+            ),
             self._start_pipelines(),
             self._use_key(),
             self._verify("kms:Sign"),
@@ -196,8 +202,9 @@ class Permissions:
                 ],
             ),
             statement(
-                ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface",
-                 "ec2:DeleteNetworkInterfacePermission"],
+                # the addresses for Lambda (the managed policy AWSLambdaVPCAccessExecutionRole has them)
+                ["ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface",
+                 "ec2:DeleteNetworkInterfacePermission", "ec2:UnassignPrivateIpAddresses"],
                 [interfaces],
             ),
         ]  # fmt: skip

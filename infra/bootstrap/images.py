@@ -48,11 +48,22 @@ class ImageRepository(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
+KEPT = 1500
+"""Tags: each merge that is delivered has three, of the image, its signature and its attestation."""
+
+
 def lifecycle() -> dict[str, object]:
-    """Return the lifecycle rules: untagged images are deleted after two weeks; released images keep their tags."""
-    selection = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
-    rule = {"rulePriority": 1, "description": "untagged", "selection": selection, "action": {"type": "expire"}}
-    return {"rules": [rule]}
+    """Return the lifecycle rules: untagged images are deleted after two weeks, others after 500 more deliveries."""
+    untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
+    oldest = {
+        "tagStatus": "tagged", "tagPatternList": ["*"], "countType": "imageCountMoreThan", "countNumber": KEPT,
+    }  # fmt: skip
+    return {
+        "rules": [
+            {"rulePriority": number, "description": what, "selection": selection, "action": {"type": "expire"}}
+            for number, (what, selection) in enumerate((("untagged", untagged), ("oldest", oldest)), start=1)
+        ]
+    }
 
 
 def pull_policy(home: Home, readers: tuple[str, ...]) -> dict[str, object]:

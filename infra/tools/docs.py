@@ -33,14 +33,15 @@ def cost_table(stacks: Sequence[tuple[str, Config, list[Resource]]]) -> str:
     costs = {name: idle(resources, config) for name, config, resources in stacks}
     rows = [[what, *(f"{cost[what]:,.2f}" for cost in costs.values())] for what in next(iter(costs.values()))]
     rows.append(["**idle, a month**", *(f"**{sum(cost.values()):,.2f}**" for cost in costs.values())])
-    rows.append(["a training run", *(f"{training_run(config):,.2f}" for _, config, _ in stacks)])
+    rows.append(["a training run", *(f"{training_run(resources, config):,.2f}" for _, config, resources in stacks)])
     rows.append(["a million predictions", *(f"{million_predictions(config):,.2f}" for _, config, _ in stacks)])
     head = ["USD", *costs]
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---", *["---:"] * len(costs)], *rows]]
     assumed, price = Assumed(), prices()
     note = (
         f"List prices of {price['date']} ({price['source']}). Assumed: a tick of {assumed.tick_seconds:g} s,"
-        f" {assumed.data_gb:g} GB of data, a training run of {assumed.training_hours:g} h,"
+        f" {assumed.data_gb:g} GB of data, {assumed.training_hours:g} h of training,"
+        f" {assumed.job_minutes:g} min for any other job,"
         f" {assumed.request_seconds * 1000:g} ms a request without a server, {assumed.features} rows of features a"
         f" prediction, {assumed.requests_per_second:g} predictions a second and instance."
     )

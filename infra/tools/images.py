@@ -17,8 +17,12 @@ from infra.names import Names
 from infra.program import stated, wanted
 from pipelines.config.errors import UserError
 
-TARGET = "steps"
+TARGET = "sagemaker"
 """The image that SageMaker and Lambda start: it trains, runs steps, serves and ticks."""
+SBOM = Path("build/steps.cdx.json")
+"""What the image is made of, which is what ``steps`` is made of."""
+TAKEN = "application/vnd.docker.distribution.manifest.v2+json"
+"""The only manifest that both take: SageMaker knows no OCI, and neither takes an index of several platforms."""
 
 
 def run(*command: str, stdin: str | None = None) -> str:
@@ -43,7 +47,11 @@ def login(ecr: Any, names: Names) -> None:
 
 
 def push(ecr: Any, names: Names, commit: str) -> str:
-    """Push the image of a commit, unless it is there, and return its digest."""
+    """Push the image of a commit, unless it is there, and return its digest.
+
+    Raises:
+        UserError: when Docker fails, or what arrived is an image that SageMaker and Lambda do not take.
+    """
     if found := pushed(ecr, names, commit):
         return found
     name = f"{names.registry}/{names.project}:{commit}"
@@ -55,11 +63,21 @@ def push(ecr: Any, names: Names, commit: str) -> str:
 
 
 def pushed(ecr: Any, names: Names, commit: str) -> str | None:
-    """Return the digest of a commit's image in the registry."""
+    """Return the digest of a commit's image in the registry.
+
+    Raises:
+        UserError: when it is one that SageMaker and Lambda do not take.
+    """
     try:
         (found,) = ecr.describe_images(repositoryName=names.project, imageIds=[{"imageTag": commit}])["imageDetails"]
     except ecr.exceptions.ImageNotFoundException:
         return None
+    if (kind := found.get("imageManifestMediaType")) != TAKEN:
+        raise UserError(
+            f"{names.project}:{commit} is in the registry as {kind}, and SageMaker takes {TAKEN} alone: delete it"
+            f" ('aws ecr batch-delete-image --repository-name {names.project} --image-ids imageTag={commit}'), build it"
+            " by 'make image', which asks for that form, and push again"
+        )
     digest: str = found["imageDigest"]
     return digest
 
@@ -93,7 +111,7 @@ def main() -> int:
     parser.add_argument("verb", choices=["push", "sign", "verify"])
     parser.add_argument("environment")
     parser.add_argument("--digest", default="", help="of the image to sign or to verify")
-    parser.add_argument("--sbom", type=Path, default=Path(f"build/{TARGET}.cdx.json"))
+    parser.add_argument("--sbom", type=Path, default=SBOM)
     arguments = parser.parse_args()
     try:
         names = wanted(arguments.environment, stated(arguments.environment)).names

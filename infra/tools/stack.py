@@ -10,13 +10,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import yaml
 
+from infra.aws.components.serving import DIMENSION
+from infra.aws.config import RealTime
 from infra.program import NAMESPACE, ROOT, stated, wanted
 from pipelines.config.errors import Refused, UserError
 from pipelines.config.release import ReleaseFile
@@ -25,6 +29,7 @@ from pipelines.config.strict import load_toml
 POLICIES = ("--policy-pack", "policies")
 RELEASE = "release"
 """Stands for the image that the environment's release file pins."""
+SCALABLE = "aws:appautoscaling/target:Target"
 _QUIET = ("--non-interactive", "--color", "never")
 _LONGEST = 55_000  # characters of a report: GitHub takes 65,536 in a comment or an issue
 
@@ -109,14 +114,47 @@ def move(verb: str, environment: str, wish: str) -> subprocess.CompletedProcess[
                 f"{environment} holds {len(kept)} protected resources, and nothing was deleted: {', '.join(kept)}."
                 f" Where they may go, 'pulumi state unprotect --all --stack {environment}' says so"
             )
+    anew = ["--refresh"] if verb == "up" and unscaled(environment) else []
     arguments = {
-        "up": ["up", "--yes", *POLICIES],
+        "up": ["up", "--yes", *anew, *POLICIES],
         "preview": ["preview", "--diff", *POLICIES],
         "drift": ["preview", "--diff", "--refresh", "--expect-no-changes", *POLICIES],
         "destroy": ["destroy", "--yes", "--refresh"],
     }[verb]
     found = image(environment, wish)
     return pulumi(environment, *arguments, config={f"{NAMESPACE}image": found} if found else {})
+
+
+def unscaled(environment: str) -> bool:
+    """Take the endpoint off its scaling when its instances are to be of another type, and say whether.
+
+    SageMaker changes no instance type of a variant that is a scalable target, and providers know no order in which that
+    goes first (hashicorp/terraform-provider-aws 14337). An update that refreshes finds the scaling gone, and makes it
+    again after the endpoint.
+    """
+    plan = wanted(environment, stated(environment))
+    serving, resources = plan.config.serving, _asked(environment, "export")["deployment"].get("resources") or []
+    wish = {serving.instance if isinstance(serving, RealTime) else None}
+    targets = [one["inputs"]["resourceId"] for one in resources if one["type"] == SCALABLE]
+    if not targets or _instances(resources) == wish:
+        return False
+    scaling = boto3.client("application-autoscaling", region_name=plan.names.region)
+    for target in targets:
+        with suppress(scaling.exceptions.ObjectNotFoundException):  # an update that failed took it away
+            scaling.deregister_scalable_target(
+                ServiceNamespace="sagemaker", ScalableDimension=DIMENSION, ResourceId=target
+            )
+    return True
+
+
+def _instances(resources: Sequence[Mapping[str, Any]]) -> set[str | None]:
+    """Return the instance types of the endpoint's present configuration, from the state of a stack."""
+    return {
+        variant.get("instanceType")
+        for one in resources
+        if one["type"].endswith(":EndpointConfiguration") and not one.get("delete")
+        for variant in one["inputs"]["productionVariants"]
+    }
 
 
 def report(verb: str, environment: str, done: subprocess.CompletedProcess[str]) -> str:

@@ -19,6 +19,12 @@ ATHENA, QUERIES = "athena/", "queries/"
 """These three are prefixes of the bucket of tables, all others of the bucket of objects."""
 STACK = "stack.json"
 
+LOCKED = (RELEASES,)
+"""What is created below these is an audit record: where the bucket has an object lock, nobody can delete or replace it.
+
+Whoever creates one there needs ``s3:PutObjectRetention``.
+"""
+
 _END = 10**13
 """Milliseconds from 1970 to November 2286: 13 digits."""
 _NUMBERS = 10**9

@@ -21,7 +21,7 @@ class Store(StrictModel):
         bucket: runs, models, release log, decisions, reports, predictions; object lock where it is production.
         lake: Iceberg tables, below ``s3://<lake>/tables``.
         key: ARN of the KMS key that encrypts both.
-        locked_days: for how long nobody can delete what is written with an object lock; 0 where there is none.
+        locked_days: for how long nobody can delete an audit record, such as an entry of the release log; 0 for no lock.
     """
 
     bucket: str

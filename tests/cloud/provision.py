@@ -28,8 +28,8 @@ class Made:
     def remove(self, action: Any, **given: Any) -> None:
         self.removing.callback(action, **given)
 
-    def bucket(self, key: str, locked: bool = False) -> str:
-        s3, name = self.client("s3"), f"{PROJECT}-{uuid.uuid4().hex[:12]}"
+    def bucket(self, key: str, locked: bool = False, name: str | None = None) -> str:
+        s3, name = self.client("s3"), name or f"{PROJECT}-{uuid.uuid4().hex[:12]}"
         region = {"LocationConstraint": self.session.region_name}
         s3.create_bucket(Bucket=name, CreateBucketConfiguration=region, ObjectLockEnabledForBucket=locked)
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
@@ -50,8 +50,8 @@ class Made:
         self.remove(kms.schedule_key_deletion, KeyId=arn, PendingWindowInDays=7)
         return str(arn)
 
-    def table(self) -> str:
-        dynamo, name = self.client("dynamodb"), f"{PROJECT}-{uuid.uuid4().hex[:12]}"
+    def table(self, name: str | None = None) -> str:
+        dynamo, name = self.client("dynamodb"), name or f"{PROJECT}-{uuid.uuid4().hex[:12]}"
         dynamo.create_table(
             TableName=name,
             AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
@@ -63,9 +63,9 @@ class Made:
         self.remove(dynamo.delete_table, TableName=name)
         return name
 
-    def events(self) -> tuple[str, str, str]:
+    def events(self, name: str | None = None) -> tuple[str, str, str]:
         """Return the names of a bus and of an event source, and the URL of the queue that they feed."""
-        events, sqs, name = self.client("events"), self.client("sqs"), f"{PROJECT}-{uuid.uuid4().hex[:12]}"
+        events, sqs, name = self.client("events"), self.client("sqs"), name or f"{PROJECT}-{uuid.uuid4().hex[:12]}"
         dead = self._queue(sqs, f"{name}-dead", {})
         policy = json.dumps({"deadLetterTargetArn": dead[1], "maxReceiveCount": "3"})
         url, arn = self._queue(sqs, name, {"RedrivePolicy": policy})

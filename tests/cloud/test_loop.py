@@ -177,8 +177,10 @@ def test_a_release_in_production_cannot_be_removed_from_its_log(new_cloud, made)
     prod = new_cloud(stack=stack)
     key = "releases/prod/000001.json"
     assert prod.objects.create(key, b"first")
-    prod.objects.write("runs/a/record.json", b"1")
-    prod.objects.write("runs/a/record.json", b"2")
+    assert prod.objects.create("runs/a/run.json", b"1")
+    prod.objects.write("runs/a/run.json", b"2")
+    head = s3.head_object(Bucket=stack.store.bucket, Key="runs/a/run.json")
+    assert "ObjectLockMode" not in head
     (version,) = s3.list_object_versions(Bucket=stack.store.bucket, Prefix=key)["Versions"]
     with pytest.raises(Exception, match="AccessDenied"):
         s3.delete_object(Bucket=stack.store.bucket, Key=key, VersionId=version["VersionId"])

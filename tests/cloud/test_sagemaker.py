@@ -30,6 +30,7 @@ from tests.unit.contracts.test_rendered import PLACES, RENDERED
 pytestmark = pytest.mark.cloud
 
 DAYS = FeatureParams(start=HISTORY, end=HISTORY + timedelta(days=2))
+EXECUTION = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/thing-dev-feature/execution/abcdefghijkl"
 FAILED = {"PipelineExecutionStatus": "Failed", "FailureReason": "a step failed"}
 
 
@@ -72,8 +73,8 @@ def test_sagemaker_keeps_what_every_place_promises(cloud):
 
 def test_a_run_is_stopped(cloud, stubbed):
     executions, sagemaker, _ = stubbed
-    asked = {"PipelineExecutionArn": "arn:of-the-execution", "ClientRequestToken": ANY}
-    sagemaker.add_response("stop_pipeline_execution", {"PipelineExecutionArn": "arn:of-the-execution"}, asked)
+    asked = {"PipelineExecutionArn": EXECUTION, "ClientRequestToken": ANY}
+    sagemaker.add_response("stop_pipeline_execution", {"PipelineExecutionArn": EXECUTION}, asked)
     executions.cancel("days")
     sagemaker.assert_no_pending_responses()
 
@@ -101,7 +102,7 @@ def stubbed(cloud):
     for stub in stubs:
         stub.activate()
     cloud.runner.start(pipeline("feature"), DAYS, "days")
-    cloud.objects.write("runs/days/execution.json", b'{"arn": "arn:of-the-execution"}')
+    cloud.objects.write("runs/days/execution.json", json.dumps({"arn": EXECUTION}).encode())
     return SageMakerExecutions(*clients, cloud.objects, cloud.aws.stack), *stubs
 
 

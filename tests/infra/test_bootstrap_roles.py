@@ -73,6 +73,21 @@ CASES = {
             ("ssm:PutParameter", arn("ssm", "parameter/fleet/dev/stack"), {}),
             ("budgets:ModifyBudget", arn("budgets", "budget/fleet-dev"), {}),
             ("ec2:CreateVpc", arn("ec2", "vpc/vpc-0a"), NEW_DEV),
+            ("ec2:AuthorizeSecurityGroupEgress", arn("ec2", "security-group/sg-0a"), DEV),
+            ("ec2:AuthorizeSecurityGroupEgress", arn("ec2", "security-group-rule/sgr-0a"), NEW_DEV),
+            (
+                "ec2:CreateTags",
+                arn("ec2", "security-group-rule/sgr-0a"),
+                NEW_DEV | {"ec2:CreateAction": "AuthorizeSecurityGroupEgress"},
+            ),
+            (
+                "cloudwatch:PutMetricAlarm",
+                arn("cloudwatch", "alarm:TargetTracking-endpoint/fleet-dev/variant/app-Low"),
+                {},
+            ),
+            ("backup:CreateBackupVault", arn("backup", "backup-vault:fleet-dev-vault"), {}),
+            ("backup-storage:MountCapsule", "*", {}),
+            ("kms:CreateGrant", KEY, DEV),
             ("ec2:DeleteSubnet", arn("ec2", "subnet/subnet-0a"), DEV),
             ("ecr:PutImage", arn("ecr", "repository/fleet"), {}),
             ("tag:GetResources", "*", {}),
@@ -105,6 +120,13 @@ CASES = {
             ("sts:AssumeRole", arn("iam", "role/fleet-engineer"), {}),
             ("dynamodb:DeleteTable", arn("dynamodb", "table/fleet-prod-online"), {}),
             ("ec2:RunInstances", arn("ec2", "instance/*"), NEW_DEV),
+            ("ec2:AuthorizeSecurityGroupEgress", arn("ec2", "security-group/sg-0a"), PROD),
+            ("ec2:AuthorizeSecurityGroupEgress", arn("ec2", "security-group-rule/sgr-0a"), NEW_PROD),
+            (
+                "cloudwatch:PutMetricAlarm",
+                arn("cloudwatch", "alarm:TargetTracking-endpoint/fleet-prod/variant/app-Low"),
+                {},
+            ),
             ("ec2:DeleteSubnet", arn("ec2", "subnet/subnet-0a"), PROD),
             ("ecr:DeleteRepository", arn("ecr", "repository/fleet"), {}),
             ("ssm:PutParameter", arn("ssm", "parameter/fleet/bootstrap"), {}),
@@ -209,6 +231,11 @@ CASES = {
     "engineer": (
         [
             ("s3:PutObject", arn("s3", "fleet-prod-store-123456789012/releases/prod/000009.json"), {}),
+            ("s3:PutObjectRetention", arn("s3", "fleet-prod-store-123456789012/releases/prod/000009.json"), {}),
+            ("ecr:GetAuthorizationToken", "*", {}),
+            ("ecr:PutImage", arn("ecr", "repository/fleet"), {}),
+            ("ecr:UploadLayerPart", arn("ecr", "repository/fleet"), {}),
+            ("ecr:DescribeImages", arn("ecr", "repository/fleet"), {}),
             ("kms:Sign", KEY, PROD),
             ("lambda:InvokeFunction", arn("lambda", "function:fleet-prod-tick"), {}),
             ("sqs:StartMessageMoveTask", arn("sqs", "fleet-prod-events-dead"), {}),
@@ -219,6 +246,9 @@ CASES = {
         [
             ("s3:DeleteObject", arn("s3", "fleet-prod-store-123456789012/releases/prod/000009.json"), {}),
             ("s3:PutObject", arn("s3", "fleet-prod-store-123456789012/models/0/manifest.json"), {}),
+            ("s3:PutObjectRetention", arn("s3", "fleet-prod-store-123456789012/models/0/manifest.json"), {}),
+            ("ecr:BatchDeleteImage", arn("ecr", "repository/fleet"), {}),
+            ("ecr:PutImage", arn("ecr", "repository/parcels"), {}),
             ("dynamodb:DeleteTable", arn("dynamodb", "table/fleet-prod-online"), {}),
             ("dynamodb:PutItem", arn("dynamodb", "table/fleet-prod-online"), {}),
             ("iam:PutRolePolicy", arn("iam", "role/fleet-prod-jobs"), {}),
@@ -231,6 +261,42 @@ CASES = {
     ),
 }
 # A role of an environment whose own policies allow everything: what the boundary leaves of that.
+# What AWS Backup does to S3 and DynamoDB by the managed policies that its role has (versions of 2023 to 2026).
+STORED, TABLE = arn("s3", "fleet-dev-store-123456789012"), arn("dynamodb", "table/fleet-dev-online")
+THROUGH = DEV | {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}
+BACKUP = [
+    *((f"events:{kind}Rule", arn("events", "rule/AwsBackupManagedRule-1"), {}) for kind in ("Put", "Delete", "Enable")),
+    *((f"events:{kind}Targets", arn("events", "rule/AwsBackupManagedRule-1"), {}) for kind in ("Put", "Remove")),
+    ("events:ListTargetsByRule", arn("events", "rule/AwsBackupManagedRule-1"), {}),
+    ("events:ListRules", "*", {}),
+    ("cloudwatch:GetMetricData", "*", {}),
+    ("s3:ListAllMyBuckets", "*", {}),
+    *(
+        (f"s3:{action}", STORED, {})
+        for action in (
+            "GetBucketTagging", "GetInventoryConfiguration", "ListBucketVersions", "ListBucket", "GetBucketVersioning",
+            "GetBucketLocation", "GetBucketAcl", "PutInventoryConfiguration", "GetBucketNotification",
+            "PutBucketNotification", "PutBucketVersioning", "PutBucketOwnershipControls", "GetBucketOwnershipControls",
+        )
+    ),
+    *(
+        (f"s3:{action}", f"{STORED}/models/0/model.onnx", {})
+        for action in (
+            "GetObject", "GetObjectAcl", "GetObjectTagging", "GetObjectVersion", "GetObjectVersionAcl",
+            "GetObjectVersionTagging", "PutObject", "PutObjectAcl", "PutObjectTagging", "PutObjectVersionAcl",
+            "DeleteObject", "ListMultipartUploadParts",
+        )
+    ),
+    ("s3:CreateBucket", arn("s3", "fleet-dev-restored-123456789012"), {}),
+    *((f"dynamodb:{action}", TABLE, {}) for action in ("DescribeTable", "CreateBackup", "StartAwsBackupJob")),
+    ("dynamodb:DeleteBackup", f"{TABLE}/backup/0150", {}),
+    ("dynamodb:ListTagsOfResource", TABLE, {}),
+    ("dynamodb:RestoreTableFromAwsBackup", TABLE, {}),
+    ("kms:Decrypt", KEY, THROUGH),
+    ("kms:DescribeKey", KEY, THROUGH),
+    ("backup:TagResource", arn("backup", "recovery-point:1"), {}),
+    ("backup:CopyIntoBackupVault", arn("backup", "backup-vault:fleet-dev-vault"), {}),
+]  # fmt: skip
 WITHIN = (
     [
         ("s3:PutObject", arn("s3", "fleet-dev-store-123456789012/models/0/model.onnx"), {}),
@@ -249,6 +315,9 @@ WITHIN = (
         ("logs:CreateLogStream", arn("logs", "log-group:/aws/lambda/fleet-dev-tick:log-stream:x"), {}),
         ("cloudwatch:PutMetricData", "*", {}),
         ("ssm:GetParameter", arn("ssm", "parameter/fleet/dev/stack"), {}),
+        ("cloudwatch:DescribeAlarms", arn("cloudwatch", "alarm:fleet-dev-endpoint-errors"), {}),
+        ("ec2:AssignPrivateIpAddresses", arn("ec2", "network-interface/eni-0a"), {}),
+        *BACKUP,
         ("sts:AssumeRole", "arn:aws:iam::210987654321:role/fleet-prod-reader", {}),
         ("ecr:BatchGetImage", arn("ecr", "repository/fleet"), {}),
         ("iam:PassRole", arn("iam", "role/fleet-dev-jobs"), {"iam:PassedToService": "sagemaker.amazonaws.com"}),
@@ -262,6 +331,9 @@ WITHIN = (
         ("s3:GetObject", arn("s3", "fleet-prod-store-123456789012/models/0/model.onnx"), {}),
         ("s3:GetObject", f"{STATE}/stacks/infra/dev.json", {}),
         ("s3:DeleteBucket", arn("s3", "fleet-dev-store-123456789012"), {}),
+        ("s3:CreateBucket", arn("s3", "fleet-prod-store-123456789012"), {}),
+        ("s3:PutBucketPolicy", arn("s3", "fleet-dev-store-123456789012"), {}),
+        ("events:PutRule", arn("events", "rule/fleet-dev-runs"), {}),
         ("dynamodb:DeleteTable", arn("dynamodb", "table/fleet-dev-online"), {}),
         ("dynamodb:GetItem", arn("dynamodb", "table/parcels-dev-online"), {}),
         ("kms:Decrypt", KEY, PROD),
@@ -309,7 +381,7 @@ def ask(simulator, cases, identity, boundary=None, role="fleet"):
             "context": context,
             "identity": identity,
             "boundary": boundary,
-            "trust": ASKS_IAM if resource == KEY else None,
+            "trust": ASKS_IAM if ":kms:" in resource else None,
         }
         for action, resource, context in cases
     ]

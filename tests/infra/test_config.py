@@ -44,6 +44,7 @@ def test_they_follow_from_cloud_toml_and_pyproject():
         ({"serving": SERVERLESS, "adopt": {"vpc": VPC}}, "a serverless endpoint cannot be in a VPC"),
         ({"serving": REAL_TIME, "network": "private", "adopt": {"vpc": VPC}}, "takes the place of network private"),
         ({"adopt": {"mlflow": "https://mlflow.example.com"}}, "takes the place of an App"),
+        ({"network": "private", "mlflow": "app", "serving": REAL_TIME}, "to which the private network has no way"),
         ({"production": True, "backup_days": 7, "expires": "2027-01-01"}, "does not expire"),
         ({"production": True}, "is backed up"),
         ({"production": True, "backup_days": 7, "emulator": "http://localhost:4566"}, "no production"),

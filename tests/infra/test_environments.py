@@ -59,7 +59,11 @@ def test_the_document_is_what_the_pipelines_read(stack):
     assert found.store.bucket == f"thing-{stack}-store-{ACCOUNT}"
     assert found.compute.image == image() and found.compute.role == f"arn:aws:iam::{ACCOUNT}:role/thing-{stack}-jobs"
     assert bool(found.compute.subnets) == (stack != "dev")
-    assert found.endpoint == f"thing-{stack}" and found.mlflow and found.queue != found.operations
+    assert (
+        found.endpoint == f"thing-{stack}"
+        and bool(found.mlflow) == (stack == "dev")
+        and found.queue != found.operations
+    )
     assert (found.store.locked_days > 0) == (stack == "prod")
     parameter = one(environment(stack), "Parameter", "stack")
     assert parameter.props["name"] == f"/thing/{stack}/stack"

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import boto3
 import pytest
@@ -24,7 +27,8 @@ with open(os.environ["CALLS"], "a") as file:
     file.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:], given]) + "\\n")
 raise SystemExit(int(os.environ.get("CODE", "0")))
 """
-MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+ROOT = Path(__file__).parents[2]
+OCI, INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
 
 
 @pytest.fixture
@@ -48,8 +52,9 @@ def calls(tmp_path):
     return lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
 
 
-def arrives(ecr, tag):
-    put = ecr.put_image(repositoryName="thing", imageTag=tag, imageManifest=json.dumps({**MANIFEST, "config": tag}))
+def arrives(ecr, tag, kind=images.TAKEN):
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": tag})
+    put = ecr.put_image(repositoryName="thing", imageTag=tag, imageManifest=manifest, imageManifestMediaType=kind)
     return put["image"]["imageId"]["imageDigest"]
 
 
@@ -68,7 +73,7 @@ def test_the_image_of_a_commit_is_pushed_under_it_and_named_by_its_digest(ecr, c
     assert digest == images.pushed(ecr, NAMES, "c0ffee")
     name = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/thing:c0ffee"
     assert [call[:-1] for call in calls()] == [
-        ["docker", "tag", "thing-steps:local", name],
+        ["docker", "tag", "thing-sagemaker:local", name],
         ["docker", "push", "--quiet", name],
     ]
 
@@ -77,6 +82,26 @@ def test_a_commit_that_is_there_is_not_pushed_again(ecr, tmp_path):
     there = arrives(ecr, "c0ffee")
     assert images.push(ecr, NAMES, "c0ffee") == there
     assert not (tmp_path / "calls").exists()
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+def test_an_image_that_sagemaker_does_not_take_is_an_error(ecr, kind):
+    arrives(ecr, "c0ffee", kind)
+    with pytest.raises(UserError, match=rf"as {re.escape(kind)}, and SageMaker takes .*batch-delete-image"):
+        images.push(ecr, NAMES, "c0ffee")
+
+
+def test_the_build_asks_for_one_platform_and_the_media_types_of_docker():
+    planned = subprocess.run(["make", "-n", "image"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"docker build --platform linux/amd64 --provenance=false --output type=docker --tag", planned)
+    assert images.TARGET in re.search(r"for target in ([a-z ]+);", planned)[1].split()
+
+
+def test_sagemaker_starts_the_image_as_root_and_a_cluster_as_nobody():
+    stages = re.split(r"^FROM \S+ AS ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    users = {stage.split()[0]: re.findall(r"^USER (\S+)", stage, re.MULTILINE) for stage in stages}
+    assert users[images.TARGET] == ["0:0"]
+    assert users["common"] == ["10001:10001"] and users["steps"] == users["serve"] == []
 
 
 def test_a_push_that_did_not_arrive_is_an_error(ecr):

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from datetime import date
 
+import boto3
 import pytest
 import yaml
+from moto import mock_aws
 
 from infra.program import ROOT
 from infra.tools import stack
@@ -68,6 +70,32 @@ def pulumi(tmp_path, monkeypatch):
     assert not [path for path in (here / "infra").iterdir() if "# written" in path.read_text()]
 
 
+def scaled(instance):
+    """Return the state of a stack whose endpoint of this instance type scales."""
+    target = {"type": stack.SCALABLE, "urn": "t", "inputs": {"resourceId": "endpoint/thing-staging/variant/app"}}
+    kind = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+    serves = {"type": kind, "urn": "c", "inputs": {"productionVariants": [{"instanceType": instance}]}}
+    before = {**serves, "delete": True, "inputs": {"productionVariants": [{"instanceType": "ml.t2.medium"}]}}
+    return json.dumps({"version": 3, "deployment": {"resources": [target, before, serves]}})
+
+
+@pytest.fixture
+def scaling(monkeypatch):
+    """Application Auto Scaling on an emulator, in which the endpoint is registered."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("application-autoscaling", region_name=REGION)
+        client.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            ResourceId="endpoint/thing-staging/variant/app",
+            MinCapacity=1,
+            MaxCapacity=2,
+        )
+        yield lambda: client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+
+
 def last(calls):
     return " ".join(calls()[-1])
 
@@ -75,6 +103,23 @@ def last(calls):
 def config(tmp_path):
     """Return the configuration that Pulumi was given last."""
     return yaml.safe_load((tmp_path / "calls.yaml").read_text())["config"]
+
+
+def test_scaling_goes_before_the_instances_change_and_comes_back(pulumi, scaling, monkeypatch):
+    monkeypatch.setenv("STATE", scaled("ml.m5.xlarge"))  # where staging's file says ml.m5.large
+    stack.move("up", "staging", "")
+    assert scaling() == []
+    assert "up --yes --refresh --policy-pack" in last(pulumi)
+
+
+def test_scaling_stays_while_the_instances_stay(pulumi, scaling, monkeypatch):
+    monkeypatch.setenv("STATE", scaled("ml.m5.large"))
+    stack.move("up", "staging", "")
+    assert len(scaling()) == 1
+    assert "--refresh" not in last(pulumi)
+    monkeypatch.setenv("STATE", scaled("ml.m5.xlarge"))
+    stack.move("preview", "staging", "")  # changes nothing, so it takes nothing away
+    assert len(scaling()) == 1
 
 
 def test_an_update_keeps_the_stacks_image_and_meets_the_policies(pulumi, tmp_path):

@@ -44,8 +44,9 @@ class Lake(pulumi.ComponentResource):
     def __init__(self, args: LakeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Lake", "lake", None, opts)
         names, child = args.names, pulumi.ResourceOptions(parent=self)
-        brief = {keys.RUNS: 90, keys.RUN_INDEX: 90, keys.CHECKPOINTS: 7, keys.PREDICTIONS: args.retention_days}
-        self.store = self._bucket("store", args, {} if args.production else brief, child)
+        brief = {keys.CHECKPOINTS: 7, keys.PREDICTIONS: args.retention_days}
+        runs = {} if args.production else {keys.RUNS: 90, keys.RUN_INDEX: 90}  # of what serves there, for good
+        self.store = self._bucket("store", args, brief | runs, child)
         self.tables = self._bucket("lake", args, {keys.ATHENA: 7, keys.QUERIES: 7}, child)
         for schema in SCHEMAS:
             database = f"{names.catalog}_{schema}"

@@ -76,14 +76,20 @@ class Pipelines(pulumi.ComponentResource):
             target={
                 "arn": "arn:aws:scheduler:::aws-sdk:sagemaker:startPipelineExecution",
                 "role_arn": args.scheduler,
-                "input": pipeline.pipeline_name.apply(
-                    # one execution a scheduled moment, however often it is delivered
-                    lambda name: json.dumps(
-                        {"PipelineName": name, "ClientRequestToken": "<aws.scheduler.execution-id>"}
-                    )
-                ),
+                "input": pipeline.pipeline_name.apply(started),
                 "dead_letter_config": {"arn": args.dead},
                 "retry_policy": {"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
             },
             opts=self._child,
         )
+
+
+def started(name: str) -> str:
+    """Return what the scheduler asks SageMaker: one execution a scheduled moment, however often it is delivered.
+
+    SageMaker takes tokens of 32 to 128 characters. The scheduler's own execution-id is of 16, and another one for each
+    attempt; scheduled-time is ``2022-03-22T18:59:43Z``
+    (https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html).
+    """
+    token = f"schedule-of-{name}-at-<aws.scheduler.scheduled-time>"
+    return json.dumps({"PipelineName": name, "ClientRequestToken": token})

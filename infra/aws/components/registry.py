@@ -1,7 +1,6 @@
 """A managed MLflow for people to browse. No release depends on it; models are in the store, by SHA-256."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -15,14 +14,14 @@ class RegistryArgs:
 
     Attributes:
         names: the environment.
-        mlflow: an App of its own, or none.
+        managed: whether there is an App of its own.
         adopted: ARN or URL of one that is there already.
         role: ARN of the App's role.
         ready: what the App's bucket needs first.
     """
 
     names: Names
-    mlflow: Literal["app", "none"]
+    managed: bool
     adopted: str | None
     role: pulumi.Input[str]
     ready: list[pulumi.Resource]
@@ -40,7 +39,7 @@ class Registry(pulumi.ComponentResource):
     def __init__(self, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlops:infra:Registry", "registry", None, opts)
         self.address = args.adopted
-        if args.mlflow == "app":
+        if args.managed:
             self.address = aws.sagemaker.MlflowApp(
                 "mlflow",
                 name=args.names.prefix,

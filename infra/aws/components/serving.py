@@ -24,6 +24,7 @@ from infra.names import Names
 from pipelines.config.errors import UserError
 
 VARIANT = "app"
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 KEPT = "app"
 """What models and configurations are called after the environment, before their random digits."""
 _LOCAL_DISK = ("d.", "dn.", "g4dn", "g5", "g6", "p4d", "p5")  # instances whose own disks are encrypted by hardware
@@ -122,7 +123,7 @@ class ServingEndpoint(pulumi.ComponentResource):
             min_capacity=serving.min_instances,
             max_capacity=serving.max_instances,
             resource_id=pulumi.Output.concat("endpoint/", endpoint.name, f"/variant/{VARIANT}"),
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            scalable_dimension=DIMENSION,
             service_namespace="sagemaker",
             opts=self._child,
         )

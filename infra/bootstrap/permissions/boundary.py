@@ -5,7 +5,20 @@ from infra.bootstrap.permissions.services import SERVICES
 from infra.bootstrap.scope import Scope
 
 _JOBS = ("hyper-parameter-tuning-job", "processing-job", "training-job")
-_NETWORK_OF_JOBS = ("ec2:*NetworkInterface*", "ec2:Describe*")
+_NETWORK_OF_JOBS = ("ec2:*NetworkInterface*", "ec2:*PrivateIpAddresses", "ec2:Describe*")
+# What AWS Backup does by its own managed policies (AWSBackupServiceRolePolicyFor…): it follows the changes of a bucket
+# by rules that it names, asks the bucket to tell them, and restores into a bucket or a table of the environment.
+_BACKUP = {
+    "dynamodb": ("*Backup*", "ListTags*"),
+    "s3": (
+        "*InventoryConfiguration",
+        "CreateBucket",
+        "GetBucket*",
+        "PutBucketNotification",
+        "PutBucketOwnershipControls",
+        "PutBucketVersioning",
+    ),
+}
 
 
 def boundary(scope: Scope) -> Document:
@@ -22,7 +35,7 @@ def boundary(scope: Scope) -> Document:
             *(
                 allow(
                     f"Use{service.name.title()}",
-                    [f"{service.name}:{action}" for action in service.use],
+                    [f"{service.name}:{action}" for action in (*service.use, *_BACKUP.get(service.name, ()))],
                     scope.owned(service.name, *service.resources),
                 )
                 for service in SERVICES
@@ -33,12 +46,12 @@ def boundary(scope: Scope) -> Document:
             allow("UseMlflow", ["sagemaker-mlflow:*", "sagemaker:*Mlflow*"], mlflow, tagged(scope.tags)),
             allow("PassRoles", ["iam:GetRole", "iam:PassRole"], roles),
             allow(
-                "StopSpending",
+                "Stop",
                 ["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
                 roles,
                 {"ArnLike": {"iam:PolicyARN": policies}},
             ),
-            allow("ReadWhatIsLent", ["sts:AssumeRole"], [f"arn:aws:iam::*:role/{scope.home.project}-*-reader"]),
+            allow("ReadLent", ["sts:AssumeRole"], [f"arn:aws:iam::*:role/{scope.home.project}-*-reader"]),
             allow("PullImages", ["ecr:Batch*", "ecr:GetDownloadUrlForLayer"], _repository(scope)),
             allow(
                 "Log",
@@ -46,11 +59,19 @@ def boundary(scope: Scope) -> Document:
                 [scope.home.arn("logs", "log-group:/aws/sagemaker/*")],
             ),
             allow(
-                "WithoutResources",
-                ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken", "tag:GetResources", *_NETWORK_OF_JOBS],
+                "Anywhere",
+                [
+                    "cloudwatch:GetMetricData",
+                    "cloudwatch:PutMetricData",
+                    "ecr:GetAuthorizationToken",
+                    "events:ListRules",
+                    "s3:ListAllMyBuckets",
+                    "tag:GetResources",
+                    *_NETWORK_OF_JOBS,
+                ],
             ),
-            allow("BackUp", ["dynamodb:*Backup*", "s3:GetBucket*", "s3:*InventoryConfiguration"], _backed_up(scope)),
-            allow("KeepBackups", ["backup:*"], scope.owned("backup", "backup-vault:{name}*", "recovery-point:*")),
+            allow("Follow", ["events:*"], [scope.home.arn("events", "rule/AwsBackupManagedRule*")]),
+            allow("Backups", ["backup:*"], scope.owned("backup", "backup-vault:{name}*", "recovery-point:*")),
             deny("NoState", ["s3:*"], [scope.home.arn("s3", f"{scope.home.project}-state-*")]),
         ]
     )
@@ -58,7 +79,3 @@ def boundary(scope: Scope) -> Document:
 
 def _repository(scope: Scope) -> list[str]:
     return [scope.home.arn("ecr", f"repository/{scope.home.project}")]
-
-
-def _backed_up(scope: Scope) -> list[str]:
-    return [*scope.owned("dynamodb", "table/{name}-*"), *scope.owned("s3", "{name}-*")]

@@ -139,21 +139,29 @@ def _roles(scope: Scope) -> list[Statement]:
 
 
 def _images(scope: Scope, builds: bool) -> list[Statement]:
-    repository = [scope.home.arn("ecr", f"repository/{scope.home.project}")]
-    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:Describe*", "ecr:GetDownloadUrlForLayer"]
-    push = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
     setup = [
         allow("ReadSetup", ["ssm:GetParameter"], [scope.home.arn("ssm", f"parameter/{scope.home.project}/bootstrap")])
     ]
-    return [*setup, allow("Images", [*pull, *(push if builds else ())], repository)]
+    return [*setup, image_statement(scope, builds)]
+
+
+def image_statement(scope: Scope, builds: bool) -> Statement:
+    """Allow pulling the project's images, and pushing new ones where they are built; no tag of one can be moved."""
+    repository = [scope.home.arn("ecr", f"repository/{scope.home.project}")]
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:Describe*", "ecr:GetDownloadUrlForLayer"]
+    push = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
+    return allow("Images", [*pull, *(push if builds else ())], repository)
 
 
 def _network(scope: Scope) -> list[Statement]:
     inside = [scope.home.arn("ec2", resource) for resource in TAGGED["ec2"]]
+    rules = [scope.home.arn("ec2", "security-group-rule/*")]
     return [
         allow("MakeNetwork", _MADE_WITH_TAGS["Network"], inside, requested(scope.tags)),
         allow("MakeInNetwork", _MADE_IN, inside, tagged(scope.tags)),
         allow("ChangeNetwork", _NETWORK_CHANGES, inside, tagged(scope.tags)),
+        # A rule is new and has no tags yet; the group that it is made in has, which MakeRules leaves to ChangeNetwork.
+        allow("MakeRules", ["ec2:AuthorizeSecurityGroup*"], rules, requested(scope.tags)),
         allow("TagNetwork", ["ec2:CreateTags"], inside, {"Null": {"ec2:CreateAction": "false"}}),
     ]
 
@@ -168,6 +176,9 @@ def _tagged(scope: Scope) -> list[Statement]:
     autoscaling = {"StringEquals": {"application-autoscaling:service-namespace": ["dynamodb", "sagemaker"]}}
     return [
         allow("Make", _MADE_WITH_TAGS["Others"], condition=requested(scope.tags)),
+        # CreateBackupVault asks for it, and it knows neither resources nor tags
+        # (https://docs.aws.amazon.com/aws-backup/latest/devguide/API_CreateBackupVault.html).
+        allow("MakeVault", ["backup-storage:MountCapsule"]),
         # Creating with tags needs a permission of its own, which excludes resources with another stack's tag.
         allow("TagNew", ["backup:TagResource", "kms:TagResource"], [*of("backup"), *of("kms")], untagged),
         allow("TagNewMlflow", ["sagemaker:AddTags"], of("sagemaker"), made),
@@ -184,6 +195,13 @@ def _tagged(scope: Scope) -> list[Statement]:
             ],
             of("application-autoscaling"),
             autoscaling,
+        ),
+        # of target tracking, which PutScalingPolicy and DeleteScalingPolicy make and delete by the caller's permissions
+        # (https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html)
+        allow(
+            "OwnScalingAlarms",
+            ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"],
+            scope.owned("cloudwatch", "alarm:TargetTracking-endpoint/{name}/*"),
         ),
         allow(
             "TagScaling",

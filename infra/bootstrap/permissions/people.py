@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
+from infra.bootstrap.permissions.deploy import image_statement
 from infra.bootstrap.permissions.documents import Statement, allow, tagged
 from infra.bootstrap.permissions.services import SERVICES
 from infra.bootstrap.scope import Scope
@@ -31,6 +32,8 @@ def people_statements(person: Person, scopes: Iterable[Scope], trains: str) -> l
                 own = _reports(scope)
             case Person.ENGINEER:
                 own = [*_experiments(scope), *_reports(scope), *_operations(scope)]
+                if scope.environment == trains:
+                    own += [image_statement(scope, builds=True), allow("LogInToImages", ["ecr:GetAuthorizationToken"])]
         statements += [{**one, "Sid": f"{one['Sid']}{scope.environment.title()}"} for one in own]
     return _merged(statements)
 
@@ -92,6 +95,7 @@ def _operations(scope: Scope) -> list[Statement]:
         *look,
         allow("ReadReleases", ["s3:GetObject"], releases),
         allow("TakeBackRelease", ["s3:PutObject"], scope.stored(keys.RELEASES, keys.SERVING)),
+        allow("LockRelease", ["s3:PutObjectRetention"], scope.stored(*keys.LOCKED)),
         allow("SignRelease", ["kms:GetPublicKey", "kms:Sign"], scope.owned("kms", "key/*"), tagged(scope.tags)),
         allow("CallTick", ["lambda:InvokeFunction"], scope.owned("lambda", "function:{name}-*")),
         allow("AskEndpoint", ["sagemaker:InvokeEndpoint"], scope.owned("sagemaker", "endpoint/{name}*")),

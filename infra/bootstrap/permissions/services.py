@@ -60,8 +60,6 @@ SERVICES = (
             "endpoint/{name}*",
             "endpoint-config/{name}*",
             "model/{name}*",
-            "model-package/{name}*",
-            "model-package-group/{name}*",
             "pipeline/{name}*",
         ),
         look=("Describe*", "ListTags"),

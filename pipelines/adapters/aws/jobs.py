@@ -15,6 +15,7 @@ CHECKPOINTS = "/opt/ml/checkpoints"  # what SageMaker keeps in the store, and br
 
 _HOUR = 3600
 _ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "{{region}}",  # SageMaker states AWS_REGION, which boto3 does not read
     f"{PREFIX}PROFILE": "aws",
     f"{PREFIX}PROJECT": "{{project}}",
     f"{PREFIX}ENVIRONMENT": "{{environment}}",
@@ -77,6 +78,7 @@ def places(stack: Stack) -> dict[str, Any]:
     """Return the values of the placeholders of a job in an environment."""
     return {
         "project": stack.project,
+        "region": stack.region,
         "environment": stack.environment,
         "image": stack.compute.image,
         "role": stack.compute.role,

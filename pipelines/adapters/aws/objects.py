@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.adapters.aws.clients import asking
+from pipelines.contracts import keys
 from pipelines.storage.key_check import checked
 
 _READS = 3  # the client tries a request again, but not the body of an answer that breaks off
@@ -46,14 +47,15 @@ class S3Objects:
         """See the port: a write on the condition that no object exists.
 
         A request whose answer is lost is sent again and then finds the object that it created, so each object carries
-        the id of its call. Such objects are records that are never replaced, so where the bucket has an object lock
-        nobody can delete them for ``locked_days``.
+        the id of its call. Where the bucket has an object lock, nobody can delete an audit record
+        (:data:`pipelines.contracts.keys.LOCKED`) for ``locked_days``; S3 asks for a permission of its own to lock one,
+        which not everybody has who creates other objects.
         """
         call = secrets.token_hex(16)
         with asking("S3"):
             while True:
                 try:
-                    self._put(key, data, IfNoneMatch="*", Metadata={"call": call}, **self._lock())
+                    self._put(key, data, IfNoneMatch="*", Metadata={"call": call}, **self._lock(key))
                     return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
@@ -84,9 +86,10 @@ class S3Objects:
         with asking("S3"):
             return list(self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **given))
 
-    def _lock(self) -> dict[str, Any]:
-        until = datetime.now(UTC) + self._locked
-        return {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until} if self._locked else {}
+    def _lock(self, key: str) -> dict[str, Any]:
+        if not self._locked or not key.startswith(keys.LOCKED):
+            return {}
+        return {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime.now(UTC) + self._locked}
 
     def _put(self, key: str, data: bytes, **given: Any) -> None:
         self._client.put_object(

@@ -26,6 +26,7 @@ REQUESTS = {"Processing": "CreateProcessingJob", "Training": "CreateTrainingJob"
 PLACES = {
     "project": "parcels",
     "environment": "dev",
+    "region": "eu-west-1",
     "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/parcels@sha256:" + "a" * 64,
     "role": "arn:aws:iam::123456789012:role/parcels-dev-jobs",
     "bucket": "parcels-dev-store",
