@@ -1,6 +1,6 @@
 # What the workflows call; each target runs on any machine too. The Makefile includes this file.
 
-.PHONY: sync changes required-checks training-smoke release-check release pulumi-version infra-drift-issue infra-expired preview-comment features-deploy sbom image-smoke image-sign image-verify
+.PHONY: sync changes required-checks training-smoke release-check release pulumi-version infra-drift-issue infra-expired clock preview-comment features-deploy sbom image-smoke image-sign image-verify
 
 sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
@@ -31,6 +31,9 @@ infra-drift-issue: ## infra-drift, and an issue that says how; closed again when
 
 infra-expired: ## List the environments to take down: CHOSEN, when AGAIN is the same, or those whose day has come
 	@listed=$$($(RUN) python -m infra.tools.stack expired "$$CHOSEN" --again "$$AGAIN") && echo "environments=$$listed"
+
+clock: ## Do the DUTY of a schedule (follow, publish, drift) in each of ENVIRONMENTS, as JSON
+	@$(RUN) python .github/clock.py "$$DUTY"
 
 preview-comment: ## Put previews/*.md into one comment of the pull request PULL, or update it
 	@cat previews/*.md > preview.md

@@ -4,6 +4,7 @@ What is one thing for people is one thing here: a pull request for a branch, an 
 subject is found again by a marker in the text, which GitHub does not show.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -65,6 +66,17 @@ class GitHubClient:
             return None
         assert not isinstance(found, list), "a path of a file"
         return found.decoded_content.decode()
+
+    def unknown_owners(self) -> set[str]:
+        """Return the owners in CODEOWNERS, each with its @, that GitHub does not know or that may not write here.
+
+        GitHub leaves such an owner out without a word, and whoever may write can then approve:
+        https://docs.github.com/en/rest/repos/repos#list-codeowners-errors.
+        """
+        with _missing() as missing:
+            _, answer = self.repository.requester.requestJsonAndCheck("GET", f"{self.repository.url}/codeowners/errors")
+        found = [] if missing else [one for one in answer["errors"] if one["kind"] == "Unknown owner"]
+        return {word for one in found for word in re.findall(r"@[\w/-]+", one["suggestion"] or one["message"])}
 
     def is_current(self, branch: str, path: str) -> bool:
         """Say whether a branch changes a file from what the default branch has, so that merging it has no conflict."""

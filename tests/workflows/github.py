@@ -54,6 +54,7 @@ class FakeGitHub:
         self.releases: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
+        self.teams = {"acme/engineers", "acme/owners"}
 
     # ---- what people do -------------------------------------------------------------------------------------
 
@@ -212,7 +213,42 @@ class FakeGitHub:
 
     def commit_of(self, sha: str) -> Any:
         login = self.logins.get(self.git("log", "-1", "--format=%ae", sha))
-        return {"sha": sha, "url": self.at(f"/commits/{sha}"), "author": user(login) if login else None}
+        parents = [{"sha": one} for one in self.git("log", "-1", "--format=%P", sha).split()]
+        author = user(login) if login else None
+        return {"sha": sha, "url": self.at(f"/commits/{sha}"), "author": author, "parents": parents}
+
+    def owner_errors(self, query: Any, body: Any) -> Any:
+        """Return a line for each owner in CODEOWNERS that is no person or team here.
+
+        https://docs.github.com/en/rest/repos/repos#list-codeowners-errors; the words of an unknown owner as observed in
+        https://gitlab.com/tanna.dev/jvt.me/-/issues/1322.
+        """
+        known = {f"@{name}" for name in (*self.logins.values(), *self.teams)}
+        errors = []
+        for number, line in enumerate(self.git("show", f"{MAIN}:.github/CODEOWNERS").splitlines(), 1):
+            for owner in line.partition("#")[0].split()[1:]:
+                if owner not in known:
+                    told = f"make sure {owner} exists and has write access to the repository"
+                    message = f"Unknown owner on line {number}: {told}\n\n  {line}\n    ^"
+                    errors.append({
+                        "line": number, "column": 1, "kind": "Unknown owner", "source": line, "suggestion": told,
+                        "message": message, "path": ".github/CODEOWNERS",
+                    })  # fmt: skip
+        return {"errors": errors}
+
+    def update_branch(self, number: int, login: str) -> str:
+        """Merge main into the branch of a pull request as its button "Update branch" does, and return the commit.
+
+        https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/proposing-changes-to-your-work-with-pull-requests/keeping-your-pull-request-in-sync-with-the-base-branch
+        """
+        branch = self.issues[number]["head"]["ref"]
+        head, main = self.git("rev-parse", branch), self.git("rev-parse", MAIN)
+        identity = ["-c", f"user.name={login}", "-c", f"user.email={login}@example.com"]
+        tree = self.git("merge-tree", "--write-tree", head, main)
+        commit = self.git(*identity, "commit-tree", tree, "-p", head, "-p", main, "-m", f"Merge {MAIN} into {branch}")
+        self.git("update-ref", f"refs/heads/{branch}", commit)
+        self.issues[number]["head"]["sha"] = commit
+        return commit
 
     def commit_pulls(self, query: Any, body: Any, sha: str) -> Any:
         merged = [one for one in self.issues.values() if one.get("merged")]
@@ -374,6 +410,7 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("POST", r"/statuses/(\w+)", FakeGitHub.make_status),
     ("GET", r"/releases/tags/(.+)", FakeGitHub.release),
     ("POST", r"/releases", FakeGitHub.make_release),
+    ("GET", r"/codeowners/errors", FakeGitHub.owner_errors),
     ("GET", r"/collaborators/([\w-]+)/permission", FakeGitHub.permission),
 ]
 

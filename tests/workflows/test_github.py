@@ -140,6 +140,34 @@ def test_nobody_approves_what_they_wrote(fake, github):
         approval(github, PATH, "a = 2\n")
 
 
+def test_bringing_the_branch_up_to_date_makes_nobody_an_author(fake, github):
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.push({"README.md": "y\n"})
+    fake.update_branch(number, OWNER)
+    commit = fake.merge(number)
+    assert approval(github, PATH, TEXT) == Approval(number, BOT, OWNER, commit)
+
+
+def test_a_change_of_the_file_after_the_review_needs_another(fake, github):
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.push({PATH: "a = 2\n"}, branch="promote/dev", who="mary")
+    fake.update_branch(number, "mary")
+    fake.merge(number)
+    with pytest.raises(Refused, match="nobody who may approved the last commit"):
+        approval(github, PATH, "a = 2\n")
+
+
+def test_an_owner_who_does_not_exist_is_refused_by_name(fake, github):
+    fake.push({".github/CODEOWNERS": f"* @acme/engineers\n/releases/ @{OWNER} @acme/buisness-owners\n"})
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.merge(number)
+    with pytest.raises(Refused, match=r"names @acme/buisness-owners as owner of .*, whom GitHub does not know"):
+        approval(github, PATH, TEXT)
+
+
 def test_a_team_is_believed_where_github_protects_the_branch(fake, github):
     number = proposed(github)
     fake.review(number, "mary")

@@ -11,12 +11,31 @@ from infra.bootstrap.github import REQUIRED_CHECK
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
 from tests.docs.named import missing
-from tests.workflows.documents import ACTIONS, DOCUMENTS, GITHUB, JOBS, ROOT, STEPS, USES, WORKFLOWS, table, triggers
+from tests.workflows.documents import (
+    ACTIONS,
+    DOCUMENTS,
+    GITHUB,
+    JOBS,
+    ROOT,
+    STEPS,
+    USES,
+    WORKFLOWS,
+    Job,
+    by_stem,
+    runs_on_schedule,
+    table,
+    triggers,
+)
 
 PAGE = (ROOT / "docs/workflows.md").read_text()
 CREDENTIALS = "aws-actions/configure-aws-credentials"
 PROVENANCE = "actions/attest-build-provenance"
 PLAN_ROLE = "${{ vars[format('AWS_PLAN_ROLE_{0}', matrix.suffix)] }}"
+CLOCK_ROLE = "${{ vars[format('AWS_CLOCK_ROLE_{0}', inputs.environment)] }}"
+OF_ENVIRONMENTS = {"AWS_ROLE", "AWS_REGION", "PULUMI_BACKEND_URL", "RATCHET_ENVIRONMENT", "RATCHET_PROFILE"}
+BEFORE_THE_RUNNER = ("if", "strategy", "environment", "concurrency", "runs-on", "uses", "with", "needs")
+"""What GitHub evaluates before a job reaches a runner, and so before a variable of an environment is there:
+https://docs.github.com/en/actions/reference/workflows-and-actions/variables#configuration-variable-precedence."""
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in WORKFLOWS + ACTIONS}
 PINNED = [(name, *found) for name, text in TEXTS.items() for found in USES.findall(text) if found[0][0] != "."]
 LABELS = tomllib.loads((GITHUB / "labels.toml").read_text())
@@ -45,6 +64,7 @@ def test_a_workflow_has_no_permission_but_its_jobs(path):
 @of_job
 def test_a_job_that_may_ask_for_a_token_uses_it_and_no_other_may(job):
     asks = bool(job.actions & {CREDENTIALS, PROVENANCE}) or job.document.get("uses", "").endswith("_up.yml")
+    asks = asks or any(step.get("run") == "make clock" for step in job.steps)
     assert ("id-token: write" in job.permissions) == asks
 
 
@@ -56,7 +76,8 @@ def test_no_stored_secret_is_named_anywhere():
 def test_deploy_roles_are_of_environments_and_plan_roles_of_none(job):
     for step in job.steps:
         if step.get("uses", "").startswith(CREDENTIALS):
-            expected = "${{ vars.AWS_ROLE }}" if "environment" in job.document else PLAN_ROLE
+            by_hand = CLOCK_ROLE if job.workflow == "rollback" else PLAN_ROLE
+            expected = "${{ vars.AWS_ROLE }}" if "environment" in job.document else by_hand
             assert step["with"]["role-to-assume"] == expected
 
 
@@ -152,6 +173,49 @@ def test_the_required_check_waits_for_every_other_job_of_ci():
     assert jobs["required"]["name"] == REQUIRED_CHECK
     assert set(jobs["required"]["needs"]) == set(jobs) - {"required", "status"}
     assert jobs["required"]["if"] == "always()"
+
+
+@of_job
+def test_what_is_decided_before_the_runner_sees_no_environments_variable(job):
+    text = str({name: value for name, value in job.document.items() if name in BEFORE_THE_RUNNER})
+    assert not OF_ENVIRONMENTS & set(re.findall(r"vars\.(\w+)", text))
+
+
+def test_a_condition_on_a_variable_of_an_environment_is_found():
+    planted = Job("delivery", "features", {"if": "vars.AWS_ROLE != ''"})
+    with pytest.raises(AssertionError):
+        test_what_is_decided_before_the_runner_sees_no_environments_variable(planted)
+
+
+@of_workflow
+def test_a_run_with_something_of_its_own_is_not_replaced_while_it_waits(path):
+    """A group holds one pending run, and a newer takes its place unless they queue.
+
+    https://github.blog/changelog/2026-05-07-github-actions-concurrency-groups-now-allow-larger-queues
+    """
+    document = DOCUMENTS[f"workflows/{path.name}"]
+    groups = [one["concurrency"] for one in (document, *document["jobs"].values()) if "concurrency" in one]
+    newest_is_enough = path.stem in {"ci", "infra", "release"}
+    assert [group for group in groups if (group.get("queue") == "max") == newest_is_enough] == []
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if "schedule" in triggers(by_stem(job.workflow))], ids=str)
+def test_the_clockwork_waits_for_no_reviewer_and_deploys_nothing(job):
+    environment = job.document.get("environment")
+    on_schedule = runs_on_schedule(job)
+    destroys = str(job) == "teardown destroy"  # of environments that are no production
+    assert not on_schedule or destroys or environment is None or environment.get("deployment") is False
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if "schedule" in triggers(by_stem(job.workflow))], ids=str)
+def test_a_schedule_does_nothing_until_an_environment_is_up(job):
+    if runs_on_schedule(job) and "needs" not in job.document:
+        assert "SCHEDULES" in job.document["if"]
+
+
+def test_a_deployment_is_a_deployment():
+    told = {str(job) for job in JOBS if isinstance(job.document.get("environment"), str)}
+    assert told == {"_up up", "promote deploy", "teardown destroy"}
 
 
 # ---- what people meet ----------------------------------------------------------------------------------------------
