@@ -1,6 +1,6 @@
 # What the workflows call; each target runs on any machine too. The Makefile includes this file.
 
-.PHONY: sync changes required-checks training-smoke release-check release pulumi-version infra-drift-issue infra-expired clock preview-comment features-deploy sbom image-smoke image-sign image-verify
+.PHONY: sync changes required-checks training-smoke test-bake release-check release pulumi-version infra-drift-issue infra-expired clock preview-comment features-deploy sbom image-smoke image-sign image-verify
 
 sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
 	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
@@ -14,6 +14,9 @@ required-checks: ## Say whether the jobs in NEEDS, as a workflow's JSON, passed 
 
 training-smoke: $(STAMP) ## Train, judge by the gates, release and watch on a short replay (a minute)
 	@$(RUN) mlops demo --fast $(ARGS)
+
+test-bake: $(ALL) ## Make a project from the template, and run in it what its CI runs (BAKE=defaults, other or foreign)
+	@$(RUN) pytest -m bake --numprocesses=0 --no-cov -s tests/template -k "$(BAKE)" $(ARGS)
 
 release-check: ## Check that the tag RELEASE is the version, on main, with notes in CHANGELOG.md, and print them
 	@python3 .github/release.py check "$$RELEASE"
