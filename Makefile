@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit audit-packages fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format update lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit audit-packages fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -28,8 +28,8 @@ help: ## Show the targets of this file
 demo: $(STAMP) ## Watch the whole loop in a minute (ARGS=--fast is shorter)
 	@$(RUN) mlops demo $(ARGS)
 
-doctor: $(STAMP) ## Say what is left to set up, and what is wrong
-	@$(RUN) mlops doctor $(ARGS)
+doctor: $(if $(wildcard .venv/bin/mlops),,$(STAMP)) ## Say what is left to set up, and what is wrong
+	@.venv/bin/mlops doctor $(ARGS) # not by uv, which stops at a pyproject.toml that it cannot read
 
 check: $(ALL) ## Lint, and check formatting, types, layers and dependencies
 	@$(RUN) ruff check
@@ -44,6 +44,9 @@ test: $(ALL) ## Run the tests, with coverage (ARGS="tests/unit -k gates")
 format: $(STAMP) ## Format the code and fix what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
+
+update: $(STAMP) ## Bring the template's changes (ARGS="--checkout v1.0.0")
+	@.venv/bin/python -m pipelines.scaffold.update $(ARGS)
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade
@@ -102,7 +105,7 @@ test-all-pythons: | $(UV) ## Run the tests on every supported Python that is ins
 check-workflows: $(ALL) $(TOOLS)/actionlint $(TOOLS)/gitleaks ## Lint the workflows, and check schemas and permissions
 	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov tests/workflows/test_static.py tests/workflows/test_linters.py $(ARGS)
 
-audit: $(STAMP) $(TOOLS)/gitleaks ## Look for secrets in every commit, and for faults of workflows
+audit: $(STAMP) $(TOOLS)/gitleaks ## Look for secrets, and for faults of workflows
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
 

@@ -52,7 +52,9 @@ def test_an_owned_folder_is_spelled_as_a_folder():
 
 
 def test_an_update_leaves_alone_what_is_said_to_be_yours():
-    assert PYPROJECT["tool"]["cruft"]["skip"] == [path.rstrip("/") for path in OWNERSHIP["yours"]]
+    merged = ["pyproject.toml", "uv.lock"]
+    assert {point.partition(":")[0] for point in OWNERSHIP["extension_points"]} == set(merged)
+    assert PYPROJECT["tool"]["cruft"]["skip"] == merged + [path.rstrip("/") for path in OWNERSHIP["yours"]]
 
 
 @pytest.mark.parametrize("point", OWNERSHIP["extension_points"])

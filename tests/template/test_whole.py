@@ -93,7 +93,7 @@ def test_it_passes_its_tests_in_a_teams_hands(project, tmp_path):
     given = [text for flag in flags.items() for text in flag]
     subprocess.run([project / ".venv/bin/mlops", *new, *given], cwd=project, check=True, capture_output=True)
     (project / "model/stations.bin").write_bytes(bytes(range(256)))
-    (project / "notes.md").write_text("Run `make fly` in `no/such/folder`, see /home/ada/bikes.\n")
+    (project / "notes.md").write_text("Run `make fly` in `no/such/folder`, see `docs/fly.md`.\n")
     shutil.copy(ROOT / "docs/images/report.png", project / "model/chart.png")
     (project / "model/look.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}\n')
     commit(project, "our problem")
