@@ -148,6 +148,14 @@ def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
     )
 
 
+def is_hosted_runner(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this is a job on a runner of GitHub's, whose disk is gone after it.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/variables#default-environment-variables
+    """
+    return environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
+
+
 def step_output(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return the file that takes the outputs of a workflow's step, within one."""
     given = environ.get("GITHUB_OUTPUT")

@@ -32,6 +32,7 @@ CREDENTIALS = "aws-actions/configure-aws-credentials"
 PROVENANCE = "actions/attest-build-provenance"
 PLAN_ROLE = "${{ vars[format('AWS_PLAN_ROLE_{0}', matrix.suffix)] }}"
 CLOCK_ROLE = "${{ vars[format('AWS_CLOCK_ROLE_{0}', inputs.environment)] }}"
+OWN_RUNNER = "vars.RUNNER || 'ubuntu-24.04' }}"
 OF_ENVIRONMENTS = {"AWS_ROLE", "AWS_REGION", "PULUMI_BACKEND_URL", "RATCHET_ENVIRONMENT", "RATCHET_PROFILE"}
 BEFORE_THE_RUNNER = ("if", "strategy", "environment", "concurrency", "runs-on", "uses", "with", "needs")
 """What GitHub evaluates before a job reaches a runner, and so before a variable of an environment is there:
@@ -138,7 +139,22 @@ def test_a_checkout_leaves_no_token_behind(where, step):
 @of_job
 def test_each_job_says_where_it_runs_and_when_it_is_given_up(job):
     if "uses" not in job.document:
-        assert (job.document["runs-on"], job.document["timeout-minutes"] > 0) == ("ubuntu-24.04", True)
+        assert job.document["runs-on"] == "ubuntu-24.04" or job.document["runs-on"].endswith(OWN_RUNNER)
+        assert job.document["timeout-minutes"] > 0
+
+
+@of_job
+def test_a_job_that_needs_the_state_runs_where_it_is(job):
+    commands = " ".join(step.get("run", "") for step in job.steps)
+    needs = re.search(r"mlops (drain|deploy|rollback|github approve|release check)", commands)
+    duties = {step.get("env", {}).get("DUTY") for step in job.steps} - {None, "drift"}
+    assert bool(needs or duties) == job.document.get("runs-on", "").endswith(OWN_RUNNER)
+    assert not (needs or duties) or "vars.RATCHET_HOME" in str(job.document)
+
+
+def test_a_fork_does_not_run_on_the_teams_own_runner():
+    (job,) = (job for job in JOBS if job.workflow == "ci" and OWN_RUNNER in str(job.document.get("runs-on")))
+    assert job.document["runs-on"] == "${{ !github.event.pull_request.head.repo.fork && " + OWN_RUNNER
 
 
 @of_workflow

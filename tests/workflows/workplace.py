@@ -113,7 +113,6 @@ class Workplace:
             payload |= {"ref": f"refs/heads/{MAIN}"}
         own = {
             "GITHUB_API_URL": self.github.url,
-            "RATCHET_HOME": str(self.home),
             "RATCHET_PROBLEM": self.problem,
             "RATCHET_AS_OF": at.isoformat(),
             "COLUMNS": "200",
@@ -137,6 +136,8 @@ class Workplace:
             f"ENVIRONMENTS={json.dumps(ENVIRONMENTS)}",
             "--var",
             f"SCHEDULES={json.dumps(ENVIRONMENTS)}",
+            "--var",
+            f"RATCHET_HOME={self.home}",
         ]
         command += [text for name, value in own.items() for text in ("--env", f"{name}={value}")]
         command += [text for name, value in inputs.items() for text in ("--input", f"{name}={value}")]
