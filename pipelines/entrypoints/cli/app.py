@@ -168,8 +168,8 @@ def lasting(acts_on: "Platform") -> "Platform":
     if acts_on.settings.profile == "embedded" and is_hosted_runner():
         raise UserError(
             "the profile embedded keeps its state on the disk, and that of a runner of GitHub's is gone after the job; "
-            "set the repository's variables RUNNER and RATCHET_HOME for a runner of your own (docs/workflows.md), or set "
-            "up AWS (docs/first-day.md)"
+            "set the repository's variables RUNNER and RATCHET_HOME for a runner of your own (docs/workflows.md), or "
+            "set up AWS (docs/first-day.md)"
         )
     return acts_on
 
