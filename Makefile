@@ -192,4 +192,4 @@ $(TOOLS)/act $(TOOLS)/actionlint $(TOOLS)/gitleaks:
 .uv/bin/uv:
 	@echo "Installing uv into .uv"
 	@python3 -m venv .uv
-	@.uv/bin/pip install --quiet --disable-pip-version-check uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8

@@ -2,8 +2,9 @@
 
 .PHONY: sync changes required-checks training-smoke test-bake release-check release pulumi-version infra-drift-issue infra-expired clock preview-comment features-deploy sbom image-smoke image-sign image-verify
 
-sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render")
-	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS))
+sync: | $(UV) ## Install the locked packages, as the workflows do (EXTRAS="aws render", GROUPS_ONLY=infra)
+	@UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --quiet $(addprefix --extra ,$(EXTRAS)) \
+		$(if $(GROUPS_ONLY),--no-default-groups $(addprefix --group ,$(filter-out none,$(GROUPS_ONLY))))
 	@touch $(STAMP) $(if $(filter 4,$(words $(filter aws github kubernetes render,$(EXTRAS)))),$(ALL))
 
 changes: ## Say which parts of the repository differ from BASE, for ci.yml

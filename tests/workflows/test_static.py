@@ -10,7 +10,7 @@ import yaml
 from infra.bootstrap.github import REQUIRED_CHECK
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
-from tests.docs.named import missing
+from tests.docs.named import JUDGED, missing
 from tests.workflows.documents import (
     ACTIONS,
     DOCUMENTS,
@@ -42,7 +42,7 @@ PINNED = [(name, *found) for name, text in TEXTS.items() for found in USES.finda
 LABELS = tomllib.loads((GITHUB / "labels.toml").read_text())
 UPDATES = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
 COMMAND = re.compile(
-    r'(make|uv run (--no-sync|--frozen --no-default-groups --extra aws) mlops)( [-\w."$/]+)+( >> "\$GITHUB_OUTPUT")?'
+    r'(make|uv run (--no-sync|--frozen --no-default-groups --group model --extra aws) mlops)( [-\w."$/]+)+( >> "\$GITHUB_OUTPUT")?'
 )
 of_job = pytest.mark.parametrize("job", JOBS, ids=str)
 of_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -113,6 +113,41 @@ def test_each_step_is_one_command_that_a_person_can_run_too(where, step):
 def test_each_action_is_pinned_by_its_whole_sha_with_its_version(name, action, sha, version):
     assert re.fullmatch(r"[0-9a-f]{40}", sha), f"{name}: {action}"
     assert re.fullmatch(r"v\d+\.\d+\.\d+", version), f"{name}: {action}"
+
+
+@of_job
+def test_a_job_with_rights_installs_what_it_needs_from_the_lock_alone(job):
+    if any(one.endswith("write") for one in job.permissions):
+        for step in job.steps:
+            if step.get("uses") == "./.github/actions/setup":
+                assert step["with"]["cache"] == "false", "a cache that jobs of pull requests fill too"
+                groups = set(step["with"]["groups"].split())
+                assert groups and groups <= {"none", "infra", "model"}, "no job with rights needs what developers have"
+
+
+def test_uv_has_one_version_wherever_it_is_installed():
+    pins = re.findall(r'setup-uv@.*\n +with:\n +version: "(.+)"', "".join(TEXTS.values()))
+    image, local = (re.findall(r"uv==([\d.]+)", (ROOT / name).read_text()) for name in ("Dockerfile", "Makefile"))
+    assert len(pins) == "".join(TEXTS.values()).count("setup-uv@")
+    assert {*pins, *local} == set(image)
+
+
+def test_the_base_image_stands_in_a_from_that_dependabot_reads():
+    """It resolves no ARG: https://github.com/dependabot/dependabot-core, docker/lib/dependabot/docker/file_parser.rb."""
+    lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines()]
+    base = next(words[1] for words in lines if words and words[0] == "ARG").partition("=")[2]
+    stages = {words[3]: words[1] for words in lines if words and words[0] == "FROM"}
+    assert base in stages, "the default is a stage, whose image is named where it stands"
+    images = {image for image in stages.values() if image not in {*stages, "scratch", "${BASE}"}}
+    assert len(images) == 1
+    assert re.fullmatch(r"[a-z/]+:[\w.-]+(@sha256:[0-9a-f]{64})?", images.pop())
+
+
+def test_a_newer_pin_of_an_action_needs_no_change_elsewhere():
+    """A pull request of Dependabot changes workflows alone, and would fail where another file repeats them."""
+    pins = {text for _, _, sha, version in PINNED for text in (sha, f"# {version}")}
+    others = [name for name in JUDGED if not name.startswith(".github/") and not name.endswith((".png", ".lock"))]
+    assert [name for name in others if any(pin in (ROOT / name).read_text() for pin in pins)] == []
 
 
 def test_there_is_one_pin_of_each_action():
