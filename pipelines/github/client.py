@@ -23,6 +23,11 @@ REQUIRED_CHECK = "required checks"
 """The name of the check, or of the commit status, that the protected branch waits for."""
 
 
+LONGEST = 65_536
+"""Characters of a body that GitHub takes: https://github.com/PyGithub/PyGithub/issues/1906."""
+_CUT = "\n\n</details>\n\n… The rest is cut: GitHub takes 65,536 characters. `mlops explain` shows all of it.\n\n"
+
+
 class Told(NamedTuple):
     """What people find at ``url``, and whether this call changed it."""
 
@@ -93,7 +98,7 @@ class GitHubClient:
 
     def put_pull(self, branch: str, path: str, text: str, title: str, body: str, label: str) -> Told:
         """Open the pull request from ``branch`` that makes a file be ``text``, or bring it up to date, and check it."""
-        committed = self._commit(branch, path, text, title)
+        committed, body = self._commit(branch, path, text, title), fitted(body)
         pull = self.open_pull(branch)
         changed = committed or pull is None or (pull.title, pull.body) != (title, body)
         if pull is None:
@@ -191,8 +196,16 @@ def _missing() -> "Iterator[list[GithubException]]":
         said.append(error)
 
 
+def fitted(body: str) -> str:
+    """Return a body that GitHub takes: a longer one is cut before its last line, the mark by which it is found."""
+    if len(body) <= LONGEST:
+        return body
+    last = body.rstrip().rpartition("\n")[2]
+    return body[: LONGEST - len(_CUT) - len(last)] + _CUT + last
+
+
 def _marked(subject: str, body: str) -> str:
-    return f"{body.rstrip()}\n\n<!-- mlops: {subject} -->"
+    return fitted(f"{body.rstrip()}\n\n<!-- mlops: {subject} -->")
 
 
 def _is_of(subject: str, body: str | None) -> bool:

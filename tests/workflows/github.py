@@ -357,6 +357,11 @@ class FakeGitHub:
     def at(self, path: str) -> str:
         return f"{self.url}/repos/{NAME}{path}"
 
+    def _check_length(self, body: Any) -> None:
+        """Refuse a body that is too long, as https://github.com/PyGithub/PyGithub/issues/1906 shows."""
+        if len((body or {}).get("body") or "") > 65_536:
+            raise Problem(422, "body is too long (maximum is 65536 characters)")
+
     def _numbered(self, title: str, body: str, kind: str) -> dict[str, Any]:
         number = len(self.issues) + 1
         made = {"number": number, "id": number, "title": title, "body": body, "state": "open", "labels": []}
@@ -461,6 +466,7 @@ def _routed(github: FakeGitHub, method: str, path: str, query: dict[str, list[st
         if verb == method and found:
             given = {name: values[-1] for name, values in query.items()}
             try:
+                github._check_length(body if isinstance(body, dict) else None)
                 return 201 if method == "POST" else 200, answer(github, given, body, *found.groups())
             except Problem as error:
                 return error.status, {"message": str(error)}

@@ -51,6 +51,20 @@ def test_an_issue_and_a_comment_are_one_of_each_subject(fake, github):
     assert github.put_issue("drift dev", "Again", "x", "drift").number == 3
 
 
+def test_what_is_longer_than_github_takes_is_cut_and_found_again(fake, github):
+    for body in ("x" * 70_000, "y" * 70_000):
+        github.put_issue("drift dev", "It drifted", body, "drift")
+    (issue,) = fake.open_issues()
+    assert (len(issue["body"]), issue["body"][0]) == (65_536, "y")
+    assert "The rest is cut" in issue["body"]
+    assert issue["body"].endswith("<!-- mlops: drift dev -->")
+    number = github.put_pull(
+        "promote/dev", PATH, TEXT, "Promote", "z" * 70_000 + "\n<!-- model 1 -->", "promotion"
+    ).number
+    assert fake.issues[number]["body"].endswith("<!-- model 1 -->")
+    assert github.put_pull("promote/dev", PATH, TEXT, "Promote", "short", "promotion").changed
+
+
 def test_checks_of_a_dispatched_run_count_once_they_are_a_commit_status(fake, github):
     number = proposed(github)
     fake.protected = True
