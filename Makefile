@@ -18,7 +18,7 @@ BUILD = docker build --tag
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format update lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit audit-packages fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format update adopt lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit audit-packages fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
@@ -47,6 +47,9 @@ format: $(STAMP) ## Format the code and fix what the linter can
 
 update: $(STAMP) ## Bring the template's changes (ARGS="--checkout v1.0.0")
 	@.venv/bin/python -m pipelines.scaffold.update $(ARGS)
+
+adopt: ## Put workflows where GitHub reads them: docs/adopt.md
+	@python3 .github/adopt.py
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade

@@ -36,7 +36,17 @@ BAKES = ["defaults", "other", "foreign"]
 
 def differing(base: str) -> list[str] | None:
     """Return the files that differ between HEAD and where it left ``base``; None when git does not know."""
-    command = ["git", "diff", "--name-only", "--no-renames", "-z", "--end-of-options", f"{base}...HEAD", "--"]
+    command = [
+        "git",
+        "diff",
+        "--name-only",
+        "--relative",
+        "--no-renames",
+        "-z",
+        "--end-of-options",
+        f"{base}...HEAD",
+        "--",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.split("\0")[:-1] if done.returncode == 0 else None
 

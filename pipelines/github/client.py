@@ -5,8 +5,10 @@ subject is found again by a marker in the text, which GitHub does not show.
 """
 
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.settings import Workflow
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 CHECKS = "ci.yml"
-"""The workflow that checks a branch; GitHub starts none for what a workflow's own token pushes."""
+"""The workflow that checks a branch; GitHub starts none for what a workflow's own token pushes. Its name begins with
+that of the folder where a project lies in one: ``make adopt``."""
 REQUIRED_CHECK = "required checks"
 """The name of the check, or of the commit status, that the protected branch waits for."""
 
@@ -57,6 +60,21 @@ class GitHubClient:
         if self._known is None:
             self._known = self._api.get_repo(self._where.repository)
         return self._known
+
+    @cached_property
+    def folder(self) -> str:
+        """Where the project lies in the repository, with a slash at the end; empty for its root."""
+        done = subprocess.run(["git", "rev-parse", "--show-prefix"], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    @property
+    def checks(self) -> str:
+        """The name of the workflow's file that checks a branch."""
+        return f"{self.folder.rstrip('/')}-{CHECKS}" if self.folder else CHECKS
+
+    def release_file(self, environment: str) -> str:
+        """Return the path of an environment's release file in the repository."""
+        return f"{self.folder}releases/{environment}.toml"
 
     @property
     def main(self) -> str:
@@ -107,7 +125,7 @@ class GitHubClient:
         elif changed:
             pull.edit(title=title, body=body)
         if committed:
-            self.repository.get_workflow(CHECKS).create_dispatch(branch, throw=True)
+            self.repository.get_workflow(self.checks).create_dispatch(branch, throw=True)
         return Told(pull.number, pull.html_url, changed)
 
     def put_status(self, commit: str, passed: bool) -> None:
@@ -117,7 +135,7 @@ class GitHubClient:
         https://github.com/ThemeParks/ThemeParks_JavaScript/pull/37. A commit status counts whoever may write sets it:
         https://docs.github.com/en/pull-requests/reference/status-checks.
         """
-        where = f"{self.repository.html_url}/actions/workflows/{CHECKS}"
+        where = f"{self.repository.html_url}/actions/workflows/{self.checks}"
         told = "all checks that this change concerns passed" if passed else "a check failed, or was cancelled"
         self.repository.get_commit(commit).create_status(
             "success" if passed else "failure", target_url=where, description=told, context=REQUIRED_CHECK

@@ -1,5 +1,7 @@
 """What is told to GitHub, and what is believed of it: the real client, over HTTP, against a real repository."""
 
+import subprocess
+
 import pytest
 
 from infra.bootstrap import github as bootstrap
@@ -218,3 +220,15 @@ def test_the_last_line_that_fits_names_the_owners(path, found):
 def test_without_a_token_the_error_says_what_to_set():
     with pytest.raises(UserError, match="GITHUB_TOKEN and GITHUB_REPOSITORY must be set"):
         workflow({})
+
+
+def test_a_project_in_a_folder_has_its_release_files_and_checks_there(fake, github, tmp_path, monkeypatch):
+    (tmp_path / "theirs/mlops").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", tmp_path / "theirs"], check=True)
+    monkeypatch.chdir(tmp_path / "theirs/mlops")
+    assert github.release_file("dev") == "mlops/releases/dev.toml"
+    fake.push({".github/workflows/mlops-ci.yml": ""})
+    number = github.put_pull("promote/dev", github.release_file("dev"), TEXT, "Promote", "why", "promotion").number
+    assert [one["workflow"] for one in fake.dispatches] == ["mlops-ci.yml"]
+    assert fake.git("show", "promote/dev:mlops/releases/dev.toml") == TEXT.strip()
+    assert fake.issues[number]["state"] == "open"
