@@ -55,6 +55,7 @@ class FakeGitHub:
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
         self.teams = {"acme/engineers", "acme/owners"}
+        self.members: dict[str, set[str]] = {"acme/engineers": {"ada"}, "acme/owners": {"grace"}}
 
     # ---- what people do -------------------------------------------------------------------------------------
 
@@ -100,12 +101,32 @@ class FakeGitHub:
         if not passed:
             raise Problem(405, f'Required status check "{REQUIRED_CHECK}" is expected.')
         wrote = {self.issues[number]["user"]["login"]}
-        reviews = self.reviews.get(number, [])
-        if not any(
-            one["state"] == "APPROVED" and one["commit_id"] == head and one["user"]["login"] not in wrote
-            for one in reviews
-        ):
+        approved = {
+            one["user"]["login"]
+            for one in self.reviews.get(number, [])
+            if one["state"] == "APPROVED" and one["commit_id"] == head and one["user"]["login"] not in wrote
+        }
+        if not approved & {*self.logins.values()}:
             raise Problem(405, "At least 1 approving review is required by reviewers with write access.")
+        for path in self.git("diff", "--name-only", f"{MAIN}...{head}").splitlines():
+            asked = self._asked(path)
+            if asked and not approved & asked:
+                raise Problem(405, f"Waiting on code owner review from {', '.join(sorted(asked))}.")
+
+    def _asked(self, path: str) -> set[str]:
+        """Return who must review a change of a path: the known ones of the last line of CODEOWNERS that fits it.
+
+        An owner that GitHub does not know, or that may not write, is left out without a word, and with none left nobody
+        in particular is asked:
+        https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
+        """
+        named: list[str] = []
+        for line in self.git("show", f"{MAIN}:.github/CODEOWNERS").splitlines():
+            pattern, *owners = line.partition("#")[0].split() or [""]
+            if pattern == "*" or (pattern.startswith("/") and f"/{path}".startswith(pattern)):
+                named = [owner.removeprefix("@") for owner in owners]
+        people = {one for one in named if one in self.logins.values()}
+        return people.union(*(self.members.get(one, set()) for one in named if one in self.teams))
 
     def push(self, files: dict[str, str], branch: str = MAIN, who: str = "ada") -> str:
         """Change files of the default branch in one commit, make a branch be that, and return it."""

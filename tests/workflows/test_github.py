@@ -91,6 +91,26 @@ def test_a_protected_branch_takes_no_pull_request_without_a_review(fake, github)
         fake.merge(number)
 
 
+def test_a_writer_who_is_no_owner_cannot_approve_a_release(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    fake.review(number, "mary")
+    with pytest.raises(Problem, match="Waiting on code owner review from grace"):
+        fake.merge(number)
+
+
+def test_what_github_lets_through_for_an_unknown_owner_is_refused_here(fake, github):
+    fake.push({".github/CODEOWNERS": "/releases/ @acme/buisness-owners\n"})
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    fake.review(number, "mary")
+    fake.merge(number)
+    with pytest.raises(Refused, match="names @acme/buisness-owners as owner"):
+        approval(github, PATH, TEXT)
+
+
 def test_the_name_of_the_required_check_is_one():
     assert REQUIRED_CHECK == client.REQUIRED_CHECK == bootstrap.REQUIRED_CHECK == NAMES["required"]
 
