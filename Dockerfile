@@ -19,7 +19,7 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 
 FROM packages AS serve-packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --only-group serve --quiet \
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --only-group serve --only-group features --quiet \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM packages AS steps-packages

@@ -50,7 +50,7 @@ features-deploy: ## Start the feature pipeline on AWS for the views as committed
 
 sbom: | $(UV) ## Write what is in the images as CycloneDX, from the lock file: build/serve.cdx.json, build/steps.cdx.json
 	@mkdir -p build
-	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --only-group serve --output-file build/serve.cdx.json
+	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --only-group serve --only-group features --output-file build/serve.cdx.json
 	@$(UV) export --quiet --frozen --preview-features sbom-export --format cyclonedx1.5 --no-default-groups --group image --group model --extra aws --extra kubernetes --output-file build/steps.cdx.json
 
 image-smoke: ## Start the images as they are run: the app answers, the steps know their commands

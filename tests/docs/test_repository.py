@@ -118,6 +118,14 @@ def test_names_of_tests_are_at_most_70_characters(name):
     assert [test for test in defined if len(test) > 70] == []
 
 
+def test_what_features_import_is_in_the_serving_image_and_its_bill():
+    groups = PYPROJECT["dependency-groups"]
+    assert {"include-group": "features"} in groups["model"]
+    assert set(PYPROJECT["tool"]["deptry"]["non_dev_dependency_groups"]) == {"features", "model"}
+    for name in ("Dockerfile", ".github/workflows.mk"):
+        assert "--only-group serve --only-group features" in (ROOT / name).read_text()
+
+
 def test_every_lock_entry_comes_from_the_public_index():
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     sources = {package["source"].get("registry") for package in lock["package"] if "registry" in package["source"]}

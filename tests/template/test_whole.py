@@ -96,6 +96,10 @@ def test_it_passes_its_tests_in_a_teams_hands(project, tmp_path):
     (project / "notes.md").write_text("Run `make fly` in `no/such/folder`, see `docs/fly.md`.\n")
     shutil.copy(ROOT / "docs/images/report.png", project / "model/chart.png")
     (project / "model/look.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}\n')
+    stated, features = project / "pyproject.toml", project / "model/features.py"
+    stated.write_text(stated.read_text().replace("features = []", 'features = ["vega-datasets==0.9.0"]'))
+    features.write_text(features.read_text().replace("\nfrom ", "\nimport vega_datasets  # noqa: F401\nfrom ", 1))
+    subprocess.run(["uv", "lock", "--quiet"], cwd=project, check=True)
     commit(project, "our problem")
     suite = {"SUITE": "model/tests tests/docs tests/contract tests/e2e/test_demo.py"}
     for target in CHECKS[:-1]:
