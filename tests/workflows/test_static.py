@@ -214,6 +214,12 @@ def test_environments_are_brought_up_one_after_the_other():
     assert "!failure() && !cancelled()" in jobs["prod"]["if"]
 
 
+def test_an_image_that_should_be_attested_and_is_not_is_not_deployed():
+    dev = DOCUMENTS["workflows/delivery.yml"]["jobs"]["dev"]
+    assert dev["needs"] == ["image", "attest"]
+    assert "!failure()" in dev["if"] and "needs.image.result == 'success'" in dev["if"]
+
+
 def test_each_trigger_is_listed_in_the_docs():
     listed = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "What starts what")}
     assert listed == {path.name: set(triggers(path)) for path in WORKFLOWS}
