@@ -27,7 +27,8 @@ class Measurements(StrictModel):
     missing, ``missing_rise`` by how much that is more than in training; ``unseen_rise`` by how much more of them are
     categories that training seldom or never had. ``sources`` says which feature view each feature comes from, or
     ``request``. ``clock_skew`` is by how many seconds the clients' clocks are ahead of the server's, the median over
-    requests. ``silent`` says that the champion was in service for the whole window and nobody asked it.
+    requests. ``silent`` says that the champion was in service for the whole window and nobody asked it; ``unreadable``
+    why files of the prediction log are left out of all of this, by key.
     """
 
     as_of: datetime
@@ -46,6 +47,7 @@ class Measurements(StrictModel):
     unseen_rise: dict[str, float] = Field(default_factory=dict)
     sources: dict[str, str] = Field(default_factory=dict)
     silent: bool = False
+    unreadable: dict[str, str] = Field(default_factory=dict)
 
 
 def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
@@ -53,11 +55,19 @@ def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
 
     While data is broken no other alarm asks for a new model, which would learn from it.
     """
-    broken = [*_broken_data(config, measured), *_silence(measured)]
+    broken = [*_unreadable(measured), *_broken_data(config, measured), *_silence(measured)]
     found = [*_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
     if broken:
         found = [one.model_copy(update={"retrain": False}) for one in found]
     return [*broken, *found]
+
+
+def _unreadable(measured: Measurements) -> list[Alarm]:
+    if not measured.unreadable:
+        return []
+    (key, why), count = next(iter(measured.unreadable.items())), len(measured.unreadable)
+    reason = f"{count} files of the prediction log cannot be read and are left out, the first because {why}: {key}"
+    return [Alarm(name="data.log", reason=reason, value=float(count), retrain=False)]
 
 
 def _broken_data(config: ProblemConfig, measured: Measurements) -> list[Alarm]:

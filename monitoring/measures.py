@@ -14,7 +14,7 @@ RAISED = "alarm_raised"
 
 ALARMS = {
     "performance": "The champion's quality left its bounds on the labels that have come.",
-    "data": "Features are missing, have values that training did not have, or one source moved alone: data is broken.",
+    "data": "Features are missing or new, one source moved alone, or the log cannot be read: data is broken.",
     "silence": "The champion was in service, and nothing was predicted.",
     "drift": "More features than allowed have moved since the champion was trained.",
     "label_coverage": "Too few of the labels that are due have come, so that quality is not known.",
@@ -44,6 +44,7 @@ def measures(measured: Measurements, raised: Iterable[Alarm]) -> list[Measure]:
     found = [
         Measure("monitored_predictions", measured.predictions),
         Measure("monitored_labels", measured.labels),
+        Measure("unreadable_log_files", len(measured.unreadable)),
         *coverage,
         *skew,
         *moved,

@@ -37,6 +37,10 @@ class Settings(StrictModel):
         flush_rows: how many predictions may.
         spill: a folder on another disk, or in memory, for predictions that the store did not take before the serving
             app stopped; the app writes them into the log when it starts with the same folder.
+        callers: the file of who may ask the serving app, which ``mlops token`` writes; without it anyone may who
+            reaches the app.
+        freezes: whether the platform may freeze the serving app between requests, as serverless inference does: then it
+            looks for a new release before an answer, and writes the log before it too.
         max_body_bytes: the largest body that /invocations reads; a larger one is answered with 413.
         max_rows: the most rows in one body; more are answered with 413.
         max_concurrency: how many requests, whose bodies have arrived, one process of the app handles at once; more are
@@ -70,6 +74,8 @@ class Settings(StrictModel):
     flush_seconds: float = Field(default=1.0, gt=0)
     flush_rows: int = Field(default=5000, gt=0)
     spill: Path | None = None
+    callers: Path | None = None
+    freezes: bool = False
     max_body_bytes: int = Field(default=4 * 2**20, gt=0)
     max_rows: int = Field(default=10_000, gt=0)
     max_concurrency: int = Field(default=128, gt=0)

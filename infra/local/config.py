@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from infra.aws.config import decoded
 from pipelines.config.errors import UserError
 from pipelines.config.strict import StrictModel, explain
+from pipelines.contracts.callers import CallerName, CallersFile, CallerToken
 
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 """An image with a tag or a digest; without either the name may mean another image tomorrow."""
@@ -108,6 +109,7 @@ class LocalConfig(StrictModel):
         region: where it differs from ``cloud.toml``.
         images: of everything that runs.
         replicas: of the serving app.
+        callers: who may ask the serving app, as ``mlops token`` writes it; None lets anyone ask within the cluster.
         memory_gib: that all pods together may ask for; distributed training may need more.
         storage: sizes of volumes.
         gpu: None where the cluster has none.
@@ -120,10 +122,16 @@ class LocalConfig(StrictModel):
     region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
     images: LocalImages = LocalImages()
     replicas: Replicas = Replicas()
+    callers: dict[CallerName, CallerToken] | None = None
     memory_gib: int = Field(default=7, ge=6)
     storage: Storage = Storage()
     gpu: Gpu | None = None
     secrets: Secrets
+
+    @field_validator("callers")
+    @classmethod
+    def _checked(cls, callers: dict[str, CallerToken] | None) -> dict[str, CallerToken] | None:
+        return callers if callers is None else CallersFile(callers=callers).callers
 
     @property
     def emulator_port(self) -> int:

@@ -74,7 +74,9 @@ class LocalEnvironment(pulumi.ComponentResource):
         settings = SettingsMap(SettingsArgs(names=names, config=config), inside)
         ready = pulumi.ResourceOptions(parent=self, depends_on=[identity, settings])
         mlflow = Mlflow(MlflowArgs(names=names, image=steps, storage=config.storage), ready)
-        ClusterServing(ClusterServingArgs(names=names, image=serve, replicas=config.replicas), ready)
+        ClusterServing(
+            ClusterServingArgs(names=names, image=serve, replicas=config.replicas, callers=config.callers), ready
+        )
         PipelineJobs(
             JobsArgs(names=names, image=steps, pipelines=rendered.pipelines, storage=config.storage, gpu=config.gpu),
             ready,

@@ -499,9 +499,9 @@ class Problem:
 
         def policy(view: FeatureView) -> ViewPolicy:
             own = {name: defaults[name] for name in view.features if name in defaults}
-            if own:
-                return ViewPolicy(missing="default", defaults=own)
-            return ViewPolicy(missing="reject" if self.config.serving.rejects(view.name) else "impute")
+            without = "default" if own else "reject" if self.config.serving.rejects(view.name) else "impute"
+            unreachable = "as-missing" if self.config.serving.outlasts(view.name) else "fail"
+            return ViewPolicy.model_validate({"missing": without, "defaults": own, "unreachable": unreachable})
 
         serving = ServingConfig(views={view.name: policy(view) for view in definitions.views})
         config = self.config.model_copy(update={"serving": serving})

@@ -1,4 +1,4 @@
-"""The policies of serving for a request without a value of a feature view, or with an expired one."""
+"""The policies of serving for a request without a value of a feature view, an expired one, or no store to ask."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
@@ -17,15 +17,21 @@ class ViewPolicy(StrictModel):
 
     ``default``: the features named in ``defaults`` take those values, in training as in serving; the others of the
     view are missing.
+
+    ``unreachable`` is for while the online store does not answer: the request fails, or is answered as where the view
+    has no value.
     """
 
     missing: Literal["impute", "default", "reject"] = "impute"
     defaults: dict[str, Default] = Field(default_factory=dict)
+    unreachable: Literal["fail", "as-missing"] = "fail"
 
     @model_validator(mode="after")
     def _defaults_where_used(self) -> Self:
         if (self.missing == "default") != bool(self.defaults):
             raise ValueError("'defaults' goes with missing = \"default\", and that needs at least one")
+        if self.missing == "reject" and self.unreachable == "as-missing":
+            raise ValueError('a view that rejects has nothing to answer with: unreachable = "as-missing" needs another')
         return self
 
 
@@ -57,3 +63,7 @@ class ServingConfig(StrictModel):
     def rejects(self, view: str) -> bool:
         """Say whether a request is refused when the view has no value for it."""
         return view in self.views and self.views[view].missing == "reject"
+
+    def outlasts(self, view: str) -> bool:
+        """Say whether a request is answered without the view while the online store does not answer."""
+        return view in self.views and self.views[view].unreachable == "as-missing"

@@ -39,9 +39,10 @@ def train() -> None:
 
 
 def serve() -> None:
-    """Serve on SageMaker's port, with a process for each core."""
+    """Serve on SageMaker's port, with a process for each core; SageMaker lets in who may, by IAM."""
     port, workers = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"), str(os.cpu_count() or 1)
     sys.argv = ["mlops", "serve", "--host", "0.0.0.0", "--port", port, "--workers", workers]  # noqa: S104
+    sys.argv += [] if "RATCHET_CALLERS" in os.environ else ["--anyone"]
     main()
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from monitoring.alarms import Alarm, Measurements
 from pipelines.config import StrictModel, Variant
@@ -20,9 +20,10 @@ class MonitorParams(StrictModel):
 
 
 class Watched(StrictModel):
-    """The model that the monitor measures; None before the first release."""
+    """The model that is measured, None before the first release; and why files of the log are left out, by key."""
 
     champion: Variant | None
+    unreadable: dict[str, str] = Field(default_factory=dict)
 
 
 class Labelled(NamedTuple):

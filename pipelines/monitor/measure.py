@@ -29,9 +29,10 @@ def join_labels(
     """
     champion, (start, end) = releases.state().champion, _window(params, problem)
     joined = labelled_predictions(problem, tables, predictions, start, end) if champion else None
+    watched = Watched(champion=champion, unreadable=predictions.unreadable)
     if joined is None or champion is None:
-        return Labelled(Watched(champion=champion), pa.table({}))
-    return Labelled(Watched(champion=champion), joined.filter(pc.equal(joined["model"], champion.model)))
+        return Labelled(watched, pa.table({}))
+    return Labelled(watched, joined.filter(pc.equal(joined["model"], champion.model)))
 
 
 def _window(params: MonitorParams, problem: Problem) -> tuple[datetime, datetime]:
@@ -42,13 +43,14 @@ def measure(
     params: MonitorParams, problem: Problem, models: ModelStore, releases: ReleaseLog, answered: Labelled
 ) -> Measurements:
     """Return the champion's quality, label coverage and drift in the window."""
-    champion, labelled = answered.watched.champion, answered.predictions
+    champion, unreadable, labelled = answered.watched.champion, answered.watched.unreadable, answered.predictions
     if champion is None:
         return Measurements(as_of=params.as_of)
     if not labelled.num_rows:
         latest, (start, _) = releases.latest(), _window(params, problem)
-        silent = latest is not None and latest.at <= start
-        return Measurements(as_of=params.as_of, model=champion.model, version=champion.version, silent=silent)
+        silent = latest is not None and latest.at <= start and not unreadable
+        nothing = Measurements(as_of=params.as_of, silent=silent, unreadable=unreadable)
+        return nothing.model_copy(update={"model": champion.model, "version": champion.version})
     manifest = models.manifest(champion.model)
     reference = Reference.from_json(models.file(champion.model, REFERENCE))
     known = labelled.filter(pc.is_valid(labelled["label"]))
@@ -64,6 +66,7 @@ def measure(
         as_of=params.as_of,
         model=champion.model,
         version=champion.version,
+        unreadable=unreadable,
         predictions=labelled.num_rows,
         labels=known.num_rows,
         coverage=_coverage(params, problem, labelled),

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.feature.decode import JSON
+from pipelines.serving.callers import Callers
 from pipelines.serving.instances import Announcer
 from pipelines.serving.invocations import Invocations
 from pipelines.serving.openapi import document
@@ -39,7 +40,8 @@ class ServingApp:
     ) -> None:
         self._service, self._settings, self._announcer, self._stop = service, settings, announcer, stop
         self._contract = msgspec.json.encode(document(service.problem.config, settings))
-        self._invocations = Invocations(service, settings)
+        self._callers = Callers(settings.callers) if settings.callers else None
+        self._invocations = Invocations(service, settings, self._callers)
         self._starlette = Starlette(
             routes=[
                 Route("/live", self._live),
@@ -110,7 +112,9 @@ class ServingApp:
             self._service.metrics.pending.set(self._service.pending)
 
     def _follow(self) -> None:
-        """Take the latest release, and tell what is served and what could be."""
+        """Take the latest release and the callers, and tell what is served and what could be."""
+        if self._callers:
+            self._callers.follow()
         self._service.refresh()
         self._announcer.try_to_answer(self._service.unservable)
         self._announcer.try_to_say(self._service.standing)

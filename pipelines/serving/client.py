@@ -14,11 +14,12 @@ _WAIT_SECONDS = 60
 class ServingClient:
     """A client of a running serving app, over one connection; counts failures and keeps the last reason."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
         self.requests = self.failed = 0
         self.failure: str | None = None
-        self._pool = urllib3.PoolManager(maxsize=1, retries=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        self._pool = urllib3.PoolManager(maxsize=1, retries=False, headers=headers)
 
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Ask for predictions of several rows in one request; count a failed request and return no answers."""

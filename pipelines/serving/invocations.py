@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from pipelines.feature.decode import JSON
 from pipelines.serving import formats
+from pipelines.serving.callers import Callers
 from pipelines.serving.limits import AdmissionControl, Receive, Unread, drained, in_time
 from pipelines.serving.micro_batcher import MicroBatcher
 from pipelines.serving.problems import HTTPProblem, problem, response
@@ -25,11 +26,11 @@ _THREADS, _REMOTE_THREADS = 2, 32
 class Invocations:
     """Answers request bodies with predictions, or with a problem when something fails.
 
-    While ``draining``, each answer closes its connection.
+    While ``draining``, each answer closes its connection. Without ``callers`` anyone may ask.
     """
 
-    def __init__(self, service: PredictionService, settings: Settings) -> None:
-        self.draining = False
+    def __init__(self, service: PredictionService, settings: Settings, callers: Callers | None = None) -> None:
+        self.draining, self._callers = False, callers
         self._service, self._settings, self._gate = service, settings, AdmissionControl(settings)
         self._together = MicroBatcher(service)
         threads = _REMOTE_THREADS if service.remote else _THREADS
@@ -59,6 +60,9 @@ class Invocations:
     async def _answer(self, scope: Any, receive: Receive) -> tuple[bytes, str]:
         """Return the answer and its media type."""
         headers = dict(scope["headers"])
+        if self._callers:
+            name = self._callers.admit(headers.get(b"authorization"))
+            self._service.metrics.callers.labels(name).inc()
         body = await self._gate.body(headers, receive)
         with self._gate.admitted() as deadline:
             answer_type = formats.accepted(headers.get(b"accept", b"*/*").decode("latin-1"))
@@ -72,14 +76,19 @@ class Invocations:
 
             def compute() -> bytes:
                 in_time(deadline)
+                if self._settings.freezes:
+                    self._service.refresh_when_due()
                 self._service.log.make_room(deadline)
-                return formats.encode(self._service.predict(body, content_type, explained), answer_type)
+                answer = formats.encode(self._service.predict(body, content_type, explained), answer_type)
+                if self._settings.freezes:
+                    self._service.log.try_to_flush()
+                return answer
 
             return await asyncio.get_running_loop().run_in_executor(self._threads, compute), answer_type
 
     def _at_once(self, body: bytes, explained: bool) -> bool:
         """Return whether an answer waits for no store and is computed faster than a thread could take it over."""
-        waits = self._service.remote or self._service.log.full
+        waits = self._service.remote or self._settings.freezes or self._service.log.full
         return len(body) <= _INLINE_BYTES and not explained and not waits
 
 

@@ -45,6 +45,9 @@ class ServingMetrics:
         self.refused = prometheus_client.Counter(
             "refused_requests", "Requests answered with an error.", ["status"], registry=self.registry
         )
+        self.callers = prometheus_client.Counter(
+            "caller_requests", "Requests that were let in, by who asked.", ["caller"], registry=self.registry
+        )
         self.refused_releases = prometheus_client.Counter(
             "refused_releases", "Releases that could not be loaded.", registry=self.registry
         )

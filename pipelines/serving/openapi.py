@@ -15,13 +15,15 @@ Schema = dict[str, Any]
 _TYPES = {"string": "string", "float": "number", "integer": "integer", "boolean": "boolean", "timestamp": "string"}
 _ERRORS = {
     "400": "The body is not a valid request; the problem says what to change.",
+    "401": "The request shows no token of a caller; only where the app has a file of callers.",
     "406": "Accept names no format of answers.",
     "408": "The body did not arrive within {deadline_seconds:g} seconds.",
     "413": "The body has more than {max_body_bytes:,} bytes or {max_rows:,} rows, or more than {max_explained_rows} "
     "to explain.",
     "415": "The content type is none of the three.",
     "422": "A feature view has no value for a row, and its policy is to reject such.",
-    "429": "{max_concurrency} requests are being answered already, or no more bodies fit into memory.",
+    "429": "{max_concurrency} requests are being answered already, no more bodies fit into memory, or the caller asks "
+    "more often than it may.",
     "500": "The app failed; its log has more.",
     "503": "There is no release, the request waited too long, or a store does not answer.",
 }
@@ -44,9 +46,12 @@ def document(config: ProblemConfig, settings: Settings) -> Schema:
         "components": {
             "schemas": {
                 "Request": _request(config.request_columns),
+                "Requests": _several("instances", "Request", settings.max_rows),
                 "Prediction": _prediction(config),
+                "Predictions": _several("predictions", "Prediction", settings.max_rows),
                 "Problem": _PROBLEM,
-            }
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
@@ -118,23 +123,24 @@ def _prediction(config: ProblemConfig) -> Schema:
     }
 
 
+def _several(name: str, schema: str, most: int) -> Schema:
+    items: Schema = {"type": "array", "items": _ref(schema), "minItems": 1, "maxItems": most}
+    return {"type": "object", "properties": {name: items}, "required": [name], "additionalProperties": False}
+
+
+def _ref(schema: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
 def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
-    row, answer = {"$ref": "#/components/schemas/Request"}, {"$ref": "#/components/schemas/Prediction"}
     columns = config.request_columns
     shown = example(columns)
-    several: Schema = {
-        "type": "object",
-        "properties": {"instances": {"type": "array", "items": row, "minItems": 1, "maxItems": settings.max_rows}},
-        "required": ["instances"],
-        "additionalProperties": False,
-    }
-    answers = {"type": "object", "properties": {"predictions": {"type": "array", "items": answer}}}
-    answers["required"] = ["predictions"]
     lines = [",".join(shown), ",".join("" if value is None else str(value) for value in shown.values())]
     table = f"A table in CSV, its first line naming the fields: {', '.join(columns)}."
     return {
         "operationId": "predict",
         "summary": config.title,
+        "security": [{"token": []}] if settings.callers else [],
         "parameters": [
             {
                 "name": "explain",
@@ -147,7 +153,7 @@ def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
             "required": True,
             "content": {
                 JSON: {
-                    "schema": {"anyOf": [row, several]},
+                    "schema": {"anyOf": [_ref("Request"), _ref("Requests")]},
                     "examples": {"one": {"value": shown}, "several": {"value": {"instances": [shown, shown]}}},
                 },
                 CSV: {
@@ -161,7 +167,7 @@ def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
             "200": {
                 "description": "One prediction for each row, in their order; for one JSON object, one object.",
                 "content": {
-                    JSON: {"schema": {"anyOf": [answer, answers]}},
+                    JSON: {"schema": {"anyOf": [_ref("Prediction"), _ref("Predictions")]}},
                     CSV: {"schema": {"type": "string", "description": f"The columns {', '.join(COLUMNS)}."}},
                     ARROW: {"schema": {"description": f"A stream of the columns {', '.join(COLUMNS)}."}},
                 },
@@ -172,7 +178,7 @@ def _invocations(config: ProblemConfig, settings: Settings) -> Schema:
 
 
 def _error(status: str, text: str, settings: Settings) -> Schema:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
     response: Schema = {"description": text.format(**settings.model_dump()), "content": content}
     return response | ({"headers": _RETRY} if status in {"429", "503"} else {})
 

@@ -6,6 +6,7 @@ connection, answers the requests it has, writes its prediction log and exits. A 
 """
 
 import contextlib
+import ipaddress
 import os
 import shutil
 import signal
@@ -96,6 +97,14 @@ def refuse_busy(host: str, port: int) -> None:
     except OSError as error:
         told = f"cannot listen on {host}, port {port}: {error.strerror}"
         raise UserError(f"{told}; stop what does, or pass another --host or --port") from error
+
+
+def is_local(host: str) -> bool:
+    """Say whether only this machine reaches an address; a name other than ``localhost`` may be any."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @contextlib.contextmanager

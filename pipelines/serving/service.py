@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -62,12 +63,24 @@ class PredictionService:
         self._loaded: dict[str, ServedModel] = {}
         self._seen = 0
         self._refusal: tuple[int, str] | None = None
+        self._refreshing, self._refreshed = threading.Lock(), 0.0
 
     def refresh(self) -> None:
         """Serve the latest release; log a model that cannot be loaded, leave it out, and try again at the next call.
 
         A release without its challenger serves its champion; without its champion the previous release stays.
         """
+        with self._refreshing:
+            began = time.time()
+            self._refresh()
+            self._refreshed = began  # what came since then was not seen
+
+    def refresh_when_due(self) -> None:
+        """Refresh when ``poll_seconds`` have passed by the wall clock, which goes on while a process is frozen."""
+        if abs(time.time() - self._refreshed) > self._settings.poll_seconds:
+            self.refresh()
+
+    def _refresh(self) -> None:
         try:
             entry = self.releases.latest()
             if entry and entry.number != self._seen:

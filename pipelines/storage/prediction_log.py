@@ -38,6 +38,29 @@ Strings = list[str | None]
 
 _CLOSE_SECONDS = 10  # which leaves time to spill before the process is killed
 
+_COLUMNS: Mapping[str, pa.DataType] = {
+    "prediction_id": pa.string(),
+    "event_time": TIMESTAMP,
+    "answered_at": TIMESTAMP,
+    "key": pa.string(),
+    "unit": pa.string(),
+    "release": pa.int32(),
+    "routed": pa.string(),
+    "variant": pa.string(),
+    "model": pa.string(),
+    "version": pa.int32(),
+    "prediction": pa.float32(),
+    "latency_ms": pa.float32(),
+    "error": pa.string(),
+    "mirror_prediction": pa.float32(),
+    "mirror_latency_ms": pa.float32(),
+    "mirror_error": pa.string(),
+}
+"""What every file has besides its model's features."""
+
+_ALWAYS = {"prediction_id", "event_time", "answered_at", "key", "model", "version", "prediction"}
+"""What files of every version of the project have."""
+
 _TOGETHER = 16  # files that are read at once
 
 
@@ -217,14 +240,15 @@ class LogWriter:
             due = time.monotonic() + self._flush_seconds
             with self._changed:
                 self._asked = False
-            self._try_to_flush()
+            self.try_to_flush()
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or not self._open, max(0.0, due - time.monotonic()))
             if not self._open:
-                self._try_to_flush()
+                self.try_to_flush()
                 return
 
-    def _try_to_flush(self) -> None:
+    def try_to_flush(self) -> None:
+        """Write what is pending now; what the store does not take stays pending."""
         try:
             self.flush()
             self._take_back()
@@ -260,20 +284,30 @@ class LogWriter:
 
 
 class LogReader:
-    """Reads an environment's prediction log as a table."""
+    """Reads an environment's prediction log as a table.
+
+    A file that is not of the log, such as a truncated one, is left out: ``unreadable`` says why, by key, of the latest
+    read.
+    """
 
     def __init__(self, objects: ObjectStore, environment: str) -> None:
         self._objects, self._environment = objects, environment
+        self.unreadable: dict[str, str] = {}
 
     def read(self, start: datetime, end: datetime, columns: list[str] | None = None) -> pa.Table | None:
         """Return the predictions that were answered in ``[start, end)``, or None when there is none."""
+        self.unreadable = {}
         days = (start.date() + timedelta(days=offset) for offset in range((end - start).days + 2))
         keys = [key for day in days for key in self._objects.keys(_folder(self._environment, day))]
         if not keys:
             return None
         with ThreadPoolExecutor(_TOGETHER) as pool:  # most of the time is a remote store's, for each file
             contents = list(pool.map(self._objects.read, keys))
-        table = _united([_parquet(data, columns) for data in contents])
+        found = (self._table(key, data, columns) for key, data in zip(keys, contents, strict=True))
+        tables = [table for table in found if table is not None]
+        if not tables:
+            return None
+        table = _united(tables)
         answered = table["answered_at"]
         inside = pc.and_(
             pc.greater_equal(answered, pa.scalar(start, TIMESTAMP)), pc.less(answered, pa.scalar(end, TIMESTAMP))
@@ -293,16 +327,40 @@ class LogReader:
         """Return the row of one prediction, looking at the latest days first, or None."""
         for folder in reversed(self._objects.folders(keys.predictions(self._environment))):
             for key in reversed(self._objects.keys(f"{keys.predictions(self._environment)}{folder}/")):
-                data = self._objects.read(key)
-                row = pc.index(_parquet(data, ["prediction_id"])["prediction_id"], prediction_id).as_py()
+                table = self._table(key, self._objects.read(key), None)
+                if table is None:
+                    continue
+                row = pc.index(table["prediction_id"], prediction_id).as_py()
                 if row >= 0:
-                    return _parquet(data).slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
+                    return table.slice(row, 1).to_pylist()[0]  # type: ignore[no-any-return]
         return None
 
+    def _table(self, key: str, data: bytes | None, columns: list[str] | None) -> pa.Table | None:
+        """Return some columns of a file, or None when it cannot be read as one of the log."""
+        try:
+            return _parquet(data, columns)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            self.unreadable[key] = str(error).splitlines()[0]
+            log.warning("prediction log file left out key=%s reason=%s", key, self.unreadable[key])
+            return None
 
-def _parquet(data: bytes | None, columns: list[str] | None = None) -> pa.Table:
+
+def _parquet(data: bytes | None, columns: list[str] | None) -> pa.Table:
+    """Read some columns of a file of the log.
+
+    Raises:
+        ArrowException, OSError, ValueError: when it is none, with the reason.
+    """
+    if data is None:
+        raise ValueError("it was deleted while the log was read")
     # In this thread: a command that ends while Arrow's pool still winds up is aborted by the C++ runtime.
     file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    given = {field.name: field.type for field in file.schema_arrow}
+    for name, kind in _COLUMNS.items():
+        if name in _ALWAYS and name not in given:
+            raise ValueError(f"it has no column {name}")
+        if given.get(name, kind) != kind:
+            raise ValueError(f"its column {name} is {given[name]}, not {kind}")
     return file.read(columns=columns, use_threads=False)
 
 
@@ -337,23 +395,11 @@ def _alike(batch: list[Predictions]) -> pa.Table:
     def joined(name: str) -> list[Any]:
         return [value for predictions in batch for value in getattr(predictions, name)]
 
+    times = {name: _times([getattr(p, name) for p in batch]) for name in ("event_time", "answered_at")}
+    scores = pa.array(np.concatenate([p.prediction for p in batch]), pa.float32(), from_pandas=True)
+    given = {**times, "prediction": scores}
     columns: dict[str, Any] = {
-        "prediction_id": pa.array(joined("prediction_id"), pa.string()),
-        "event_time": _times([p.event_time for p in batch]),
-        "answered_at": _times([p.answered_at for p in batch]),
-        "key": pa.array(joined("key"), pa.string()),
-        "unit": pa.array(joined("unit"), pa.string()),
-        "release": pa.array(joined("release"), pa.int32()),
-        "routed": pa.array(joined("routed"), pa.string()),
-        "variant": pa.array(joined("variant"), pa.string()),
-        "model": pa.array(joined("model"), pa.string()),
-        "version": pa.array(joined("version"), pa.int32()),
-        "prediction": pa.array(np.concatenate([p.prediction for p in batch]), pa.float32(), from_pandas=True),
-        "latency_ms": pa.array(joined("latency_ms"), pa.float32()),
-        "error": pa.array(joined("error"), pa.string()),
-        "mirror_prediction": pa.array(joined("mirror_prediction"), pa.float32()),
-        "mirror_latency_ms": pa.array(joined("mirror_latency_ms"), pa.float32()),
-        "mirror_error": pa.array(joined("mirror_error"), pa.string()),
+        name: given[name] if name in given else pa.array(joined(name), kind) for name, kind in _COLUMNS.items()
     }
     for name in batch[0].features:
         columns[f"feature_{name}"] = pa.array(np.concatenate([p.features[name] for p in batch]), from_pandas=True)

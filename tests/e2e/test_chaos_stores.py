@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from pipelines.config import AllAtOnce, Phase
 from pipelines.deployment.tick import tick
 from pipelines.deployment.transitions import Actor, advance, roll_back
 from tests.conftest import NOW, make_platform
+from tests.definitions import edited
 from tests.e2e.load import ask, metric, several, until, workers
 from tests.e2e.test_chaos import CANARY, DAY, POLL, releasing, twin
 
@@ -110,6 +112,46 @@ def test_an_online_store_that_is_locked_whole_lets_the_app_live(serving):
         assert "database is locked" in reply.json()["detail"]
         assert ask(served, "/ping").status == 200
     assert ask(served, body=several(5)).status == 200
+
+
+@pytest.fixture
+def outlasting(tmp_path, monkeypatch):
+    """A problem of which requests are answered while the online store does not answer; its name."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    policies = "".join(f'[serving.views.{view}]\nunreachable = "as-missing"\n\n' for view in ("queue", "queue_trend"))
+    return edited(tmp_path, ("[gates.absolute_quality]", f"{policies}[gates.absolute_quality]"))
+
+
+def test_a_store_that_does_not_answer_is_done_without_where_stated(serving, outlasting):
+    served = serving(problem=outlasting, flush_seconds=0.1)
+    with closing(sqlite3.connect(served.mlops.home / "online.db")) as writer:
+        writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+        writer.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        replies = [ask(served, body=several(5)) for _ in range(40)]
+        took = time.monotonic() - began
+        assert {reply.status for reply in replies} == {200}
+        assert took < 40, "only one request a second waits for the store, for a second"
+    time.sleep(1)  # until it is asked again
+    without, whole = (
+        [row["prediction"] for row in reply.json()["predictions"]]
+        for reply in (replies[-1], ask(served, body=several(5)))
+    )
+    assert without != whole
+    lines = ask(served, "/metrics").data.decode().splitlines()
+    counted = {line.partition(" ")[0] for line in lines if line.startswith("absent_view_rows_total")}
+    assert counted == {
+        f'absent_view_rows_total{{kind="unreachable",view="{view}"}}' for view in ("queue", "queue_trend")
+    }
+
+
+def test_one_view_that_is_needed_fails_the_request(serving, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    policy = '[serving.views.queue]\nunreachable = "as-missing"\n\n[gates.absolute_quality]'
+    served = serving(problem=edited(tmp_path, ("[gates.absolute_quality]", policy)))
+    for path in served.mlops.home.glob("online.db*"):
+        path.unlink()
+    assert [ask(served, body=several(5)).status for _ in range(3)] == [503] * 3
 
 
 def test_a_clock_that_is_behind_moves_no_canary_and_hinders_no_rollback(serving):

@@ -169,7 +169,6 @@ MISTAKES = [
     (["propose", "v99"], 1, "there is no model 'v99'"),
     (["propose", "v1", "--strategy", "yolo"], 2, "there is no strategy 'yolo'"),
     (["approve"], 1, "write it with 'mlops propose'"),
-    (["monitor"], 1, "there is no champion to monitor"),
     (["lineage", "0" * 32], 1, "has no prediction"),
     (["report"], 1, "nothing was served in 'dev' yet"),
     (["predict", "--output", "x.csv"], 2, "give either --input FILE or --as-of DATE"),

@@ -23,6 +23,7 @@ ENDED = {  # the last example of each command, where nothing was done yet; all o
     "release tick": 0,
     "release schema": 0,
     "status": 0,
+    "token": 0,
     "features": 0,
     "releases": 0,
     "delivery": 0,

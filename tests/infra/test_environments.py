@@ -46,6 +46,13 @@ def test_every_name_begins_with_project_and_environment(stack):
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_an_app_that_is_frozen_between_requests_is_told(stack):
+    (model,) = of(environment(stack), "Model")
+    serverless = plan(stack).config.serving.kind == "serverless"
+    assert model.props["primaryContainer"]["environment"].get("RATCHET_FREEZES") == ("true" if serverless else None)
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_the_document_is_what_the_pipelines_read(stack):
     found = Stack.from_json(document(environment(stack)))
     assert (found.project, found.environment, found.account) == ("thing", stack, ACCOUNT)

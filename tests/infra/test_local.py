@@ -9,7 +9,9 @@ from infra.local.pod import Pod, Size, template
 from infra.local.schedule import cron
 from infra.tools.recording import record
 from pipelines.config import UserError
+from pipelines.config.strict import parse_toml
 from pipelines.contracts import Stack
+from pipelines.contracts.callers import CallersFile
 from tests.infra.locally import SECRETS, changed, local, objects, plan
 
 pytestmark = pytest.mark.infra
@@ -238,6 +240,7 @@ def test_a_schedule_that_cron_cannot_say_is_refused(expression):
         ({"replicas": {"least": 5}}, "least 5 is more than most 3"),
         ({"emulator": "localhost:4566"}, "emulator"),
         ({"secrets": {**SECRETS, "alerts_token": "short"}}, "secrets.alerts_token"),
+        ({"callers": {"shop": {"token_sha256": "a-token"}}}, "callers: the token_sha256 of shop is no SHA-256"),
         ({"gpus": {}}, "unknown key; did you mean 'gpu'?"),
     ],
 )
@@ -245,6 +248,7 @@ def test_what_cannot_be_is_refused_with_the_reason(changes, reason):
     with pytest.raises(UserError, match=r"^infra/Pulumi\.local\.yaml: ") as refused:
         plan(**changes)
     assert reason in str(refused.value)
+    assert "a-token" not in str(refused.value)
 
 
 def test_missing_secrets_are_said_with_how_they_are_made():
@@ -252,3 +256,22 @@ def test_missing_secrets_are_said_with_how_they_are_made():
 
     with pytest.raises(UserError, match="make local-up"):
         wanted_local(stated(LOCAL))
+
+
+def test_the_serving_app_asks_for_tokens_only_where_callers_are_stated():
+    def parts(**changes):
+        made = changed(**changes)
+        (container,) = made["Deployment", "serving"]["spec"]["template"]["spec"]["containers"]
+        return made, container
+
+    made, container = parts()
+    assert container["command"][-1] == "--anyone"
+    assert ("ConfigMap", "callers") not in made
+    callers = {"checkout": {"token_sha256": "0" * 64, "requests_per_second": 5}, "search": {"token_sha256": "1" * 64}}
+    made, container = parts(callers=callers)
+    assert "--anyone" not in container["command"]
+    (mount,) = [one for one in container["volumeMounts"] if one["mountPath"] == "/etc/callers"]
+    assert mount["readOnly"]
+    assert {"name": "RATCHET_CALLERS", "value": "/etc/callers/callers.toml"} in container["env"]
+    text = made["ConfigMap", "callers"]["data"]["callers.toml"]
+    assert parse_toml(text, CallersFile, "callers.toml").callers.keys() == callers.keys()

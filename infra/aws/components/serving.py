@@ -100,7 +100,7 @@ class ServingEndpoint(pulumi.ComponentResource):
             execution_role_arn=args.role,
             primary_container={
                 "image": args.image,
-                "environment": {**variables(names), "AWS_DEFAULT_REGION": names.region},
+                "environment": {**variables(names), "AWS_DEFAULT_REGION": names.region, **_environment(args.serving)},
             },
             vpc_config={"subnets": args.subnets, "security_group_ids": args.security_groups} if args.subnets else None,
             opts=kept,
@@ -161,6 +161,11 @@ def checked(live: Callable[[str], str] | None, arn: str, endpoint: str, wanted: 
             " and its log say why. Nothing was deleted: run 'pulumi refresh' to record what serves, then fix the image"
         )
     return found
+
+
+def _environment(serving: Serverless | RealTime) -> dict[str, str]:
+    """Return what the app must know of where it runs: between requests a serverless container does not compute."""
+    return {"RATCHET_FREEZES": "true"} if isinstance(serving, Serverless) else {}
 
 
 def _variant(serving: Serverless | RealTime) -> dict[str, Any]:

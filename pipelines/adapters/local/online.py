@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pipelines.storage.ports import NONE_WITHDRAWN, OnlineRow, Unavailable
 
@@ -77,18 +78,22 @@ class SqliteOnline:
 
     def as_of(self, view: str) -> datetime | None:
         """See the port."""
-        row = self._connection.execute("SELECT as_of FROM complete WHERE view = ?", (view,)).fetchone()
-        return _time(row[0]) if row else None
+        if not self.path.exists():
+            return None
+        rows = self._found("SELECT as_of FROM complete WHERE view = ?", [view])
+        return _time(rows[0][0]) if rows else None
 
     def _rows(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str, int, str]]:
-        given = [part for pair in pairs for part in pair]
+        return self._found(select(len(pairs)), [part for pair in pairs for part in pair])
+
+    def _found(self, query: str, given: list[str]) -> list[Any]:
         try:
             try:
-                return self._reader.execute(select(len(pairs)), given).fetchall()
+                return self._reader.execute(query, given).fetchall()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF not in _UNSHARED or self._has_log():
                     raise
-                return self._frozen_rows(select(len(pairs)), given)
+                return self._frozen_rows(query, given)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The online store cannot be read ({_reason(error)}); ask again later.") from error
 
@@ -96,7 +101,7 @@ class SqliteOnline:
         log = self.path.with_name(f"{self.path.name}-wal")
         return log.exists() and log.stat().st_size > 0
 
-    def _frozen_rows(self, query: str, given: list[str]) -> list[tuple[str, str, int, str]]:
+    def _frozen_rows(self, query: str, given: list[str]) -> list[Any]:
         """Read a file that cannot be opened to share it, as on a full disk, where nobody can write it either.
 
         SQLite makes a small file beside it for those who share it; without a log of writes the file is complete.

@@ -20,7 +20,7 @@ PANELS = {
     "Data": ("data", "features"),
     "Train": ("run", "train", "sweep", "follow", "cancel", "drain"),
     "Release": ("propose", "approve", "deploy", "rollback", "release", "promote"),
-    "Serve": ("serve", "predict", "replay", "export"),
+    "Serve": ("serve", "token", "predict", "replay", "export"),
     "Watch": ("monitor", "watch"),
     "Look": ("status", "explain", "compare", "lineage", "releases", "report", "delivery"),
     "Set up": ("demo", "doctor", "problem", "render", "backup", "recover"),

@@ -34,15 +34,28 @@ def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")] = 1,
+    anyone: Annotated[
+        bool, typer.Option("--anyone", help="Let anyone ask who reaches an address of a network.")
+    ] = False,
 ) -> None:
     """Serve the champion over HTTP.
 
     It answers /invocations, /ping, /live, /ready, /openapi.json and /metrics, and follows the release log: a new
     release is served without a restart.
+
+    Whoever reaches this machine itself may ask. On an address of a network, name a file of callers by RATCHET_CALLERS,
+    or say --anyone, where something before the app lets in only who may.
     """
-    from pipelines.serving.server import refuse_busy, serve
+    from pipelines.config import WrongUsage, load_toml
+    from pipelines.contracts.callers import CallersFile
+    from pipelines.serving.server import is_local, refuse_busy, serve
 
     platform: Platform = context.obj
+    if platform.settings.callers:
+        load_toml(platform.settings.callers, CallersFile)  # what is wrong with it is told before a worker starts
+    elif not anyone and not is_local(host):
+        told = "give RATCHET_CALLERS, a file that 'mlops token' makes, or --anyone"
+        raise WrongUsage(f"--host {host} is reached over the network, and nothing says who may ask; {told}")
     refuse_busy(host, port)
     _ = platform.problem.features  # a problem that does not load is told before a worker starts
     champion = platform.releases.state().champion
@@ -51,6 +64,29 @@ def serve(
     settings = platform.settings
     limits = settings.max_connections, settings.max_connections_per_peer
     serve(partial(_serving_app, settings), host, port, workers, *limits)
+
+
+@command(app, "mlops token checkout --callers callers.toml", "mlops token checkout --callers callers.toml --rate 50")
+def token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will ask: small letters, digits, hyphens.")],
+    callers: Annotated[Path, typer.Option(metavar="FILE", help="The file of callers; RATCHET_CALLERS names it.")],
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, metavar="N", help="Requests a second of each process. Default: no limit.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let a caller ask the serving app.
+
+    Prints the caller's new token, which is kept nowhere, and writes its SHA-256 into the file. The caller sends it as
+    the header 'Authorization: Bearer TOKEN'. A running app reads the file again when it changes.
+    """
+    from pipelines.serving.callers import new_caller
+
+    made = new_caller(callers, name, rate)
+    if as_json:
+        print_json({"caller": name, "token": made, "callers": str(callers)})
+        return
+    typer.echo(made)
 
 
 @command(
@@ -155,6 +191,10 @@ def replay(
         float | None, typer.Option(min=0.001, metavar="N", help="Requests a second at most. Default: no limit.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Rows in each request.")] = 1,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Holds the token that the app wants."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send recorded requests to a running app, with their own times."""
@@ -164,7 +204,8 @@ def replay(
     from pipelines.serving.replay import replay as replay_rows
 
     platform: Platform = context.obj
-    client = ServingClient(url) if url else platform.aws.endpoint
+    token = token_file.read_text(encoding="utf-8").strip() if token_file else None
+    client = ServingClient(url, token) if url else platform.aws.endpoint
     if client is None:
         raise UserError(f"{platform.settings.environment!r} has no SageMaker endpoint; give the app's --url")
     rows = recorded(platform.problem, platform.tables, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))

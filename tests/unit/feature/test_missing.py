@@ -57,6 +57,12 @@ def test_a_policy_says_all_that_it_needs_and_no_more(policy):
         ServingConfig.model_validate({"views": {"queue": policy}})
 
 
+def test_a_view_that_rejects_cannot_be_done_without():
+    policy = {"missing": "reject", "unreachable": "as-missing"}
+    with pytest.raises(ValueError, match="nothing to answer with"):
+        ServingConfig.model_validate({"views": {"queue": policy}})
+
+
 @pytest.mark.parametrize("default", [7.0, "none"])
 def test_a_default_replaces_a_missing_value_online_and_offline(default):
     kind = NUMERIC if isinstance(default, float) else CATEGORICAL

@@ -114,6 +114,19 @@ def test_labels_that_stay_away_raise_an_alarm_that_asks_for_no_training(served, 
     assert "model_quality" not in shown(served)
 
 
+def test_an_odd_file_in_the_log_is_named_and_the_rest_is_measured(served):
+    calm = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "whole").measured
+    odd = f"{keys.predictions('dev', NOW.date())}odd.parquet"
+    served.objects.write(odd, b"PAR1 cut off")
+    report = served.run("monitor", MonitorParams(as_of=NOW + 2 * DAY), "odd")
+    (served.objects.root / odd).unlink()
+    (alarm,) = report.alarms
+    assert (alarm.name, alarm.retrain) == ("data.log", False)
+    assert odd in alarm.reason
+    assert report.measured.model_copy(update={"unreadable": {}}) == calm
+    assert shown(served)["unreadable_log_files"] == {None: 1}
+
+
 def test_a_start_without_champion_or_traffic_is_quiet(new_platform, released):
     report = new_platform().run("monitor", MonitorParams(as_of=NOW))
     assert (report.measured.model, report.alarms) == (None, ())

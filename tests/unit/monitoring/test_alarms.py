@@ -37,6 +37,7 @@ def test_calm_raises_nothing():
         ({"drift": {"a": 0.3, "b": 0.3, "c": 0.3}}, "drift", True),
         ({"drift": {"a": 0.3, "b": 0.3, "c": 0.0}}, "data.source", False),
         ({"missing": {"a": 1.0}, "missing_rise": {"a": 0.95}}, "data.missing", False),
+        ({"unreadable": {"predictions/a.parquet": "it is empty"}}, "data.log", False),
         ({"unseen_rise": {"b": 0.99}}, "data.unseen", False),
         ({"predictions": 0, "labels": 0, "silent": True}, "silence", False),
         ({"coverage": 0.5}, "label_coverage", False),

@@ -62,6 +62,14 @@ def test_a_model_is_loaded_with_the_definitions_that_it_was_trained_on(changed):
     assert platform.problem.request_features.compute(fields)["weight"][0] == 4.0
 
 
+def test_a_policy_for_a_store_that_does_not_answer_is_of_today(changed):
+    policy = '[serving.views.queue]\nunreachable = "as-missing"\n\n[gates.absolute_quality]'
+    platform = changed(("[gates.absolute_quality]", policy))
+    model = ServedModel(champion(platform), platform.models, platform.problem, platform.online)
+    assert model.problem.config.serving.outlasts("queue")
+    assert not model.problem.config.serving.outlasts("queue_trend")
+
+
 def test_the_defaults_of_a_model_are_its_own(changed):
     platform = changed(
         ("[gates.absolute_quality]", '[serving.views.queue]\nmissing = "reject"\n\n[gates.absolute_quality]')

@@ -1,9 +1,12 @@
+import io
 import itertools
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.adapters.local.objects import FileObjects
@@ -265,3 +268,59 @@ def test_the_interval_is_from_write_to_write_however_long_a_write_takes(objects)
     log.close()
     between = sorted(later - earlier for earlier, later in itertools.pairwise(began[:5]))
     assert between[0] < 0.45, "0.3 s, where the write of 0.2 s is not added"
+
+
+def odd_files():
+    """Files that are none of the log, by what they are."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"prediction_id": ["x"], "answered_at": [1]}), sink)
+    lacking = sink.getvalue()
+    return {
+        "empty": b"",
+        "text": b"this is no Parquet file, though it may be as long as one",
+        "truncated": lacking[:-20],
+        "lacking": lacking,
+    }
+
+
+@pytest.mark.parametrize("kind", odd_files())
+@pytest.mark.parametrize("columns", [None, ["answered_at", "prediction_id"]])
+def test_an_odd_file_is_left_out_and_named(objects, caplog, kind, columns):
+    log, reader = writer(objects), LogReader(objects, "dev")
+    log.append(predictions("a", "b"))
+    log.close()
+    (whole,) = objects.keys("predictions/dev/")
+    odd = f"{whole.rpartition('/')[0]}/0-odd.parquet"
+    objects.write(odd, odd_files()[kind])
+    read = reader.read(START, START + timedelta(days=1), columns)
+    assert read["prediction_id"].to_pylist() == ["a", "b"]
+    assert list(reader.unreadable) == [odd]
+    assert odd in caplog.text
+    assert reader.find("b")["key"] == "key b"
+    assert reader.find("nobody") is None
+    (objects.root / odd).unlink()
+    assert reader.read(START, START + timedelta(days=1)).num_rows == 2
+    assert reader.unreadable == {}
+
+
+def test_a_column_of_another_type_makes_a_file_odd_and_of_a_feature_not(objects):
+    log, reader = writer(objects), LogReader(objects, "dev")
+    log.append(predictions("a"))
+    log.close()
+    (whole,) = objects.keys("predictions/dev/")
+    table = pq.read_table(objects.root / whole)
+    for name, column in {"version": pa.array(["one"]), "feature_weight": pa.array(["heavy"])}.items():
+        sink = io.BytesIO()
+        pq.write_table(table.set_column(table.column_names.index(name), name, column), sink)
+        objects.write(f"{whole.rpartition('/')[0]}/{name}.parquet", sink.getvalue())
+    assert reader.read(START, START + timedelta(days=1))["feature_weight"].to_pylist() == ["2", "heavy"]
+    ((key, why),) = reader.unreadable.items()
+    assert key.endswith("version.parquet")
+    assert why == "its column version is string, not int32"
+
+
+def test_a_log_of_odd_files_alone_is_empty(objects):
+    objects.write("predictions/dev/day=2024-01-01/a.parquet", b"")
+    reader = LogReader(objects, "dev")
+    assert reader.read(START, START + timedelta(days=1)) is None
+    assert len(reader.unreadable) == 1
