@@ -98,7 +98,8 @@ def test_it_passes_its_tests_in_a_teams_hands(project, tmp_path):
     (project / "model/look.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}\n')
     stated, features = project / "pyproject.toml", project / "model/features.py"
     stated.write_text(stated.read_text().replace("features = []", 'features = ["vega-datasets==0.9.0"]'))
-    features.write_text(features.read_text().replace("\nfrom ", "\nimport vega_datasets  # noqa: F401\nfrom ", 1))
+    imported = "import numpy as np\nimport vega_datasets  # type: ignore[import-untyped]  # noqa: F401\n"
+    features.write_text(features.read_text().replace("import numpy as np\n", imported, 1))
     subprocess.run(["uv", "lock", "--quiet"], cwd=project, check=True)
     commit(project, "our problem")
     suite = {"SUITE": "model/tests tests/docs tests/contract tests/e2e/test_demo.py"}

@@ -86,5 +86,6 @@ def test_the_release_file_of_what_serves_passes_on_a_promotion_branch(workplace:
     text = workplace.read("releases/dev.toml") + "\n# again\n"
     commit = workplace.commit("releases/dev.toml", text, branch="promote/dev")
     done = workplace.run("ci.yml", "workflow_dispatch", NOW, ref=commit, environ=programs)
-    assert commands(done) == RELEASE, done.out
+    assert commands(done) == RELEASE | {"uv run --no-sync mlops github status"}, done.out
     assert done.ok, done.out
+    assert workplace.github.statuses[commit] == {"required checks": "success"}, "what the protected branch waits for"
