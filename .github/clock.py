@@ -63,6 +63,7 @@ def done(duty: Duty, environment: str, own: Mapping[str, str], folder: Path) -> 
     if role := own.get(duty.role):
         told |= {"RATCHET_PROFILE": "aws", "AWS_ROLE_ARN": role, "AWS_ROLE_SESSION_NAME": f"clock-{environment}"}
         told |= {name: own[name] for name in ("AWS_REGION", "PULUMI_BACKEND_URL") if name in own}
+        told["AWS_DEFAULT_REGION"] = own["AWS_REGION"]  # what boto3 reads; the other is what Pulumi's provider does
     good = True
     for command in duty.on_aws if role else duty.embedded:
         words = [word.format(environment) for word in command.split()]

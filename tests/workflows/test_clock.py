@@ -14,7 +14,7 @@ from tests.workflows.documents import GITHUB
 
 PROGRAM = """\
 #!/bin/sh
-echo "$(basename "$0") $* | $RATCHET_ENVIRONMENT $RATCHET_PROFILE $AWS_ROLE_ARN $AWS_REGION $PULUMI_BACKEND_URL \
+echo "$(basename "$0") $* | $RATCHET_ENVIRONMENT $RATCHET_PROFILE $AWS_ROLE_ARN $AWS_REGION $AWS_DEFAULT_REGION $PULUMI_BACKEND_URL \
 $(cat "$AWS_WEB_IDENTITY_TOKEN_FILE" 2>/dev/null)" >> "$NOTED"
 test "$RATCHET_ENVIRONMENT" != broken
 """
@@ -79,7 +79,7 @@ def test_each_environment_has_its_turn_in_the_order_of_promotion(clock, asked):
 
 
 def test_on_aws_each_command_takes_the_role_of_its_environment(clock, asked):
-    told = "prod aws arn:clock eu-west-1 s3://state"
+    told = "prod aws arn:clock eu-west-1 eu-west-1 s3://state"
     assert clock("follow", ["prod"], VARIABLES) == (
         0,
         [f"mlops github follow | {told} token-1", f"mlops github propose | {told} token-2"],
@@ -90,7 +90,9 @@ def test_on_aws_each_command_takes_the_role_of_its_environment(clock, asked):
 def test_drift_is_looked_for_with_the_role_that_changes_nothing(clock):
     code, noted = clock("drift", ["prod"], VARIABLES)
     assert code == 0
-    assert noted == ["make --no-print-directory infra-drift-issue | prod aws arn:plan eu-west-1 s3://state token-1"]
+    assert noted == [
+        "make --no-print-directory infra-drift-issue | prod aws arn:plan eu-west-1 eu-west-1 s3://state token-1"
+    ]
 
 
 def test_what_fails_in_one_environment_keeps_no_other_from_its_turn(clock):
