@@ -5,7 +5,10 @@
 #   docker build --target serve .     builds one
 #
 # Tests of packages are left out: a tenth of each. BASE is any image of Python 3.11 to 3.13 on glibc with pip; a cluster without a registry names its own.
-ARG BASE=python:3.11-slim-bookworm
+ARG BASE=pinned
+
+# Named in a FROM, where Dependabot reads it.
+FROM python:3.11-slim-bookworm AS pinned
 
 FROM ${BASE} AS packages
 # Compiled once, here, and checked against no clock: the same lock file makes the same layers.
@@ -16,7 +19,7 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 
 FROM packages AS serve-packages
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --only-group serve --quiet \
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-default-groups --only-group serve --only-group features --quiet \
     && find .venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM packages AS steps-packages

@@ -19,18 +19,18 @@ BUILD = docker build --platform linux/amd64 --provenance=false --output type=doc
 PROJECT = $(shell $(RUN) python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["name"])')
 TAG = local
 
-.PHONY: help demo doctor check test format lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
+.PHONY: help demo doctor check test format update adopt lock clean test-docs test-slow test-foreign test-infra test-engine test-roles test-cloud drill test-athena test-workflows test-cluster test-torch test-all-pythons check-workflows audit audit-packages fuzz soak bench bench-plot bench-training bench-gpu local-up local-down infra-preview infra-up infra-drift infra-destroy infra-docs image image-push
 
 ##@ Everyday
 
 help: ## Show the targets of this file
-	@awk -F ':.*## ' '/^##@ / {print "\n\033[1m" substr($$0, 5) "\033[0m"} /^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST)) $(wildcard tests/template/targets.mk)
+	@awk -F ':.*## ' '/^##@ / {print "\n\033[1m" substr($$0, 5) "\033[0m"} /^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## Watch the whole loop in a minute (ARGS=--fast is shorter)
 	@$(RUN) mlops demo $(ARGS)
 
-doctor: $(STAMP) ## Say what is left to set up, and what is wrong
-	@$(RUN) mlops doctor $(ARGS)
+doctor: $(if $(wildcard .venv/bin/mlops),,$(STAMP)) ## Say what is left to set up, and what is wrong
+	@.venv/bin/mlops doctor $(ARGS) # not by uv, which stops at a pyproject.toml that it cannot read
 
 check: $(ALL) ## Lint, and check formatting, types, layers and dependencies
 	@$(RUN) ruff check
@@ -40,11 +40,17 @@ check: $(ALL) ## Lint, and check formatting, types, layers and dependencies
 	@$(RUN) deptry .
 
 test: $(ALL) ## Run the tests, with coverage (ARGS="tests/unit -k gates")
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(SUITE) $(ARGS)
 
 format: $(STAMP) ## Format the code and fix what the linter can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
+
+update: $(STAMP) ## Bring the template's changes (ARGS="--checkout v1.0.0")
+	@.venv/bin/python -m pipelines.scaffold.update $(ARGS)
+
+adopt: ## Put workflows where GitHub reads them: docs/adopt.md
+	@python3 .github/adopt.py
 
 lock: | $(UV) ## Update the locked dependencies
 	@$(UV) lock --upgrade
@@ -103,10 +109,12 @@ test-all-pythons: | $(UV) ## Run the tests on every supported Python that is ins
 check-workflows: $(ALL) $(TOOLS)/actionlint $(TOOLS)/gitleaks ## Lint the workflows, and check schemas and permissions
 	@PATH="$(TOOLS):$$PATH" $(RUN) pytest --numprocesses=0 --no-cov tests/workflows/test_static.py tests/workflows/test_linters.py $(ARGS)
 
-audit: $(STAMP) $(TOOLS)/gitleaks ## Look for known weaknesses and for secrets in every commit
-	@$(UV) audit --frozen --preview-features audit-command
+audit: $(STAMP) $(TOOLS)/gitleaks ## Look for secrets, and for faults of workflows
 	@$(RUN) zizmor --offline --quiet .github
 	@$(TOOLS)/gitleaks git --no-banner --redact --exit-code 1 .
+
+audit-packages: | $(UV) ## Look for known weaknesses of the locked packages
+	@$(UV) audit --frozen --preview-features audit-command
 
 fuzz: $(ALL) ## Try thousands of random requests, contracts and rows
 	@$(RUN) pytest -m fuzz --numprocesses=0 --no-cov tests/e2e/test_fuzz.py tests/e2e/test_hostile.py tests/unit/feature/test_contract_fuzz.py $(ARGS)
@@ -167,7 +175,6 @@ image-push: ## Push the image of this commit to the registry of ENV
 	@$(RUN) python -m infra.tools.images push "$$ENV"
 
 include .github/workflows.mk # what workflows call and people seldom do
--include tests/template/targets.mk # only the template has it
 
 # Compiling the packages belongs to installing them: without it the first demo would pay for it.
 $(STAMP): pyproject.toml uv.lock | $(UV)
@@ -189,4 +196,4 @@ $(TOOLS)/act $(TOOLS)/actionlint $(TOOLS)/gitleaks:
 .uv/bin/uv:
 	@echo "Installing uv into .uv"
 	@python3 -m venv .uv
-	@.uv/bin/pip install --quiet --disable-pip-version-check uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8

@@ -19,12 +19,64 @@ def quoted(name: str) -> str:
     return json.dumps(ANSWERS[name], ensure_ascii=False)
 
 
+TITLE = SLUG.replace("-", " ").title()
+README = f"""\
+# {TITLE}
+
+{ANSWERS["description"]}
+
+An MLOps system ([its parts](docs/architecture.md)): a model moves forward only when it is shown to be better, every
+step is on record, and one command turns it back.
+
+```sh
+make demo     # the whole loop on the problem's own data, in about a minute
+make test     # the tests
+make doctor   # what is left to set up
+```
+
+| To | read |
+|---|---|
+| state your own problem in `model/` | [docs/your-problem.md](docs/your-problem.md) |
+| set up the environments on AWS | [docs/first-day.md](docs/first-day.md) |
+| approve and take back releases | [docs/releases.md](docs/releases.md) |
+| know what to do about an alarm | [docs/runbook.md](docs/runbook.md) |
+| call the app | [docs/serving.md](docs/serving.md) |
+| update the engine | [docs/template.md](docs/template.md) |
+
+This page, `model/` and what else `ownership.toml` lists are yours; an update leaves them alone. The engine's licence is
+Apache-2.0; [LICENSE](LICENSE) says what holds for the rest.
+"""
+OWN_LICENCES = {
+    "proprietary": "All rights reserved. Nobody may use, copy, change or pass on this work without written permission.",
+    "MIT": """\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.""",
+}
+# What pyproject.toml says of the whole; an SPDX expression, https://spdx.github.io/spdx-spec/v3.0.1/annexes/spdx-license-expressions/
+SPDX = {
+    "proprietary": "Apache-2.0 AND LicenseRef-Proprietary",
+    "Apache-2.0": "Apache-2.0",
+    "MIT": "Apache-2.0 AND MIT",
+}[ANSWERS["licence"]]
+
+
 # In each file: the pattern of the reference project's text, and its replacement.
 WRITTEN = {
-    "README.md": [(r"\A# .*", "# " + SLUG.replace("-", " ").title())],
+    "README.md": [(r"(?s)\A.*\Z", README)],
     "pyproject.toml": [
         (r'(?<=^\[project\]\n)name = ".*"', f'name = "{SLUG}"'),
         (r'^description = ".*"', f"description = {quoted('description')}"),
+        (r'^license = ".*"', f'license = "{SPDX}"'),
         (r"^authors = .*", "authors = [{ name = " + quoted("author_name") + ", email = " + quoted("email") + " }]"),
         (r"(?<=https://github\.com/)your-org/ratchet", f"{OWNER}/{SLUG}"),
     ],
@@ -114,6 +166,12 @@ def write() -> None:
             head, *packages = text.rstrip("\n").split("\n\n[[package]]\n")
             text = "\n\n[[package]]\n".join([head, *sorted(packages, key=lambda one: one.split('"')[1])]) + "\n"
         (PROJECT / name).write_bytes(text.encode())
+    own = OWN_LICENCES.get(ANSWERS["licence"])
+    if own:
+        file = PROJECT / "LICENSE"
+        head = f"Copyright (c) {ANSWERS['author_name']}\n\n{own}\n"
+        engine = "The engine, which is the files that template.json lists, is under the licence below.\n"
+        file.write_bytes(f"{head}\n{engine}\n{'-' * 80}\n\n".encode() + file.read_bytes())
     for path in files():
         if path.read_bytes()[:2] == b"#!":
             path.chmod(path.stat().st_mode | 0o111)

@@ -53,6 +53,6 @@ if __name__ == "__main__":
         shown = ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
         sys.exit(
             f"\n{Path.cwd()} is not empty: it holds {shown}. Nothing was changed.\n"
-            "Choose another project_slug or folder; docs/template.md says how to bring Ratchet into a repository "
-            "that exists.\n"
+            "Choose another project_slug or folder; docs/adopt.md says how to bring the engine into a "
+            "repository that exists.\n"
         )

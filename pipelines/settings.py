@@ -146,13 +146,26 @@ def workflow(environ: Mapping[str, str] = os.environ) -> Workflow:
     """
     if missing := [name for name in ("GITHUB_TOKEN", "GITHUB_REPOSITORY") if not environ.get(name)]:
         raise UserError(f"{' and '.join(missing)} must be set: a token such as that of 'gh auth token', and OWNER/NAME")
-    output = environ.get("GITHUB_OUTPUT")
     return Workflow(
         api=environ.get("GITHUB_API_URL") or "https://api.github.com",
         token=environ["GITHUB_TOKEN"],
         repository=environ["GITHUB_REPOSITORY"],
-        output=Path(output) if output else None,
+        output=step_output(environ),
     )
+
+
+def is_hosted_runner(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this is a job on a runner of GitHub's, whose disk is gone after it.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/variables#default-environment-variables
+    """
+    return environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
+
+
+def step_output(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that takes the outputs of a workflow's step, within one."""
+    given = environ.get("GITHUB_OUTPUT")
+    return Path(given) if given else None
 
 
 def step_summary(environ: Mapping[str, str] = os.environ) -> Path | None:

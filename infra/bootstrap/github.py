@@ -42,9 +42,8 @@ class GitHubSide(pulumi.ComponentResource):
         self._args, self._slug = args, args.github.repository
         provider = github.Provider("github", owner=args.github.owner, opts=pulumi.ResourceOptions(parent=self))
         self._child = pulumi.ResourceOptions(parent=self, provider=provider)
-        if has_environments(args.github):
-            for environment in args.environments:
-                self._environment(environment)
+        for environment in args.environments:
+            self._environment(environment)
         for name, value in args.shared.items():
             github.ActionsVariable(name, repository=self._slug, variable_name=name, value=value, opts=self._child)
         if args.is_first:
@@ -89,36 +88,33 @@ class GitHubSide(pulumi.ComponentResource):
             can_approve_pull_request_reviews=True,
             opts=self._child,
         )
-        if has_protected_branches(self._args.github):
-            github.BranchProtection(
-                MAIN,
-                repository_id=self._slug,
-                pattern=MAIN,
-                enforce_admins=True,
-                allows_force_pushes=False,
-                allows_deletions=False,
-                require_conversation_resolution=True,
-                required_status_checks=[{"strict": True, "contexts": [REQUIRED_CHECK]}],
-                required_pull_request_reviews=[
-                    {
-                        "require_code_owner_reviews": True,
-                        "required_approving_review_count": 1,
-                        "dismiss_stale_reviews": True,
-                        "require_last_push_approval": True,
-                    }
-                ],
-                opts=self._child,
-            )
+        github.BranchProtection(
+            MAIN,
+            repository_id=self._slug,
+            pattern=MAIN,
+            enforce_admins=True,
+            allows_force_pushes=False,
+            allows_deletions=False,
+            require_conversation_resolution=True,
+            # Not strict: whoever presses "Update branch" is the last to push, and their approval counts no more.
+            required_status_checks=[{"strict": False, "contexts": [REQUIRED_CHECK]}],
+            required_pull_request_reviews=[reviews(self._args.github)],
+            opts=self._child,
+        )
 
 
-def has_environments(repository: GitHubSettings) -> bool:
-    """Whether GitHub lets the repository configure environments."""
-    return not repository.private or repository.plan is not GitHubPlan.FREE
+def reviews(repository: GitHubSettings) -> dict[str, bool | int]:
+    """Return what ``main`` asks of reviews; nobody approves a pull request of their own, so a team of one needs none.
 
-
-def has_protected_branches(repository: GitHubSettings) -> bool:
-    """Whether GitHub protects branches of the repository, and with them reviews by code owners."""
-    return not repository.private or repository.plan is not GitHubPlan.FREE
+    A release of theirs needs their review all the same: the workflow wrote it, and ``mlops github approve`` looks.
+    """
+    several = not repository.alone
+    return {
+        "require_code_owner_reviews": several,
+        "required_approving_review_count": int(several),
+        "dismiss_stale_reviews": True,
+        "require_last_push_approval": several,
+    }
 
 
 def offered(repository: GitHubSettings) -> dict[str, str]:
@@ -134,11 +130,7 @@ def not_enforced(repository: GitHubSettings) -> tuple[str, ...]:
     """Return what the repository's plan leaves to the team, a line each; docs/github.md has the table and sources."""
     if not repository.private or repository.plan is GitHubPlan.ENTERPRISE:
         return ()
-    missing = ["required reviewers of an environment: the reviewed merge of releases/ is the only approval"]
-    missing += ["attestations of images: the delivery signs with the key in KMS alone"]
-    if repository.plan is GitHubPlan.FREE:
-        missing += [
-            "protection of main, and with it the review by code owners: whoever may push may release",
-            "environments and their branches: AWS alone holds deployments to the main branch",
-        ]
-    return tuple(missing)
+    return (
+        "required reviewers of an environment: the reviewed merge of releases/ is the only approval",
+        "attestations of images: the delivery signs with the key in KMS alone",
+    )

@@ -119,9 +119,12 @@ def _tell_github(
     shared: dict[str, pulumi.Input[str]] = {}
     if settings.is_first:
         shared |= {"ENVIRONMENTS": json.dumps(cloud.environments), "TRAINS": settings.trains}
+        if settings.scheduled:
+            shared["SCHEDULES"] = json.dumps(settings.scheduled)
     for scope in scopes:
         suffix = scope.environment.upper()
         shared[f"AWS_PLAN_ROLE_{suffix}"] = workflows.plan[scope.environment]
+        shared[f"AWS_CLOCK_ROLE_{suffix}"] = workflows.clock[scope.environment]
         shared |= {f"{name}_{suffix}": value for name, value in common.items()}
     return GitHubSide(
         GitHubSideArgs(

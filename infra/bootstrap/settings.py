@@ -19,7 +19,7 @@ Account = Annotated[
 """Twelve digits; YAML reads them as a number where they stand without quotes."""
 # Roles of the bootstrap are named <project>-<kind>-<environment>, resources <project>-<environment>-<part>: an
 # environment by one of these names would own the roles that are to hold it.
-RESERVED = frozenset({"boundary", "bootstrap", "deploy", "main", "plan", "state"})
+RESERVED = frozenset({"boundary", "bootstrap", "clock", "deploy", "main", "plan", "state"})
 
 
 class GitHubPlan(StrEnum):
@@ -44,6 +44,7 @@ class GitHubSettings(StrictModel):
             15 July 2026 do; ``false`` is the older form, names alone, with the repository's number beside it.
         adopt_provider: whether the account has GitHub's identity provider already; there is one an account.
         code_security: whether GitHub Code Security, which is bought beside a plan, is on for a private repository.
+        alone: whether one person works here, whose own pull requests nobody else could approve.
         reviewers: numbers of the teams that must release each run of a protected environment.
     """
 
@@ -56,10 +57,16 @@ class GitHubSettings(StrictModel):
     immutable_subject: bool = True
     adopt_provider: bool = False
     code_security: bool = False
+    alone: bool = False
     reviewers: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
+        if self.private and self.plan is GitHubPlan.FREE:
+            raise ValueError(
+                "plan: a private repository on the plan free has no environments, so no workflow would get a role and "
+                "nobody would be told; make it public, or take the plan team, or run on the profile embedded alone"
+            )
         if self.reviewers and self.private and self.plan is not GitHubPlan.ENTERPRISE:
             raise ValueError(
                 f"reviewers: GitHub has required reviewers on private repositories with the plan enterprise alone, "
@@ -108,6 +115,7 @@ class BootstrapSettings(StrictModel):
         environments: that run in this account, in the order of promotion.
         trains: the environment that trains, here or in another account.
         protected: whose data no workflow may delete.
+        scheduled: environments that are up, which the workflows' schedules look at; empty starts none of them.
         image_readers: accounts that may pull images from this one, to promote them.
         github: the repository.
         roles, single_sign_on: how people get access; neither for none.
@@ -117,6 +125,7 @@ class BootstrapSettings(StrictModel):
     environments: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,11}$")], ...] = Field(min_length=1)
     trains: str = "dev"
     protected: tuple[str, ...] = ("prod",)
+    scheduled: tuple[str, ...] = ()
     image_readers: tuple[Account, ...] = ()
     github: GitHubSettings
     roles: Roles | None = None
@@ -128,6 +137,11 @@ class BootstrapSettings(StrictModel):
             raise ValueError(f"environments: {min(reserved)!r} is a name of the bootstrap's own; choose another")
         if len(set(self.environments)) < len(self.environments):
             raise ValueError("environments: each once")
+        if self.github.reviewers and self.trains in self.protected:
+            raise ValueError(
+                f"protected: {self.trains!r} trains, so reviewers would have to release each look at the triggers; "
+                "state reviewers for environments that do not train alone"
+            )
         if self.roles and self.single_sign_on:
             raise ValueError("roles, single_sign_on: state only one of them")
         return self

@@ -38,6 +38,11 @@ def plan_trust(provider: str, repository: GitHubSettings, environment: str) -> D
     return _web_identity(provider, _claims(repository, sub=subjects))
 
 
+def clock_trust(provider: str, repository: GitHubSettings) -> Document:
+    """Trust jobs on the main branch that are of no GitHub environment, whose reviewers would hold them up."""
+    return _web_identity(provider, _claims(repository, sub=subject(repository, f"ref:{MAIN}")))
+
+
 def people_trust(roles: Roles) -> Document:
     """Trust people by the identities that they signed in with."""
     condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}} if roles.mfa else None

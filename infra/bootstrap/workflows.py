@@ -1,4 +1,4 @@
-"""The roles of the workflows on GitHub, one that deploys and one that plans for each environment, and the boundary."""
+"""The workflows' roles for each environment, to deploy, to plan and for the clockwork, and the boundary."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,13 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.bootstrap.permissions.boundary import boundary
+from infra.bootstrap.permissions.clock import clock_statements
 from infra.bootstrap.permissions.deploy import deploy_statements
 from infra.bootstrap.permissions.documents import Document, Statement, pack, text
 from infra.bootstrap.permissions.plan import plan_statements
 from infra.bootstrap.scope import Scope
 from infra.bootstrap.settings import GitHubSettings
-from infra.bootstrap.trust import AUDIENCE, ISSUER, deploy_trust, plan_trust, provider_arn
+from infra.bootstrap.trust import AUDIENCE, ISSUER, clock_trust, deploy_trust, plan_trust, provider_arn
 
 HOUR = 3600
 
@@ -37,6 +38,7 @@ class Workflows(pulumi.ComponentResource):
     Attributes:
         deploy: ARN of the role of each environment's workflows.
         plan: ARN of the role of its plans.
+        clock: ARN of the role of what is reported, proposed and rolled back in it.
     """
 
     def __init__(self, args: WorkflowsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,6 +48,7 @@ class Workflows(pulumi.ComponentResource):
         trusted = pulumi.ResourceOptions(parent=self, depends_on=self._trust_github(args.github))
         self.deploy: dict[str, pulumi.Output[str]] = {}
         self.plan: dict[str, pulumi.Output[str]] = {}
+        self.clock: dict[str, pulumi.Output[str]] = {}
         for before, scope in zip((None, *args.scopes), args.scopes, strict=False):
             name = scope.environment
             self._policy(scope.boundary.rpartition("/")[2], text(boundary(scope)))
@@ -56,7 +59,10 @@ class Workflows(pulumi.ComponentResource):
             self.plan[name] = self._role(
                 scope.role("plan"), plan_trust(provider, args.github, name), plan_statements(scope, before), trusted
             )
-        self.register_outputs({"deploy": self.deploy, "plan": self.plan})
+            self.clock[name] = self._role(
+                scope.role("clock"), clock_trust(provider, args.github), clock_statements(scope, before), trusted
+            )
+        self.register_outputs({"deploy": self.deploy, "plan": self.plan, "clock": self.clock})
 
     def _trust_github(self, github: GitHubSettings) -> list[pulumi.Resource]:
         """Return the identity provider, unless the account has it; another project may use it when this one is gone."""

@@ -1,6 +1,5 @@
 """``mlops doctor``: what is left to do in a repository made from the template and in its cloud, and what is wrong."""
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from pipelines.config import UserError, load_toml
 from pipelines.contracts import Cloud
 from pipelines.doctor.findings import Finding, FindingState, note, todo
 from pipelines.doctor.maturity import maturity
-from pipelines.doctor.repository import examine_repository
+from pipelines.doctor.repository import examine_repository, project
 
 __all__ = ["Finding", "FindingState", "examine"]
 
@@ -53,5 +52,8 @@ def _aws(root: Path, stated: Cloud) -> Iterator[Finding]:
         return
     from pipelines.doctor.cloud import examine_cloud
 
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-    yield from examine_cloud(boto3.Session(), root, project, stated)
+    try:
+        name = project(root)["name"]
+    except UserError:  # which is a finding of the repository
+        return
+    yield from examine_cloud(boto3.Session(), root, name, stated)

@@ -8,9 +8,10 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipelines.config import Problem, StrictModel, UserError, load_toml
-from pipelines.doctor.findings import Finding, FindingState
+from pipelines.doctor.findings import Finding, FindingState, todo
 
 PLACEHOLDER = re.compile(r"[\w.+-]+@example\.(?:com|org|net)\b|@your-[a-z]+\b|github\.com/your-[a-z]+\b")
 PLACES = ("pyproject.toml", ".github/CODEOWNERS", "model/problem.toml")
@@ -40,6 +41,7 @@ class Template(StrictModel):
 def examine_repository(root: Path, package: str) -> list[Finding]:
     """Return the findings of every check of the repository, and of the problem in ``package``."""
     return [
+        *conflicts(root),
         python(root, sys.version_info[:2]),
         lock(root),
         git(root),
@@ -50,9 +52,40 @@ def examine_repository(root: Path, package: str) -> list[Finding]:
     ]
 
 
+def conflicts(root: Path) -> Iterator[Finding]:
+    """Find what an update or a merge left for a person: marks of conflicts in files, and changes that did not fit."""
+    command = ["git", "grep", "--files-with-matches", "--extended-regexp", "^(<<<<<<<|>>>>>>>) "]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # what git says of the repository is another finding
+        return
+    for name in done.stdout.splitlines():
+        yield todo("conflict", f"{name} holds marks of a conflict; merge what lies between '<<<<<<<' and '>>>>>>>'")
+    for path in sorted(path for path in root.rglob("*.rej") if ".venv" not in path.parts):
+        yield todo("conflict", f"{path.relative_to(root)}: merge what it holds, then delete it")
+
+
+def project(root: Path) -> dict[str, Any]:
+    """Return ``[project]`` of ``pyproject.toml``.
+
+    Raises:
+        UserError: for a file that is missing, broken, or without it.
+    """
+    try:
+        found: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except FileNotFoundError as error:
+        raise UserError("is missing; take it back from git") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"cannot be read, so uv cannot either; mend it, or take it back from git ({error})") from error
+    return found
+
+
 def python(root: Path, version: tuple[int, ...]) -> Finding:
     """Check the running Python against ``requires-python``."""
-    wanted = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    try:
+        wanted = project(root)["requires-python"]
+    except UserError as error:
+        return todo("pyproject.toml", str(error))
     lowest, above = (tuple(map(int, pair)) for pair in re.findall(r"(\d+)\.(\d+)", wanted))
     running = ".".join(map(str, version))
     if lowest <= version < above:
@@ -69,7 +102,10 @@ def lock(root: Path) -> Finding:
         return Finding(check="uv.lock", state=FindingState.NOTE, says="exists; install uv to check that it is current")
     done = subprocess.run([uv, "lock", "--check", "--offline"], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Finding(check="uv.lock", state=FindingState.TODO, says="does not fit pyproject.toml; run 'uv lock'")
+        broken = "cannot be read; take it back from git, then run 'uv lock'"
+        parsed = "Failed to parse" in done.stderr and "uv.lock" in done.stderr
+        says = broken if parsed else "does not fit pyproject.toml; run 'uv lock'"
+        return Finding(check="uv.lock", state=FindingState.TODO, says=says)
     return Finding(check="uv.lock", state=FindingState.OK, says="is current")
 
 

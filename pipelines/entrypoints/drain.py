@@ -15,9 +15,13 @@ from pipelines.training import TrainingParams
 
 
 class Drained(StrictModel):
-    """The result of one look at the queue: the candidate's ``version``, and why its gates ``refused`` it."""
+    """The result of one look at the queue: the candidate's ``version``, and why its gates ``refused`` it.
+
+    ``ended`` says whether this look found the end of a decision; otherwise there is nothing new to tell people.
+    """
 
     says: str
+    ended: bool = False
     run_id: str = ""
     version: int | None = None
     accepted: bool = False
@@ -101,8 +105,8 @@ def _started(platform: Platform, run_id: str, decision: Decision) -> Drained:
 
 def _told(platform: Platform, run_id: str, done: Retrained) -> Drained:
     if done.model is None:
-        return Drained(run_id=run_id, says=f"no training: {done.decision.reason}")
+        return Drained(run_id=run_id, ended=True, says=f"no training: {done.decision.reason}")
     gates = platform.models.manifest(done.model).gates
     refused = tuple(f"{gate.gate}: {gate.reason}" for gate in gates if not gate.passed)
     says = f"v{done.version} {'passed its gates' if done.accepted else 'was refused'}: {done.decision.reason}"
-    return Drained(run_id=run_id, says=says, version=done.version, accepted=done.accepted, refused=refused)
+    return Drained(run_id=run_id, ended=True, says=says, version=done.version, accepted=done.accepted, refused=refused)

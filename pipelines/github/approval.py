@@ -45,9 +45,14 @@ def approval(github: GitHubClient, path: str, text: str) -> Approval:
     pull = merged[0]
     if github.text(path, pull.merge_commit_sha or "") != text:
         raise Refused(f"{path} is not what pull request #{pull.number} merged")
-    wrote = {pull.user.login, *(commit.author.login for commit in pull.get_commits() if commit.author)}
-    approved = [login for login in _approved(pull) if login not in wrote]
+    wrote = {pull.user.login, *_authors(github, pull, path)}
+    approved = [login for login in _approved(github, pull, path) if login not in wrote]
     allowed = owners(github.text(OWNERS, github.main) or "", path)
+    if unknown := github.unknown_owners() & set(allowed):
+        raise Refused(
+            f"{OWNERS} names {' and '.join(sorted(unknown))} as owner of {path}, whom GitHub does not know or who may "
+            "not write here, so anybody who may write could approve; name owners who exist and have write access"
+        )
     for login in approved:
         if _may(github, login, allowed):
             return Approval(pull.number, pull.user.login, login, pull.merge_commit_sha or "")
@@ -75,13 +80,29 @@ def _matches(pattern: str, path: str) -> bool:
     return fnmatch.fnmatchcase(path, anchored)
 
 
-def _approved(pull: "PullRequest") -> Iterable[str]:
-    """Yield who approved the last commit, by each person's latest review; workflows do not count."""
+def _authors(github: GitHubClient, pull: "PullRequest", path: str) -> Iterable[str]:
+    """Yield who changed a file in a pull request; who only brought its branch up to date with main wrote none of it."""
+    for commit in pull.get_commits():
+        merges = len(commit.parents) > 1
+        if commit.author and not (merges and github.text(path, commit.sha) == github.text(path, commit.parents[0].sha)):
+            yield commit.author.login
+
+
+def _approved(github: GitHubClient, pull: "PullRequest", path: str) -> Iterable[str]:
+    """Yield who approved the file as it was merged, by each person's latest review; workflows do not count.
+
+    The file is compared and not the commit, because a commit that only brings the branch up to date may follow.
+    """
     words = {}
     for review in pull.get_reviews():
         if review.state != "COMMENTED" and review.user and review.user.type == "User":
             words[review.user.login] = (review.state, review.commit_id)
-    return [login for login, word in words.items() if word == ("APPROVED", pull.head.sha)]
+    merged = github.text(path, pull.head.sha)
+    return [
+        login
+        for login, (state, commit) in words.items()
+        if state == "APPROVED" and (commit == pull.head.sha or github.text(path, commit) == merged)
+    ]
 
 
 def _may(github: GitHubClient, login: str, allowed: Iterable[str]) -> bool:

@@ -4,8 +4,11 @@ What is one thing for people is one thing here: a pull request for a branch, an 
 subject is found again by a marker in the text, which GitHub does not show.
 """
 
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.settings import Workflow
@@ -17,9 +20,15 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 CHECKS = "ci.yml"
-"""The workflow that checks a branch; GitHub starts none for what a workflow's own token pushes."""
+"""The workflow that checks a branch; GitHub starts none for what a workflow's own token pushes. Its name begins with
+that of the folder where a project lies in one: ``make adopt``."""
 REQUIRED_CHECK = "required checks"
 """The name of the check, or of the commit status, that the protected branch waits for."""
+
+
+LONGEST = 65_536
+"""Characters of a body that GitHub takes: https://github.com/PyGithub/PyGithub/issues/1906."""
+_CUT = "\n\n</details>\n\n… The rest is cut: GitHub takes 65,536 characters. `mlops explain` shows all of it.\n\n"
 
 
 class Told(NamedTuple):
@@ -52,6 +61,21 @@ class GitHubClient:
             self._known = self._api.get_repo(self._where.repository)
         return self._known
 
+    @cached_property
+    def folder(self) -> str:
+        """Where the project lies in the repository, with a slash at the end; empty for its root."""
+        done = subprocess.run(["git", "rev-parse", "--show-prefix"], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    @property
+    def checks(self) -> str:
+        """The name of the workflow's file that checks a branch."""
+        return f"{self.folder.rstrip('/')}-{CHECKS}" if self.folder else CHECKS
+
+    def release_file(self, environment: str) -> str:
+        """Return the path of an environment's release file in the repository."""
+        return f"{self.folder}releases/{environment}.toml"
+
     @property
     def main(self) -> str:
         """The name of the default branch."""
@@ -65,6 +89,17 @@ class GitHubClient:
             return None
         assert not isinstance(found, list), "a path of a file"
         return found.decoded_content.decode()
+
+    def unknown_owners(self) -> set[str]:
+        """Return the owners in CODEOWNERS, each with its @, that GitHub does not know or that may not write here.
+
+        GitHub leaves such an owner out without a word, and whoever may write can then approve:
+        https://docs.github.com/en/rest/repos/repos#list-codeowners-errors.
+        """
+        with _missing() as missing:
+            _, answer = self.repository.requester.requestJsonAndCheck("GET", f"{self.repository.url}/codeowners/errors")
+        found = [] if missing else [one for one in answer["errors"] if one["kind"] == "Unknown owner"]
+        return {word for one in found for word in re.findall(r"@[\w/-]+", one["suggestion"] or one["message"])}
 
     def is_current(self, branch: str, path: str) -> bool:
         """Say whether a branch changes a file from what the default branch has, so that merging it has no conflict."""
@@ -81,7 +116,7 @@ class GitHubClient:
 
     def put_pull(self, branch: str, path: str, text: str, title: str, body: str, label: str) -> Told:
         """Open the pull request from ``branch`` that makes a file be ``text``, or bring it up to date, and check it."""
-        committed = self._commit(branch, path, text, title)
+        committed, body = self._commit(branch, path, text, title), fitted(body)
         pull = self.open_pull(branch)
         changed = committed or pull is None or (pull.title, pull.body) != (title, body)
         if pull is None:
@@ -90,7 +125,7 @@ class GitHubClient:
         elif changed:
             pull.edit(title=title, body=body)
         if committed:
-            self.repository.get_workflow(CHECKS).create_dispatch(branch, throw=True)
+            self.repository.get_workflow(self.checks).create_dispatch(branch, throw=True)
         return Told(pull.number, pull.html_url, changed)
 
     def put_status(self, commit: str, passed: bool) -> None:
@@ -100,7 +135,7 @@ class GitHubClient:
         https://github.com/ThemeParks/ThemeParks_JavaScript/pull/37. A commit status counts whoever may write sets it:
         https://docs.github.com/en/pull-requests/reference/status-checks.
         """
-        where = f"{self.repository.html_url}/actions/workflows/{CHECKS}"
+        where = f"{self.repository.html_url}/actions/workflows/{self.checks}"
         told = "all checks that this change concerns passed" if passed else "a check failed, or was cancelled"
         self.repository.get_commit(commit).create_status(
             "success" if passed else "failure", target_url=where, description=told, context=REQUIRED_CHECK
@@ -179,8 +214,16 @@ def _missing() -> "Iterator[list[GithubException]]":
         said.append(error)
 
 
+def fitted(body: str) -> str:
+    """Return a body that GitHub takes: a longer one is cut before its last line, the mark by which it is found."""
+    if len(body) <= LONGEST:
+        return body
+    last = body.rstrip().rpartition("\n")[2]
+    return body[: LONGEST - len(_CUT) - len(last)] + _CUT + last
+
+
 def _marked(subject: str, body: str) -> str:
-    return f"{body.rstrip()}\n\n<!-- mlops: {subject} -->"
+    return fitted(f"{body.rstrip()}\n\n<!-- mlops: {subject} -->")
 
 
 def _is_of(subject: str, body: str | None) -> bool:

@@ -54,7 +54,7 @@ def _recorded(platform: Platform, github: GitHubClient, text: str, release: Rele
     if release.released.model in state.quarantined:
         reason = state.quarantined[release.released.model]
         raise Refused(f"{name} is quarantined: {reason}; 'mlops propose {name}' proposes it anew")
-    found = approval(github, f"releases/{platform.settings.environment}.toml", text)
+    found = approval(github, github.release_file(platform.settings.environment), text)
     at = platform.settings.now()
     if state.proposal != release or state.phase is not Phase.PROPOSED:
         number = latest.number if latest else 0
@@ -84,7 +84,7 @@ def follow(platform: Platform, github: GitHubClient) -> list[Told]:
     if not github.has_issue(subject, "incident"):
         title = f"{environment}: rolled back {last.summary}"
         told.append(github.put_issue(subject, title[:200], pages.incident(environment, entries), "incident"))
-    path, branch = f"releases/{environment}.toml", f"revert/{environment}"
+    path, branch = github.release_file(environment), f"revert/{environment}"
     text = github.text(path, github.main)
     if text is not None and not is_deployed(state, parse_toml(text, ReleaseFile, path)):
         release = standing(platform.models, state)

@@ -35,7 +35,7 @@ def propose(platform: Platform, github: GitHubClient) -> Proposed:
     following, environment = following_model(platform), platform.settings.environment
     if following is None:
         return Proposed(None, "there is no candidate")
-    path, branch, subject = f"releases/{environment}.toml", f"promote/{environment}", f"refused {environment}"
+    path, branch, subject = github.release_file(environment), f"promote/{environment}", f"refused {environment}"
     merged = github.text(path, github.main)
     if why := _nothing_to_say(platform, github, following, branch, merged):
         return Proposed(None, why)

@@ -1,5 +1,6 @@
 """Finds what a text names that does not exist: paths, commands, make targets, links."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -18,8 +19,13 @@ FILES = [
     if (ROOT / name).is_file() and not (ROOT / name).is_symlink()
 ]
 YOURS = tuple(tomllib.loads((ROOT / "ownership.toml").read_text())["yours"])
-JUDGED = [name for name in FILES if (ROOT / "cookiecutter.json").exists() or not name.startswith(YOURS)]
-"""The files whose text is ours to judge: in a repository that was made from the template, not those of the team."""
+RECORD = ROOT / "template.json"
+CAME = set(json.loads(RECORD.read_text())["files"]) if RECORD.exists() else set(FILES)
+JUDGED = [
+    name for name in FILES if (ROOT / "cookiecutter.json").exists() or (name in CAME and not name.startswith(YOURS))
+]
+"""The files whose text is ours to judge: in a repository that was made from the template, what came from it and is not
+the team's."""
 NAMES = {Path(name).name for name in FILES}
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(\.?[\w.*-]+/)+[\w.*-]*|[\w-]+\.(toml|md|lock|py)")
@@ -44,7 +50,7 @@ def missing(text, folder=ROOT):
 def _exists(command):
     program, name, *rest = command.split()
     if program == "make":
-        makefiles = [ROOT / "Makefile", ROOT / ".github/workflows.mk", *ROOT.glob("tests/*/targets.mk")]
+        makefiles = [ROOT / "Makefile", ROOT / ".github/workflows.mk"]
         return name in re.findall(r"^([a-z-]+):", "".join(file.read_text() for file in makefiles), re.MULTILINE)
     found = typer.main.get_command(app).commands.get(name)
     return found is not None and (not rest or not hasattr(found, "commands") or rest[0] in found.commands)

@@ -29,14 +29,15 @@ def test_make_help_lists_each_target_of_people_in_groups_of_80_columns():
     assert groups[:3] == ["Everyday", "Tests", "Infrastructure"]
     assert max(map(len, lines)) <= 80
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    assert {line.split()[0] for line in lines if line.startswith("  ")} - {"test-bake"} == set(phony)
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == set(phony)
 
 
 def test_a_target_beside_the_makefile_is_one_that_workflows_call():
     kept = set(re.findall(r"^([a-z-]+):", (ROOT / ".github/workflows.mk").read_text(), re.MULTILINE))
-    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob(".github/actions/*/action.yml"), ROOT / "Makefile"]
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob(".github/actions/*/action.yml")]
+    files += [ROOT / "Makefile", ROOT / ".github/clock.py"]
     calls = " ".join(
-        re.findall(r"(?:make|\$\(MAKE\) --no-print-directory)((?: [a-z-]+)+)", "".join(map(Path.read_text, files)))
+        re.findall(r"(?:make|\$\(MAKE\))(?: --no-print-directory)?((?: [a-z-]+)+)", "".join(map(Path.read_text, files)))
     )
     assert kept <= set(calls.split())
 
@@ -51,7 +52,9 @@ def test_an_owned_folder_is_spelled_as_a_folder():
 
 
 def test_an_update_leaves_alone_what_is_said_to_be_yours():
-    assert PYPROJECT["tool"]["cruft"]["skip"] == [path.rstrip("/") for path in OWNERSHIP["yours"]]
+    merged = ["pyproject.toml", "uv.lock"]
+    assert {point.partition(":")[0] for point in OWNERSHIP["extension_points"]} == set(merged)
+    assert PYPROJECT["tool"]["cruft"]["skip"] == merged + [path.rstrip("/") for path in OWNERSHIP["yours"]]
 
 
 @pytest.mark.parametrize("point", OWNERSHIP["extension_points"])
@@ -99,7 +102,7 @@ def test_contributing_lists_rooms_in_the_order_of_the_layers():
 def test_the_development_python_is_one_that_ci_tests():
     version = (ROOT / ".python-version").read_text().strip()
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
-    assert f'"{version}"' in (ROOT / ".github/workflows/ci.yml").read_text()
+    assert f'"{version}"' in (ROOT / ".github/changes.py").read_text()
     assert container["image"].partition(":")[2].startswith(f"{version}-")
     assert missing(f"`{container['postCreateCommand'].partition(' EXTRAS')[0]}`") == []
 
@@ -113,6 +116,14 @@ def test_editors_use_the_line_length_of_the_linter():
 def test_names_of_tests_are_at_most_70_characters(name):
     defined = re.findall(r"^ *(?:async )?def (test_\w+)", (ROOT / name).read_text(), re.MULTILINE)
     assert [test for test in defined if len(test) > 70] == []
+
+
+def test_what_features_import_is_in_the_serving_image_and_its_bill():
+    groups = PYPROJECT["dependency-groups"]
+    assert {"include-group": "features"} in groups["model"]
+    assert set(PYPROJECT["tool"]["deptry"]["non_dev_dependency_groups"]) == {"features", "model"}
+    for name in ("Dockerfile", ".github/workflows.mk"):
+        assert "--only-group serve --only-group features" in (ROOT / name).read_text()
 
 
 def test_every_lock_entry_comes_from_the_public_index():

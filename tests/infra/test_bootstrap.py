@@ -104,6 +104,14 @@ def test_the_branch_of_a_promotion_is_checked_by_its_own_environments_role(regis
     assert not takes(plan, **token(sub=f"{branch}feature"))
 
 
+def test_the_clockwork_needs_main_and_no_environment(registered):
+    clock, main = trust_of(registered, "fleet-clock-prod"), "repo:acme@42/fleet@4711:ref:refs/heads/main"
+    assert takes(clock, **token(sub=main))
+    assert not takes(clock, **token(sub="repo:acme@42/fleet@4711:environment:prod"))
+    assert not takes(clock, **token(sub="repo:acme@42/fleet@4711:pull_request"))
+    assert not takes(clock, **token(sub=main.replace("main", "feature")))
+
+
 def test_the_form_of_names_is_still_bound_to_the_repositorys_number(run_program):
     found = run_program(program(github={**GITHUB, "immutable_subject": False}))
     trust = trust_of(found, "fleet-deploy-dev")

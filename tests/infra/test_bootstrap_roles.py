@@ -186,6 +186,28 @@ CASES = {
             ("iam:CreateRole", arn("iam", "role/fleet-prod-x"), {}),
         ],
     ),
+    "clock-prod": (
+        [
+            ("s3:GetObject", arn("s3", "fleet-dev-store-123456789012/models/0a/manifest.json"), {}),
+            ("s3:PutObject", arn("s3", "fleet-prod-store-123456789012/models/0a/manifest.json"), {}),
+            ("s3:PutObject", arn("s3", "fleet-prod-store-123456789012/releases/prod/000009.json"), {}),
+            ("s3:GetObject", arn("s3", "fleet-prod-store-123456789012/runs/training-1/run.json"), {}),
+            ("kms:Sign", KEY, PROD),
+            ("kms:GenerateDataKey", KEY, {**PROD, "kms:ViaService": "s3.eu-west-1.amazonaws.com"}),
+            ("dynamodb:GetItem", arn("dynamodb", "table/fleet-prod-online"), {"dynamodb:LeadingKeys": "complete|a_1"}),
+        ],
+        [
+            ("s3:PutObject", arn("s3", "fleet-dev-store-123456789012/models/0a/manifest.json"), {}),
+            ("s3:GetObject", arn("s3", "fleet-prod-store-123456789012/predictions/prod/day=2026-01-01/1.parquet"), {}),
+            ("s3:DeleteObject", arn("s3", "fleet-prod-store-123456789012/releases/prod/000009.json"), {}),
+            ("s3:GetObject", f"{STATE}/stacks/infra/prod.json", {}),
+            ("kms:Sign", KEY, DEV),
+            ("kms:GenerateDataKey", KEY, PROD),
+            ("sagemaker:UpdateEndpoint", arn("sagemaker", "endpoint/fleet-prod"), {}),
+            ("sagemaker:StartPipelineExecution", arn("sagemaker", "pipeline/fleet-prod-training"), {}),
+            ("dynamodb:GetItem", arn("dynamodb", "table/fleet-prod-online"), {"dynamodb:LeadingKeys": "a_1|x"}),
+        ],
+    ),
     "data-scientist": (
         [
             ("s3:GetObject", arn("s3", "fleet-dev-lake-123456789012/tables/features/1.parquet"), {}),

@@ -27,6 +27,7 @@ OTHER = {
     "approvers": "@ada @acme-gmbh/owners",
     "aws_region": "ap-southeast-2",
     "monthly_budget": "99.50",
+    "licence": "MIT",
     "init_git": "no",
 }
 

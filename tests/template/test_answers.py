@@ -33,7 +33,7 @@ ROUNDS = [
 def test_the_prompts_are_few_and_each_has_help_and_is_checked():
     assert len(PROMPTS) <= 10
     assert list(TEMPLATE["__prompts__"]) == PROMPTS
-    assert [*WRONG, "init_git"] == [*ALLOWED, "init_git"] == PROMPTS
+    assert [*WRONG, "licence", "init_git"] == [*ALLOWED, "licence", "init_git"] == PROMPTS
 
 
 @pytest.mark.parametrize("answers", ROUNDS)
@@ -57,7 +57,7 @@ def test_a_name_of_a_package_that_the_project_needs_is_refused(run, repository, 
 
 
 def test_the_prompts_are_answered_and_four_lines_say_what_is_next(run, repository, tmp_path):
-    typed = ["fleet-prices", "Prices of a fleet", "Zoë", "zoe@acme.dev", "acme", *[""] * 3, "y"]
+    typed = ["fleet-prices", "Prices of a fleet", "Zoë", "zoe@acme.dev", "acme", *[""] * 4, "y"]
     done = run("cookiecutter", str(repository), typed="\n".join(typed) + "\n")
     assert done.returncode == 0, done.stderr
     for number, help_text in enumerate(TEMPLATE["__prompts__"].values(), 1):

@@ -1,6 +1,7 @@
 """The root is the template: what is baked is the root, less what is the template's alone, with the answers in it."""
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.template.conftest import (
     without_the_names_of_the_engine,
 )
 
+OWN = ["LICENSE", "README.md", "pyproject.toml"]
+"""What a team's project says of itself: its page, and the licence of its own work."""
 LINKS = ROOT / "{{cookiecutter.project_slug}}"
 ON_MASTER = {"GIT_CONFIG_KEY_0": "init.defaultBranch", "GIT_CONFIG_VALUE_0": "master"}
 NO_LINKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.symlinks", "GIT_CONFIG_VALUE_0": "false"}
@@ -37,7 +40,7 @@ def check(project, expected):
     found = files(project)
     record = json.loads(found.pop("template.json")[0])
     assert sorted(found) == sorted(expected)
-    assert [name for name in found if found[name] != expected[name]] == []
+    assert sorted(name for name in found if found[name] != expected[name]) == OWN
     assert sorted(record["files"]) == sorted(expected)
 
 
@@ -107,6 +110,7 @@ def test_other_answers_leave_no_trace_of_the_defaults(bake, repository):
         for answers in ({}, OTHER)
     )
     needles = {name: DEFAULTS[name] for name in PROMPTS if name != "init_git"}
+    needles["licence"] = "LicenseRef-Proprietary"
     needles["monthly_budget"] = f"monthly_budget = {DEFAULTS['monthly_budget']}"
     for prompt, needle in needles.items():
         assert any(needle.casefold() in text for text in before.values()), f"{prompt} is asked and not used"
@@ -119,7 +123,11 @@ def test_the_answers_arrive(bake, repository):
     assert (stated["name"], stated["description"]) == (OTHER["project_slug"], OTHER["description"])
     assert stated["authors"] == [{"name": OTHER["author_name"], "email": OTHER["email"]}]
     assert stated["urls"] == {"Repository": f"https://github.com/acme-gmbh/{OTHER['project_slug']}"}
-    assert (project / "README.md").read_text().startswith("# Fleet Prices Of All The Eastern Regions\n\n**")
+    assert (
+        (project / "README.md")
+        .read_text()
+        .startswith(f"# Fleet Prices Of All The Eastern Regions\n\n{OTHER['description']}\n")
+    )
     owners = (project / ".github/CODEOWNERS").read_text().splitlines()
     assert owners[-1].split() == ["/releases/", "@ada", "@acme-gmbh/owners"]
     cloud = tomllib.loads((project / "cloud.toml").read_text())
@@ -127,6 +135,32 @@ def test_the_answers_arrive(bake, repository):
     names = [package["name"] for package in tomllib.loads((project / "uv.lock").read_text())["package"]]
     assert OTHER["project_slug"] in names
     assert names == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("licence", "spdx", "says"),
+    [
+        ("proprietary", "Apache-2.0 AND LicenseRef-Proprietary", "All rights reserved."),
+        ("MIT", "Apache-2.0 AND MIT", "Permission is hereby granted, free of charge"),
+        ("Apache-2.0", "Apache-2.0", ""),
+    ],
+)
+def test_the_licence_is_the_teams_and_the_engine_keeps_its_own(bake, repository, licence, spdx, says):
+    project = bake(repository, licence=licence, author_name="Zoë")
+    text, engine = (project / "LICENSE").read_text(), (ROOT / "LICENSE").read_text()
+    assert (text == engine) == (says == "")
+    assert says in text and text.endswith(engine)
+    assert text.startswith("Copyright (c) Zoë\n" if says else "\n")
+    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["license"] == spdx
+
+
+def test_the_page_is_the_teams_and_leads_to_pages_that_exist(bake, repository):
+    project = bake(repository, project_slug="fleet", description="Prices of a fleet")
+    page = (project / "README.md").read_text()
+    assert page.startswith("# Fleet\n\nPrices of a fleet\n")
+    assert "flight" not in page.lower()
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert links and [link for link in links if not (project / link).exists()] == []
 
 
 def test_git_is_started_on_request_alone(bake, repository):

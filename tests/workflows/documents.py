@@ -42,6 +42,26 @@ def triggers(path):
     return yaml.safe_load(path.read_text())[True]
 
 
+def by_stem(stem):
+    """Return the file of a workflow."""
+    return GITHUB / f"workflows/{stem}.yml"
+
+
+def runs_on_schedule(job):
+    """Return whether a schedule may start a job: no condition of its own or of what it needs excludes that."""
+    needs = job.document.get("needs", [])
+    before = [
+        one
+        for one in JOBS
+        if one.workflow == job.workflow and one.name in ([needs] if isinstance(needs, str) else needs)
+    ]
+    condition = str(job.document.get("if", ""))
+    if re.match(r"github\.event_name != 'schedule'$", condition):
+        return False
+    whatever = "cancelled()" in condition and ".result == 'success'" not in condition
+    return whatever or all(runs_on_schedule(one) for one in before)
+
+
 JOBS = [
     Job(path.stem, name, job) for path in WORKFLOWS for name, job in DOCUMENTS[f"workflows/{path.name}"]["jobs"].items()
 ]

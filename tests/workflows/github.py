@@ -54,6 +54,8 @@ class FakeGitHub:
         self.releases: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
         self.logins = {"noreply@example.com": BOT}
+        self.teams = {"acme/engineers", "acme/owners"}
+        self.members: dict[str, set[str]] = {"acme/engineers": {"ada"}, "acme/owners": {"grace"}}
 
     # ---- what people do -------------------------------------------------------------------------------------
 
@@ -99,12 +101,32 @@ class FakeGitHub:
         if not passed:
             raise Problem(405, f'Required status check "{REQUIRED_CHECK}" is expected.')
         wrote = {self.issues[number]["user"]["login"]}
-        reviews = self.reviews.get(number, [])
-        if not any(
-            one["state"] == "APPROVED" and one["commit_id"] == head and one["user"]["login"] not in wrote
-            for one in reviews
-        ):
+        approved = {
+            one["user"]["login"]
+            for one in self.reviews.get(number, [])
+            if one["state"] == "APPROVED" and one["commit_id"] == head and one["user"]["login"] not in wrote
+        }
+        if not approved & {*self.logins.values()}:
             raise Problem(405, "At least 1 approving review is required by reviewers with write access.")
+        for path in self.git("diff", "--name-only", f"{MAIN}...{head}").splitlines():
+            asked = self._asked(path)
+            if asked and not approved & asked:
+                raise Problem(405, f"Waiting on code owner review from {', '.join(sorted(asked))}.")
+
+    def _asked(self, path: str) -> set[str]:
+        """Return who must review a change of a path: the known ones of the last line of CODEOWNERS that fits it.
+
+        An owner that GitHub does not know, or that may not write, is left out without a word, and with none left nobody
+        in particular is asked:
+        https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
+        """
+        named: list[str] = []
+        for line in self.git("show", f"{MAIN}:.github/CODEOWNERS").splitlines():
+            pattern, *owners = line.partition("#")[0].split() or [""]
+            if pattern == "*" or (pattern.startswith("/") and f"/{path}".startswith(pattern)):
+                named = [owner.removeprefix("@") for owner in owners]
+        people = {one for one in named if one in self.logins.values()}
+        return people.union(*(self.members.get(one, set()) for one in named if one in self.teams))
 
     def push(self, files: dict[str, str], branch: str = MAIN, who: str = "ada") -> str:
         """Change files of the default branch in one commit, make a branch be that, and return it."""
@@ -212,7 +234,42 @@ class FakeGitHub:
 
     def commit_of(self, sha: str) -> Any:
         login = self.logins.get(self.git("log", "-1", "--format=%ae", sha))
-        return {"sha": sha, "url": self.at(f"/commits/{sha}"), "author": user(login) if login else None}
+        parents = [{"sha": one} for one in self.git("log", "-1", "--format=%P", sha).split()]
+        author = user(login) if login else None
+        return {"sha": sha, "url": self.at(f"/commits/{sha}"), "author": author, "parents": parents}
+
+    def owner_errors(self, query: Any, body: Any) -> Any:
+        """Return a line for each owner in CODEOWNERS that is no person or team here.
+
+        https://docs.github.com/en/rest/repos/repos#list-codeowners-errors; the words of an unknown owner as observed in
+        https://gitlab.com/tanna.dev/jvt.me/-/issues/1322.
+        """
+        known = {f"@{name}" for name in (*self.logins.values(), *self.teams)}
+        errors = []
+        for number, line in enumerate(self.git("show", f"{MAIN}:.github/CODEOWNERS").splitlines(), 1):
+            for owner in line.partition("#")[0].split()[1:]:
+                if owner not in known:
+                    told = f"make sure {owner} exists and has write access to the repository"
+                    message = f"Unknown owner on line {number}: {told}\n\n  {line}\n    ^"
+                    errors.append({
+                        "line": number, "column": 1, "kind": "Unknown owner", "source": line, "suggestion": told,
+                        "message": message, "path": ".github/CODEOWNERS",
+                    })  # fmt: skip
+        return {"errors": errors}
+
+    def update_branch(self, number: int, login: str) -> str:
+        """Merge main into the branch of a pull request as its button "Update branch" does, and return the commit.
+
+        https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/proposing-changes-to-your-work-with-pull-requests/keeping-your-pull-request-in-sync-with-the-base-branch
+        """
+        branch = self.issues[number]["head"]["ref"]
+        head, main = self.git("rev-parse", branch), self.git("rev-parse", MAIN)
+        identity = ["-c", f"user.name={login}", "-c", f"user.email={login}@example.com"]
+        tree = self.git("merge-tree", "--write-tree", head, main)
+        commit = self.git(*identity, "commit-tree", tree, "-p", head, "-p", main, "-m", f"Merge {MAIN} into {branch}")
+        self.git("update-ref", f"refs/heads/{branch}", commit)
+        self.issues[number]["head"]["sha"] = commit
+        return commit
 
     def commit_pulls(self, query: Any, body: Any, sha: str) -> Any:
         merged = [one for one in self.issues.values() if one.get("merged")]
@@ -321,6 +378,11 @@ class FakeGitHub:
     def at(self, path: str) -> str:
         return f"{self.url}/repos/{NAME}{path}"
 
+    def _check_length(self, body: Any) -> None:
+        """Refuse a body that is too long, as https://github.com/PyGithub/PyGithub/issues/1906 shows."""
+        if len((body or {}).get("body") or "") > 65_536:
+            raise Problem(422, "body is too long (maximum is 65536 characters)")
+
     def _numbered(self, title: str, body: str, kind: str) -> dict[str, Any]:
         number = len(self.issues) + 1
         made = {"number": number, "id": number, "title": title, "body": body, "state": "open", "labels": []}
@@ -374,6 +436,7 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("POST", r"/statuses/(\w+)", FakeGitHub.make_status),
     ("GET", r"/releases/tags/(.+)", FakeGitHub.release),
     ("POST", r"/releases", FakeGitHub.make_release),
+    ("GET", r"/codeowners/errors", FakeGitHub.owner_errors),
     ("GET", r"/collaborators/([\w-]+)/permission", FakeGitHub.permission),
 ]
 
@@ -424,6 +487,7 @@ def _routed(github: FakeGitHub, method: str, path: str, query: dict[str, list[st
         if verb == method and found:
             given = {name: values[-1] for name, values in query.items()}
             try:
+                github._check_length(body if isinstance(body, dict) else None)
                 return 201 if method == "POST" else 200, answer(github, given, body, *found.groups())
             except Problem as error:
                 return error.status, {"message": str(error)}

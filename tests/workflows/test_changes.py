@@ -26,7 +26,8 @@ def repository(tmp_path):
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("first\n")
-    shutil.copy(ROOT / "cloud.toml", tmp_path)
+    for name in ("cloud.toml", "ownership.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-qm", "first")
     git(tmp_path, "branch", "base")
@@ -46,7 +47,8 @@ def changed(repository, *names, base="base"):
 def said(repository, base):
     command = [sys.executable, GITHUB / "changes.py", base]
     done = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True)
-    return {name: json.loads(text) for name, text in (line.split("=", 1) for line in done.stdout.splitlines())}
+    told = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    return {name: text if name == "suite" else json.loads(text) for name, text in told.items()}
 
 
 def parts(found):
@@ -110,6 +112,35 @@ def test_a_file_that_only_looks_like_a_release_is_none(repository):
 
 def test_the_environments_are_those_of_cloud_toml(repository):
     assert [one["environment"] for one in changed(repository)["environments"]] == ["dev", "prod"]
+
+
+@pytest.mark.parametrize(
+    ("names", "whole"),
+    [
+        (["model/x.py", "docs/a.md", "releases/dev.toml"], False),
+        (["infra/Pulumi.dev.yaml", ".github/CODEOWNERS"], False),
+        (["model/x.py", "pipelines/x.py"], True),
+        (["uv.lock"], True),
+        (["tests/x.py"], True),
+    ],
+)
+def test_a_change_of_the_engine_runs_all_tests_and_the_teams_its_own(repository, names, whole):
+    found = changed(repository, *names)
+    assert (found["suite"] == "", len(found["pythons"])) == ((True, 3) if whole else (False, 1))
+    assert whole or all((ROOT / path).exists() for path in found["suite"].split())
+
+
+def test_all_tests_run_in_the_template_and_where_the_team_asks(repository, monkeypatch):
+    monkeypatch.setenv("FULL_TESTS", "true")
+    assert changed(repository, "model/x.py")["suite"] == ""
+    monkeypatch.delenv("FULL_TESTS")
+    assert changed(repository, "model/y.py")["suite"] != ""
+    assert changed(repository, "cookiecutter.json")["suite"] == ""
+
+
+def test_projects_are_made_for_changes_of_the_template_alone(repository):
+    assert changed(repository, "pipelines/x.py")["bakes"] == []
+    assert changed(repository, "cookiecutter.json")["bakes"] == ["defaults", "other", "foreign"]
 
 
 @pytest.mark.parametrize(

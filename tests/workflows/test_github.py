@@ -1,5 +1,7 @@
 """What is told to GitHub, and what is believed of it: the real client, over HTTP, against a real repository."""
 
+import subprocess
+
 import pytest
 
 from infra.bootstrap import github as bootstrap
@@ -51,6 +53,20 @@ def test_an_issue_and_a_comment_are_one_of_each_subject(fake, github):
     assert github.put_issue("drift dev", "Again", "x", "drift").number == 3
 
 
+def test_what_is_longer_than_github_takes_is_cut_and_found_again(fake, github):
+    for body in ("x" * 70_000, "y" * 70_000):
+        github.put_issue("drift dev", "It drifted", body, "drift")
+    (issue,) = fake.open_issues()
+    assert (len(issue["body"]), issue["body"][0]) == (65_536, "y")
+    assert "The rest is cut" in issue["body"]
+    assert issue["body"].endswith("<!-- mlops: drift dev -->")
+    number = github.put_pull(
+        "promote/dev", PATH, TEXT, "Promote", "z" * 70_000 + "\n<!-- model 1 -->", "promotion"
+    ).number
+    assert fake.issues[number]["body"].endswith("<!-- model 1 -->")
+    assert github.put_pull("promote/dev", PATH, TEXT, "Promote", "short", "promotion").changed
+
+
 def test_checks_of_a_dispatched_run_count_once_they_are_a_commit_status(fake, github):
     number = proposed(github)
     fake.protected = True
@@ -73,6 +89,26 @@ def test_a_protected_branch_takes_no_pull_request_without_a_review(fake, github)
     github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
     with pytest.raises(Problem, match="approving review"):
         fake.merge(number)
+
+
+def test_a_writer_who_is_no_owner_cannot_approve_a_release(fake, github):
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    fake.review(number, "mary")
+    with pytest.raises(Problem, match="Waiting on code owner review from grace"):
+        fake.merge(number)
+
+
+def test_what_github_lets_through_for_an_unknown_owner_is_refused_here(fake, github):
+    fake.push({".github/CODEOWNERS": "/releases/ @acme/buisness-owners\n"})
+    number = proposed(github)
+    fake.protected = True
+    github.put_status(fake.git("rev-parse", "promote/dev"), passed=True)
+    fake.review(number, "mary")
+    fake.merge(number)
+    with pytest.raises(Refused, match="names @acme/buisness-owners as owner"):
+        approval(github, PATH, TEXT)
 
 
 def test_the_name_of_the_required_check_is_one():
@@ -140,6 +176,34 @@ def test_nobody_approves_what_they_wrote(fake, github):
         approval(github, PATH, "a = 2\n")
 
 
+def test_bringing_the_branch_up_to_date_makes_nobody_an_author(fake, github):
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.push({"README.md": "y\n"})
+    fake.update_branch(number, OWNER)
+    commit = fake.merge(number)
+    assert approval(github, PATH, TEXT) == Approval(number, BOT, OWNER, commit)
+
+
+def test_a_change_of_the_file_after_the_review_needs_another(fake, github):
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.push({PATH: "a = 2\n"}, branch="promote/dev", who="mary")
+    fake.update_branch(number, "mary")
+    fake.merge(number)
+    with pytest.raises(Refused, match="nobody who may approved the last commit"):
+        approval(github, PATH, "a = 2\n")
+
+
+def test_an_owner_who_does_not_exist_is_refused_by_name(fake, github):
+    fake.push({".github/CODEOWNERS": f"* @acme/engineers\n/releases/ @{OWNER} @acme/buisness-owners\n"})
+    number = proposed(github)
+    fake.review(number, OWNER)
+    fake.merge(number)
+    with pytest.raises(Refused, match=r"names @acme/buisness-owners as owner of .*, whom GitHub does not know"):
+        approval(github, PATH, TEXT)
+
+
 def test_a_team_is_believed_where_github_protects_the_branch(fake, github):
     number = proposed(github)
     fake.review(number, "mary")
@@ -176,3 +240,15 @@ def test_the_last_line_that_fits_names_the_owners(path, found):
 def test_without_a_token_the_error_says_what_to_set():
     with pytest.raises(UserError, match="GITHUB_TOKEN and GITHUB_REPOSITORY must be set"):
         workflow({})
+
+
+def test_a_project_in_a_folder_has_its_release_files_and_checks_there(fake, github, tmp_path, monkeypatch):
+    (tmp_path / "theirs/mlops").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", tmp_path / "theirs"], check=True)
+    monkeypatch.chdir(tmp_path / "theirs/mlops")
+    assert github.release_file("dev") == "mlops/releases/dev.toml"
+    fake.push({".github/workflows/mlops-ci.yml": ""})
+    number = github.put_pull("promote/dev", github.release_file("dev"), TEXT, "Promote", "why", "promotion").number
+    assert [one["workflow"] for one in fake.dispatches] == ["mlops-ci.yml"]
+    assert fake.git("show", "promote/dev:mlops/releases/dev.toml") == TEXT.strip()
+    assert fake.issues[number]["state"] == "open"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.named import FILES
+from tests.docs.named import JUDGED
 from tests.workflows.documents import ACTIONS, GITHUB, ROOT, STEPS, WORKFLOWS
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), str(ROOT / ".tools"), os.environ["PATH"]])
@@ -20,7 +20,7 @@ SCHEMAS = {
     "github-issue-forms": [path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"],
     "github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
 }
-SCRIPTS = [name for name in FILES if (ROOT / name).read_bytes()[:2] == b"#!"]
+SCRIPTS = [name for name in JUDGED if (ROOT / name).read_bytes()[:2] == b"#!"]
 BAD = """\
 on: { issues: }
 jobs:

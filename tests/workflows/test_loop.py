@@ -82,7 +82,7 @@ def pull_by_ada(workplace: Workplace, text: str, branch: str, path: str = "relea
 
 def test_drift_ends_in_one_promotion_and_cooldown_prevents_a_second(workplace):
     drift(workplace)
-    report = workplace.artifacts / "report-dev/dev"
+    report = workplace.artifacts / "reports/dev"
     assert "<svg" in (report / "report.html").read_text()
     assert "change failure rate" in (report / "delivery.md").read_text()
     done = workplace.run("continuous-training.yml", "schedule", ALARM)

@@ -10,19 +10,39 @@ import yaml
 from infra.bootstrap.github import REQUIRED_CHECK
 from pipelines.entrypoints.cli import __main__  # noqa: F401  (adds the commands)
 from pipelines.entrypoints.cli.app import app
-from tests.docs.named import missing
-from tests.workflows.documents import ACTIONS, DOCUMENTS, GITHUB, JOBS, ROOT, STEPS, USES, WORKFLOWS, table, triggers
+from tests.docs.named import JUDGED, missing
+from tests.workflows.documents import (
+    ACTIONS,
+    DOCUMENTS,
+    GITHUB,
+    JOBS,
+    ROOT,
+    STEPS,
+    USES,
+    WORKFLOWS,
+    Job,
+    by_stem,
+    runs_on_schedule,
+    table,
+    triggers,
+)
 
 PAGE = (ROOT / "docs/workflows.md").read_text()
 CREDENTIALS = "aws-actions/configure-aws-credentials"
 PROVENANCE = "actions/attest-build-provenance"
 PLAN_ROLE = "${{ vars[format('AWS_PLAN_ROLE_{0}', matrix.suffix)] }}"
+CLOCK_ROLE = "${{ vars[format('AWS_CLOCK_ROLE_{0}', inputs.environment)] }}"
+OWN_RUNNER = "vars.RUNNER || 'ubuntu-24.04' }}"
+OF_ENVIRONMENTS = {"AWS_ROLE", "AWS_REGION", "PULUMI_BACKEND_URL", "RATCHET_ENVIRONMENT", "RATCHET_PROFILE"}
+BEFORE_THE_RUNNER = ("if", "strategy", "environment", "concurrency", "runs-on", "uses", "with", "needs")
+"""What GitHub evaluates before a job reaches a runner, and so before a variable of an environment is there:
+https://docs.github.com/en/actions/reference/workflows-and-actions/variables#configuration-variable-precedence."""
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in WORKFLOWS + ACTIONS}
 PINNED = [(name, *found) for name, text in TEXTS.items() for found in USES.findall(text) if found[0][0] != "."]
 LABELS = tomllib.loads((GITHUB / "labels.toml").read_text())
 UPDATES = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
 COMMAND = re.compile(
-    r'(make|uv run (--no-sync|--frozen --no-default-groups --extra aws) mlops)( [-\w."$/]+)+( >> "\$GITHUB_OUTPUT")?'
+    r'(make|uv run (--no-sync|--frozen --no-default-groups --group model --extra aws) mlops)( [-\w."$/]+)+( >> "\$GITHUB_OUTPUT")?'
 )
 of_job = pytest.mark.parametrize("job", JOBS, ids=str)
 of_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -45,6 +65,7 @@ def test_a_workflow_has_no_permission_but_its_jobs(path):
 @of_job
 def test_a_job_that_may_ask_for_a_token_uses_it_and_no_other_may(job):
     asks = bool(job.actions & {CREDENTIALS, PROVENANCE}) or job.document.get("uses", "").endswith("_up.yml")
+    asks = asks or any(step.get("run") == "make clock" for step in job.steps)
     assert ("id-token: write" in job.permissions) == asks
 
 
@@ -56,7 +77,8 @@ def test_no_stored_secret_is_named_anywhere():
 def test_deploy_roles_are_of_environments_and_plan_roles_of_none(job):
     for step in job.steps:
         if step.get("uses", "").startswith(CREDENTIALS):
-            expected = "${{ vars.AWS_ROLE }}" if "environment" in job.document else PLAN_ROLE
+            by_hand = CLOCK_ROLE if job.workflow == "rollback" else PLAN_ROLE
+            expected = "${{ vars.AWS_ROLE }}" if "environment" in job.document else by_hand
             assert step["with"]["role-to-assume"] == expected
 
 
@@ -93,6 +115,41 @@ def test_each_action_is_pinned_by_its_whole_sha_with_its_version(name, action, s
     assert re.fullmatch(r"v\d+\.\d+\.\d+", version), f"{name}: {action}"
 
 
+@of_job
+def test_a_job_with_rights_installs_what_it_needs_from_the_lock_alone(job):
+    if any(one.endswith("write") for one in job.permissions):
+        for step in job.steps:
+            if step.get("uses") == "./.github/actions/setup":
+                assert step["with"]["cache"] == "false", "a cache that jobs of pull requests fill too"
+                groups = set(step["with"]["groups"].split())
+                assert groups and groups <= {"none", "infra", "model"}, "no job with rights needs what developers have"
+
+
+def test_uv_has_one_version_wherever_it_is_installed():
+    pins = re.findall(r'setup-uv@.*\n +with:\n +version: "(.+)"', "".join(TEXTS.values()))
+    image, local = (re.findall(r"uv==([\d.]+)", (ROOT / name).read_text()) for name in ("Dockerfile", "Makefile"))
+    assert len(pins) == "".join(TEXTS.values()).count("setup-uv@")
+    assert {*pins, *local} == set(image)
+
+
+def test_the_base_image_stands_in_a_from_that_dependabot_reads():
+    """It resolves no ARG: https://github.com/dependabot/dependabot-core, docker/lib/dependabot/docker/file_parser.rb."""
+    lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines()]
+    base = next(words[1] for words in lines if words and words[0] == "ARG").partition("=")[2]
+    stages = {words[3]: words[1] for words in lines if words and words[0] == "FROM"}
+    assert base in stages, "the default is a stage, whose image is named where it stands"
+    images = {image for image in stages.values() if image not in {*stages, "scratch", "${BASE}"}}
+    assert len(images) == 1
+    assert re.fullmatch(r"[a-z/]+:[\w.-]+(@sha256:[0-9a-f]{64})?", images.pop())
+
+
+def test_a_newer_pin_of_an_action_needs_no_change_elsewhere():
+    """A pull request of Dependabot changes workflows alone, and would fail where another file repeats them."""
+    pins = {text for _, _, sha, version in PINNED for text in (sha, f"# {version}")}
+    others = [name for name in JUDGED if not name.startswith(".github/") and not name.endswith((".png", ".lock"))]
+    assert [name for name in others if any(pin in (ROOT / name).read_text() for pin in pins)] == []
+
+
 def test_there_is_one_pin_of_each_action():
     used = {("/".join(action.split("/")[:2]), sha, version) for _, action, sha, version in PINNED}
     assert len({action for action, _, _ in used}) == len(used)
@@ -117,7 +174,22 @@ def test_a_checkout_leaves_no_token_behind(where, step):
 @of_job
 def test_each_job_says_where_it_runs_and_when_it_is_given_up(job):
     if "uses" not in job.document:
-        assert (job.document["runs-on"], job.document["timeout-minutes"] > 0) == ("ubuntu-24.04", True)
+        assert job.document["runs-on"] == "ubuntu-24.04" or job.document["runs-on"].endswith(OWN_RUNNER)
+        assert job.document["timeout-minutes"] > 0
+
+
+@of_job
+def test_a_job_that_needs_the_state_runs_where_it_is(job):
+    commands = " ".join(step.get("run", "") for step in job.steps)
+    needs = re.search(r"mlops (drain|deploy|rollback|github approve|release check)", commands)
+    duties = {step.get("env", {}).get("DUTY") for step in job.steps} - {None, "drift"}
+    assert bool(needs or duties) == job.document.get("runs-on", "").endswith(OWN_RUNNER)
+    assert not (needs or duties) or "vars.RATCHET_HOME" in str(job.document)
+
+
+def test_a_fork_does_not_run_on_the_teams_own_runner():
+    (job,) = (job for job in JOBS if job.workflow == "ci" and OWN_RUNNER in str(job.document.get("runs-on")))
+    assert job.document["runs-on"] == "${{ !github.event.pull_request.head.repo.fork && " + OWN_RUNNER
 
 
 @of_workflow
@@ -142,6 +214,12 @@ def test_environments_are_brought_up_one_after_the_other():
     assert "!failure() && !cancelled()" in jobs["prod"]["if"]
 
 
+def test_an_image_that_should_be_attested_and_is_not_is_not_deployed():
+    dev = DOCUMENTS["workflows/delivery.yml"]["jobs"]["dev"]
+    assert dev["needs"] == ["image", "attest"]
+    assert "!failure()" in dev["if"] and "needs.image.result == 'success'" in dev["if"]
+
+
 def test_each_trigger_is_listed_in_the_docs():
     listed = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "What starts what")}
     assert listed == {path.name: set(triggers(path)) for path in WORKFLOWS}
@@ -150,8 +228,51 @@ def test_each_trigger_is_listed_in_the_docs():
 def test_the_required_check_waits_for_every_other_job_of_ci():
     jobs = DOCUMENTS["workflows/ci.yml"]["jobs"]
     assert jobs["required"]["name"] == REQUIRED_CHECK
-    assert set(jobs["required"]["needs"]) == set(jobs) - {"required", "status"}
+    assert set(jobs["required"]["needs"]) == set(jobs) - {"required", "status", "packages"}
     assert jobs["required"]["if"] == "always()"
+
+
+@of_job
+def test_what_is_decided_before_the_runner_sees_no_environments_variable(job):
+    text = str({name: value for name, value in job.document.items() if name in BEFORE_THE_RUNNER})
+    assert not OF_ENVIRONMENTS & set(re.findall(r"vars\.(\w+)", text))
+
+
+def test_a_condition_on_a_variable_of_an_environment_is_found():
+    planted = Job("delivery", "features", {"if": "vars.AWS_ROLE != ''"})
+    with pytest.raises(AssertionError):
+        test_what_is_decided_before_the_runner_sees_no_environments_variable(planted)
+
+
+@of_workflow
+def test_a_run_with_something_of_its_own_is_not_replaced_while_it_waits(path):
+    """A group holds one pending run, and a newer takes its place unless they queue.
+
+    https://github.blog/changelog/2026-05-07-github-actions-concurrency-groups-now-allow-larger-queues
+    """
+    document = DOCUMENTS[f"workflows/{path.name}"]
+    groups = [one["concurrency"] for one in (document, *document["jobs"].values()) if "concurrency" in one]
+    newest_is_enough = path.stem in {"ci", "infra", "release"}
+    assert [group for group in groups if (group.get("queue") == "max") == newest_is_enough] == []
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if "schedule" in triggers(by_stem(job.workflow))], ids=str)
+def test_the_clockwork_waits_for_no_reviewer_and_deploys_nothing(job):
+    environment = job.document.get("environment")
+    on_schedule = runs_on_schedule(job)
+    destroys = str(job) == "teardown destroy"  # of environments that are no production
+    assert not on_schedule or destroys or environment is None or environment.get("deployment") is False
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if "schedule" in triggers(by_stem(job.workflow))], ids=str)
+def test_a_schedule_does_nothing_until_an_environment_is_up(job):
+    if runs_on_schedule(job) and "needs" not in job.document:
+        assert "SCHEDULES" in job.document["if"]
+
+
+def test_a_deployment_is_a_deployment():
+    told = {str(job) for job in JOBS if isinstance(job.document.get("environment"), str)}
+    assert told == {"_up up", "promote deploy", "teardown destroy"}
 
 
 # ---- what people meet ----------------------------------------------------------------------------------------------

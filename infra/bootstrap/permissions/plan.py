@@ -33,12 +33,7 @@ def plan_statements(scope: Scope, before: Scope | None = None) -> list[Statement
     return [
         *read_releases(scope),
         *(read_releases(before, "Before") if before else ()),
-        allow(
-            "SeeHowFeaturesStand",
-            ["dynamodb:GetItem"],
-            scope.owned("dynamodb", "table/{name}-*"),
-            {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [COMPLETE]}},  # of the one item that GetItem takes
-        ),
+        see_features(scope),
         *read_state(scope),
         allow("LookAround", ACCOUNT_WIDE_LOOK),
         allow("LookAtRoles", ["iam:Get*", "iam:List*"], scope.owned("iam", "role/{name}-*", "policy/{name}-*")),
@@ -81,6 +76,16 @@ def read_releases(scope: Scope, where: str = "") -> list[Statement]:
         allow(f"VerifyReleases{where}", ["kms:GetPublicKey"], encryption, tagged(scope.tags)),
         allow(f"DecryptReleases{where}", ["kms:Decrypt"], encryption, through),
     ]
+
+
+def see_features(scope: Scope) -> Statement:
+    """Allow reading up to when each feature view is materialised, and no feature."""
+    return allow(
+        "SeeHowFeaturesStand",
+        ["dynamodb:GetItem"],
+        scope.owned("dynamodb", "table/{name}-*"),
+        {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [COMPLETE]}},  # of the one item that GetItem takes
+    )
 
 
 def _repository(scope: Scope) -> list[str]:

@@ -156,6 +156,24 @@ def options(
     context.obj = Platform(Settings.read().changed({name: value for name, value in given.items() if value}))
 
 
+def lasting(acts_on: "Platform") -> "Platform":
+    """Return a platform whose state outlives this process.
+
+    Raises:
+        UserError: for the embedded profile on a runner of GitHub's, where each job would begin with nothing.
+    """
+    from pipelines.config import UserError
+    from pipelines.settings import is_hosted_runner
+
+    if acts_on.settings.profile == "embedded" and is_hosted_runner():
+        raise UserError(
+            "the profile embedded keeps its state on the disk, and that of a runner of GitHub's is gone after the job; "
+            "set the repository's variables RUNNER and RATCHET_HOME for a runner of your own (docs/workflows.md), or "
+            "set up AWS (docs/first-day.md)"
+        )
+    return acts_on
+
+
 def moment(acts_on: "Platform", as_of: datetime | None) -> datetime:
     """Return the moment a command acts at."""
     return as_of.replace(tzinfo=UTC) if as_of else acts_on.settings.now()

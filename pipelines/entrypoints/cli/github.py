@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import command, group
+from pipelines.entrypoints.cli.app import command, group, lasting
 from pipelines.entrypoints.cli.terminal import NO, NOTE, OK, say
 
 if TYPE_CHECKING:
-    from pipelines.bootstrap import Platform
     from pipelines.github.client import GitHubClient, Told
 
 github_app = group("github", "Pull requests, issues and reviews, by GITHUB_TOKEN.")
@@ -52,7 +51,7 @@ def propose_command(context: typer.Context) -> None:
     """Open or update the promotion pull request, or the issue that says why not."""
     from pipelines.github.propose import propose
 
-    done = propose(context.obj, _github())
+    done = propose(lasting(context.obj), _github())
     say(f"{NO if done.refused else OK if done.told else NOTE} {escape(done.reason)}")
     _tell(done.told)
 
@@ -67,7 +66,7 @@ def approve_command(context: typer.Context) -> None:
     from pipelines.github.follow import record_approval
     from pipelines.settings import workflow
 
-    done = record_approval(context.obj, _github())
+    done = record_approval(lasting(context.obj), _github())
     say(escape(done.reason))
     if output := workflow().output:
         with output.open("a", encoding="utf-8") as file:
@@ -86,7 +85,7 @@ def follow_command(context: typer.Context) -> None:
     """
     from pipelines.github.follow import follow
 
-    platform: Platform = context.obj
+    platform = lasting(context.obj)
     told = follow(platform, _github())
     for one in told:
         _tell(one)

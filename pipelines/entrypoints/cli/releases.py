@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import AsOf, Json, Version, app, command, group, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, Version, app, command, group, lasting, moment
 from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.terminal import NO, console, done, errors, print_json, print_pairs, say, suggest
 
@@ -154,7 +154,7 @@ def rollback(
     from pipelines.deployment.release_rules import way_back
     from pipelines.deployment.transitions import StaleDecision, roll_back
 
-    platform: Platform = context.obj
+    platform = lasting(context.obj)
     target = None
     if to:
         digest, version = platform.models.resolve(to)

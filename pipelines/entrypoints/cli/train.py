@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, moment
+from pipelines.entrypoints.cli.app import AsOf, Json, On, Where, app, command, lasting, moment
 from pipelines.entrypoints.cli.runs import Processes, RunId, placed, resumable, resumed, shown, start_there, tell
 from pipelines.entrypoints.cli.terminal import console, print_json, say, suggest
 
@@ -176,9 +176,13 @@ def drain(
     The training runs here to its end; on AWS it is started, and the command returns.
     """
     from pipelines.entrypoints.drain import drain
+    from pipelines.settings import step_output
 
-    platform: Platform = context.obj
+    platform = lasting(context.obj)
     done = drain(platform, moment(platform, as_of), manual.strip() or None)
+    if output := step_output():
+        with output.open("a", encoding="utf-8") as file:
+            file.write(f"ended={str(done.ended).lower()}\n")
     if as_json:
         print_json(done.model_dump(mode="json"))
         return

@@ -22,6 +22,9 @@ def publish(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
     days: Days = 90,
     as_of: AsOf = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Also the report, which reads the predictions.")
+    ] = True,
 ) -> None:
     """Write the report and the delivery metrics into a folder, to be published.
 
@@ -40,6 +43,6 @@ def publish(
     if summary := step_summary():
         with summary.open("a", encoding="utf-8") as file:
             file.write(text)
-    if platform.predictions.days():
+    if report and platform.predictions.days():
         write_report(platform, folder / "report.html")
     done(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")

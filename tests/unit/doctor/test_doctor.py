@@ -56,6 +56,35 @@ def test_the_python_must_be_one_of_the_project(repository, version, state):
     assert checks.python(repository, version).state.value == state
 
 
+CONFLICT = '<<<<<<< ours\nversion = "1"\n=======\nversion = "2"\n>>>>>>> theirs\n'
+
+
+def test_marks_of_a_conflict_stop_nothing_and_are_found(repository):
+    project, lock = repository / "pyproject.toml", repository / "uv.lock"
+    for file in (project, lock):
+        file.write_text(file.read_text() + CONFLICT)
+    (repository / "pipelines/one.py.rej").write_text("@@ -1 +1 @@\n")
+    found = left(repository)
+    assert [line for line in found if line.startswith("conflict")] == [
+        f"conflict: {name} holds marks of a conflict; merge what lies between '<<<<<<<' and '>>>>>>>'"
+        for name in ("pyproject.toml", "uv.lock")
+    ] + ["conflict: pipelines/one.py.rej: merge what it holds, then delete it"]
+    assert any(line.startswith("pyproject.toml: cannot be read, so uv cannot either") for line in found)
+
+
+def test_a_missing_project_file_is_found(repository):
+    (repository / "pyproject.toml").unlink()
+    assert "pyproject.toml: is missing; take it back from git" in left(repository)
+
+
+def test_the_command_runs_while_the_project_file_is_broken(repository):
+    (repository / "pyproject.toml").write_text(CONFLICT)
+    command = [sys.executable, "-m", "pipelines.entrypoints.cli", "doctor"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr, "pyproject.toml cannot" in done.stdout) == (3, False, False)
+    assert "holds marks of a conflict" in " ".join(done.stdout.split())
+
+
 def test_a_missing_lock_is_found(repository):
     (repository / "uv.lock").unlink()
     assert left(repository) == ["uv.lock: is missing; run 'uv lock', then commit it"]
@@ -143,7 +172,7 @@ def test_other_line_ends_are_no_change(repository):
 
 
 def test_a_broken_record_of_the_template_is_found(repository):
-    (repository / "template.json").write_text("<<<<<<< ours")
+    (repository / "template.json").write_text("{")
     assert left(repository)[0].startswith("engine: template.json cannot be read")
 
 
