@@ -65,7 +65,7 @@ def test_every_line_of_the_page_is_walked_or_has_a_reason_not_to_be():
 def test_the_first_day_is_walked_line_by_line_to_its_end(engine, home):
     engine = person(engine, home)
     told = engine.typed(*(line for heading in WALKED[:-1] for line in section(heading)))
-    assert "94 created" in told
+    assert "102 created" in told
     assert not engine.run("git", "status", "--porcelain", "--", HERE, within=".")
     assert json.loads(engine.pulumi("whoami", "--json"))["url"].startswith("s3://")
     assert "awskms://" in (engine.checkout / "infra/Pulumi.dev.yaml").read_text()
