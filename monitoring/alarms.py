@@ -62,6 +62,11 @@ def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
     return [*broken, *found]
 
 
+def is_broken(alarm: Alarm) -> bool:
+    """Say whether an alarm is about data from which no model should learn."""
+    return alarm.name.partition(".")[0] in {"data", "silence"}
+
+
 def _unreadable(measured: Measurements) -> list[Alarm]:
     if not measured.unreadable:
         return []

@@ -261,10 +261,19 @@ class Monitoring(StrictModel):
 
 
 class ContinuousTraining(StrictModel):
-    """How long after one automatic training the next may start, and how many may start within 30 days."""
+    """What asks for a training besides alarms and people, and how often one may start.
+
+    Attributes:
+        cooldown: how long after one automatic training the next may start.
+        monthly: how many automatic trainings may start within 30 days; None for as many as the cooldown lets.
+        every: how old the data of the latest model may be; None asks for no training by the calendar.
+        new_labels: how many labels that the latest model has not seen ask for a training; None for however many.
+    """
 
     cooldown: Duration
     monthly: int | None = Field(default=None, ge=1)
+    every: Duration | None = None
+    new_labels: int | None = Field(default=None, ge=1)
 
 
 class Canary(StrictModel):

@@ -1,6 +1,7 @@
 """The monitor pipeline: joins the champion's predictions with labels, measures them, and checks the bounds.
 
-join_labels → measure → alarm. An alarm that a new model could help with becomes an event for continuous training.
+join_labels → measure → alarm. An alarm that a new model could help with becomes an event for continuous training; the
+calendar and new labels do as well.
 """
 
 from datetime import datetime
@@ -33,16 +34,17 @@ class Labelled(NamedTuple):
     predictions: pa.Table
 
 
-class MonitorReport(StrictModel):
-    """The measurements of one run of the monitor, and the alarms that it raised."""
-
-    measured: Measurements
-    alarms: tuple[Alarm, ...]
-
-
 class Trigger(StrictModel):
     """Why a new model may be needed."""
 
     kind: str
     reason: str
     at: datetime
+
+
+class MonitorReport(StrictModel):
+    """The measurements of one run of the monitor, the alarms that it raised, and what it asked for a new model by."""
+
+    measured: Measurements
+    alarms: tuple[Alarm, ...]
+    triggers: tuple[Trigger, ...] = ()

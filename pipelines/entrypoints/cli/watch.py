@@ -11,7 +11,7 @@ from rich.markup import escape
 from pipelines.entrypoints.cli.app import AsOf, Json, app, command, moment
 from pipelines.entrypoints.cli.exit_codes import ExitCode
 from pipelines.entrypoints.cli.runs import RunId
-from pipelines.entrypoints.cli.terminal import NO, console, print_json, print_pairs
+from pipelines.entrypoints.cli.terminal import NO, NOTE, console, print_json, print_pairs
 
 if TYPE_CHECKING:
     from monitoring.alarms import Measurements
@@ -64,6 +64,11 @@ def monitor(
         asks = {True: "asks for a new model", False: "a new model would not help"}
         print_pairs(
             [(f"{NO} {one.name}", f"{escape(one.reason)} [dim]({asks[one.retrain]})[/]") for one in report.alarms]
+            + [
+                (f"{NOTE} {one.kind}", f"{escape(one.reason)} [dim]({asks[True]})[/]")
+                for one in report.triggers
+                if one.kind != "alarm"
+            ]
         )
     if report.alarms and not exit_zero:
         raise typer.Exit(ExitCode.NO)

@@ -1,7 +1,9 @@
 """The monitor pipeline on predictions that were really served, with labels as they come."""
 
+import dataclasses
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,8 @@ from monitoring.measures import measures
 from pipelines.contracts import keys
 from pipelines.feature.labels import labelled_predictions
 from pipelines.monitor import MonitorParams, MonitorReport
+from pipelines.monitor.alarm import alarm
+from pipelines.monitor.due import due
 from pipelines.monitor.measure import join_labels, measure
 from pipelines.serving.service import PredictionService
 from pipelines.storage.prediction_log import LogWriter
@@ -125,6 +129,52 @@ def test_an_odd_file_in_the_log_is_named_and_the_rest_is_measured(served):
     assert odd in alarm.reason
     assert report.measured.model_copy(update={"unreadable": {}}) == calm
     assert shown(served)["unreadable_log_files"] == {None: 1}
+
+
+def with_limits(platform, **limits):
+    """The platform's problem with other limits of continuous training."""
+    config = platform.problem.config
+    changed = config.continuous_training.model_copy(update=limits)
+    return dataclasses.replace(platform.problem, config=config.model_copy(update={"continuous_training": changed}))
+
+
+@pytest.mark.parametrize(
+    ("limits", "days", "asked"),
+    [
+        ({}, 300, []),
+        ({"every": timedelta(days=30)}, 29, []),
+        ({"every": timedelta(days=30)}, 30, ["schedule"]),
+        ({"new_labels": 195}, 2, ["new data"]),
+        ({"new_labels": 5000}, 2, []),
+        ({"new_labels": 1}, 0, []),
+        ({"every": timedelta(days=1), "new_labels": 1}, 2, ["schedule", "new data"]),
+    ],
+)
+def test_the_calendar_and_new_labels_ask_where_they_are_stated(served, limits, days, asked):
+    problem = with_limits(served, **limits)
+    found = list(due(problem, served.tables, served.models, NOW + days * DAY))
+    assert [one.kind for one in found] == asked
+    assert all("v1" in one.reason for one in found)
+
+
+def test_before_there_is_a_model_the_calendar_asks_for_none(new_platform):
+    platform = new_platform()
+    problem = with_limits(platform, every=DAY, new_labels=1)
+    assert list(due(problem, platform.tables, platform.models, NOW)) == []
+
+
+def test_broken_data_silences_the_calendar(served):
+    events = []
+    queue = SimpleNamespace(send=events.append)
+    sink = SimpleNamespace(send=lambda *_: None)
+    problem, moment = with_limits(served, every=DAY), MonitorParams(as_of=NOW + 2 * DAY)
+    rest = (problem, served.objects, queue, sink, served.releases, served.models, served.tables)
+    calm = Measurements(as_of=moment.as_of, model="m", version=1)
+    assert [one.kind for one in alarm(moment, *rest, calm).triggers] == ["schedule"]
+    assert len(events) == 1
+    broken = calm.model_copy(update={"unreadable": {"a.parquet": "it is empty"}})
+    assert alarm(moment, *rest, broken).triggers == ()
+    assert len(events) == 1
 
 
 def test_a_start_without_champion_or_traffic_is_quiet(new_platform, released):
