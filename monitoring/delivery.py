@@ -31,7 +31,8 @@ class Delivery(StrictModel):
         start, end: of the span; a deployment belongs to it by its start.
         deployments: how many there were, ``failed`` how many of them were rolled back.
         per_week: deployment frequency.
-        lead_time: median from the commit that a model was trained at until it took all traffic.
+        lead_time: median from the commit that a model was trained at until it took all traffic. A replay of the past
+            promotes before the commit was made, which says nothing and is left out.
         change_failure_rate: the share of the deployments that were rolled back.
         time_to_restore: median from a failed deployment's first traffic to its rollback: the failure is younger.
         stability: the share of the promoted models that were not rolled back later.
@@ -96,6 +97,7 @@ def delivery(
     failed = [one for one in made if one.rolled_back]
     promoted = [one for one in made if one.promoted]
     leads = [one.promoted - committed[one.model] for one in promoted if one.promoted and one.model in committed]
+    leads = [lead for lead in leads if lead >= timedelta()]
     return Delivery(
         start=start,
         end=end,

@@ -68,6 +68,13 @@ def test_the_metrics_are_those_of_the_log(entries, models):
     assert found.tenure == timedelta(days=14), "v1 for 9 days, v2 for 19"
 
 
+def test_a_promotion_before_its_commit_says_nothing_of_lead_time(entries, models):
+    commits = {models.versions()[version]: BEGIN + day * DAY for version, day in ((1, 5000), (2, 4))}
+    assert delivery(entries, commits, BEGIN, BEGIN + 28 * DAY).lead_time == timedelta(days=5)
+    del commits[models.versions()[2]]
+    assert told(delivery(entries, commits, BEGIN, BEGIN + 28 * DAY))["lead time, from commit to champion"] == "unknown"
+
+
 def test_a_champion_that_is_taken_out_later_was_a_failed_deployment(entries, log, models):
     roll_back(target(log, models), Actor("canary analysis", BEGIN + 21 * DAY), "v4 is bad")
     roll_back(target(log, models), Actor("me", BEGIN + 22 * DAY), "v2 was bad all along", champion_out=True)
