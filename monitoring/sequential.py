@@ -14,6 +14,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 
 _RATES = 12  # alternatives that a rate is weighed against
+_WEIGHT = 100  # units that the prior around a share of traffic is worth
 _EFFECT = 0.1  # the difference of means, in standard deviations of a row, to which the test is the most sensitive
 
 
@@ -26,6 +27,19 @@ def rate_evidence(count: int, rows: int, limit: float) -> float:
     rates = np.geomspace(limit**0.9, limit**0.005, _RATES)  # from little above the limit to nearly always
     logs = count * np.log(rates / limit) + (rows - count) * np.log((1 - rates) / (1 - limit))
     return float(np.logaddexp.reduce(logs) - np.log(_RATES))
+
+
+def ratio_evidence(count: int, total: int, share: float) -> float:
+    """Return the evidence that ``count`` of ``total`` was not drawn with a probability of ``share``.
+
+    The Bayes factor of a Beta prior around the share (Lindon and Malek 2022, Anytime-valid inference for multinomial
+    count data, which is how they test a split of traffic).
+    """
+    from scipy.special import betaln
+
+    a, b = _WEIGHT * share, _WEIGHT * (1 - share)
+    unlike = betaln(a + count, b + total - count) - betaln(a, b)
+    return float(unlike - count * np.log(share) - (total - count) * np.log1p(-share))
 
 
 class Mean(NamedTuple):
@@ -48,6 +62,13 @@ def mean(values: Floats, units: Sequence[object] | npt.NDArray[np.integer] | Non
         residuals = np.bincount(unit, weights=residuals).astype(np.float64)
     groups = max(2, len(residuals))
     return Mean(centre, float((residuals**2).sum()) / len(values) ** 2 * groups / (groups - 1), float(values.std()))
+
+
+def unit_means(values: Floats, units: npt.NDArray[np.integer]) -> Floats:
+    """Return the mean of the values of each unit, of shape [units]: those are independent, their rows are not."""
+    _, unit = np.unique(units, return_inverse=True)
+    means: Floats = np.bincount(unit, weights=values) / np.bincount(unit)
+    return means
 
 
 def larger_evidence(now: Mean, usual: Mean) -> float:

@@ -14,13 +14,23 @@ from typing import NamedTuple
 import numpy as np
 
 from monitoring.metrics import row_losses
-from monitoring.sequential import Mean, difference_interval, distance_bound, larger_evidence, mean, rate_evidence
+from monitoring.sequential import (
+    Mean,
+    difference_interval,
+    distance_bound,
+    larger_evidence,
+    mean,
+    rate_evidence,
+    ratio_evidence,
+    unit_means,
+)
 from pipelines.config import (
     AbTest,
     BlueGreen,
     CanaryStrategy,
     ProblemConfig,
     ReleaseState,
+    Routing,
     Shadow,
     StrictModel,
     format_duration,
@@ -97,8 +107,8 @@ def _judge(config: ProblemConfig, state: ReleaseState, traffic: Traffic | None, 
         if reason := test(pair):
             return Verdict(outcome=AnalysisOutcome.FAIL, reason=reason)
     if isinstance(state.strategy, AbTest):
-        return _ab_test(pair, elapsed, state.strategy)
-    if reason := _reason_to_wait(pair, elapsed, _step_length(state)):
+        return _ab_test(pair, elapsed, state.strategy, _other_split(pair, state.routing))
+    if reason := _other_split(pair, state.routing) or _reason_to_wait(pair, elapsed, _step_length(state)):
         return Verdict(outcome=AnalysisOutcome.INSUFFICIENT, reason=reason)
     return Verdict(outcome=AnalysisOutcome.PASS, reason=_pass_reason(pair))
 
@@ -148,13 +158,14 @@ def _distribution(pair: _Comparison) -> str:
     champion, challenger = pair.answered
     if not champion.rows or not challenger.rows:
         return ""
-    far = distance_bound(challenger.prediction, champion.prediction, pair.alpha)
+    by_unit = [unit_means(side.prediction, side.unit) for side in (challenger, champion)]
+    far = distance_bound(by_unit[0], by_unit[1], pair.alpha)
     if far <= pair.config.canary_analysis.max_shift:
         return ""
     usual, now = (float(side.prediction.mean()) for side in (champion, challenger))
     return (
         f"its predictions are distributed differently: mean {now:.3f}, the champion's {usual:.3f}; "
-        f"Kolmogorov-Smirnov distance at least {far:.2f}"
+        f"Kolmogorov-Smirnov distance between units at least {far:.2f}"
     )
 
 
@@ -208,12 +219,29 @@ def _reason_to_wait(pair: _Comparison, elapsed: timedelta, length: timedelta) ->
     return ""
 
 
+def _other_split(pair: _Comparison, routing: Routing) -> str:
+    """Return why the traffic is not split as the routing says, which no comparison survives; empty when it may be."""
+    share = routing.share
+    if routing.mirror or not 0 < share < 1:
+        return ""
+    champion, challenger = (len(np.unique(side.unit)) for side in (pair.champion_side, pair.challenger_side))
+    if ratio_evidence(challenger, champion + challenger, share) < pair.certain:
+        return ""
+    found = challenger / (champion + challenger)
+    told = f"{found:.0%} of {champion + challenger:,} units were routed to the challenger, where {share:.0%} is set"
+    return f"{told}: the variants answer different requests; find out what comes in between"
+
+
 def _pass_reason(pair: _Comparison) -> str:
     return f"{pair.answered[1].rows:,} predictions, not shown to be slower or worse than the champion's"
 
 
-def _ab_test(pair: _Comparison, elapsed: timedelta, strategy: AbTest) -> Verdict:
-    """Say whether an A/B test shows the challenger to cost less, or is over."""
+def _ab_test(pair: _Comparison, elapsed: timedelta, strategy: AbTest, other_split: str) -> Verdict:
+    """Say whether an A/B test shows the challenger to cost less, or is over; with another split it shows nothing."""
+    if other_split:
+        late = elapsed >= strategy.horizon
+        outcome = AnalysisOutcome.UNDECIDED if late else AnalysisOutcome.INSUFFICIENT
+        return Verdict(outcome=outcome, reason=f"{other_split}{'; the champion stays' if late else ''}")
     usual, now = losses(pair.config, "expected_cost", pair.champion_side, pair.challenger_side)
     if usual is not None and now is not None:
         low, high = difference_interval(now, usual, 2 * pair.alpha)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitoring.sequential import larger_evidence, mean
+from monitoring.sequential import larger_evidence, mean, ratio_evidence
 from pipelines.config import AbTest, BlueGreen, Problem, Shadow
 from pipelines.deployment.canary_analysis import AnalysisOutcome, analyse
 from pipelines.deployment.traffic import Side, Traffic
@@ -120,7 +120,7 @@ def test_the_rows_of_one_unit_count_as_one():
     """One customer's many bad predictions are one piece of evidence, not many."""
     bad = traffic(predict=lambda truth: np.clip(truth / 4, 0.01, 1))
     assert verdict(bad).outcome is AnalysisOutcome.FAIL
-    few = bad._replace(challenger_side=bad.challenger_side._replace(unit=np.arange(400) % 2))
+    few = Traffic(*(one._replace(unit=np.arange(400) % 2) for one in bad))
     assert verdict(few).outcome is AnalysisOutcome.PASS
 
 
@@ -174,3 +174,56 @@ def test_losses_that_differ_by_rounding_alone_are_no_evidence():
     same = [mean(np.full(rows, np.log(2)), np.arange(rows)) for rows in range(2, 200)]
     assert len({one.value for one in same}) > 1, "sums of the same number round"
     assert max(larger_evidence(now, usual) for now in same for usual in same[::10]) <= 0
+
+
+def clustered(random, units, each, offset=0.0):
+    """A variant whose predictions differ by unit, and hardly between the rows of one."""
+    of_unit = random.beta(2, 5, units)
+    unit = np.repeat(np.arange(units), each)
+    prediction = np.clip(of_unit[unit] + random.normal(0, 0.01, len(unit)) + offset, 0.001, 0.999)
+    nothing = np.full(len(unit), np.nan)
+    return Side(prediction, np.full(len(unit), 1.0), np.zeros(len(unit), dtype=bool), nothing, unit)
+
+
+@pytest.mark.parametrize(
+    ("units", "offset", "least", "most"), [(60, 0.0, 0, 2), (300, 0.0, 0, 2), (60, 0.5, 0, 2), (600, 0.5, 195, 200)]
+)
+def test_predictions_that_differ_by_unit_fail_no_challenger_like_the_champion(units, offset, least, most):
+    """Of 200 releases, each looked at ten times as it grows. Sixty units are too few to tell even a large shift."""
+    failures = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        each = 2400 // units
+        whole = Traffic(clustered(random, units, each), clustered(random, units, each, offset))
+        order = [random.permutation(side.rows) for side in whole]
+        looks = (
+            Traffic(
+                *(Side(*(part[rows[: 240 * look]] for part in side)) for side, rows in zip(whole, order, strict=True))
+            )
+            for look in range(1, 11)
+        )
+        failures += any(verdict(look, config=SLOW_LABELS).outcome is AnalysisOutcome.FAIL for look in looks)
+    assert least <= failures <= most
+
+
+@pytest.mark.parametrize("strategy", [CANARY, AbTest(share=0.5, horizon=DAY)])
+@pytest.mark.parametrize(
+    ("champions", "challengers", "sound"), [(700, 300, False), (520, 480, True), (300, 700, False)]
+)
+def test_a_split_that_is_not_the_one_that_is_set_passes_no_challenger(strategy, champions, challengers, sound):
+    judged = verdict(traffic(rows=challengers, champion_rows=champions), strategy=strategy, elapsed=DAY / 2)
+    told = f"{challengers / 10:.0f}% of 1,000 units were routed to the challenger, where 50% is set"
+    assert (told in judged.reason) != sound
+    assert judged.outcome is AnalysisOutcome.INSUFFICIENT, "half of the time is over"
+    late = verdict(traffic(rows=challengers, champion_rows=champions), strategy=strategy, elapsed=30 * DAY)
+    ended = {True: AnalysisOutcome.PASS, False: AnalysisOutcome.EXPIRED} if strategy == CANARY else {}
+    assert late.outcome is ended.get(sound, AnalysisOutcome.UNDECIDED)
+
+
+def test_the_split_is_judged_at_every_look_with_few_false_alarms():
+    false = 0
+    for seed in range(200):
+        routed = np.random.default_rng(seed).random(5000) < 0.2
+        found = [ratio_evidence(int(routed[:count].sum()), count, 0.2) for count in range(50, 5001, 50)]
+        false += max(found) >= np.log(1 / 0.01)
+    assert false <= 4
