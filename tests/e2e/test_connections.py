@@ -80,7 +80,7 @@ def test_telemetry_is_off_before_a_library_is_imported(entry):
     run = subprocess.run(
         [sys.executable, "-c", found], env=environ, cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert run.stdout == "['1', 'true']\n"
+    assert run.stdout == "['1', 'true', '1']\n"
 
 
 def test_the_app_connects_to_nobody(used):

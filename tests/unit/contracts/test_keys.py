@@ -12,8 +12,7 @@ PREFIXES = tuple(value for name, value in vars(keys).items() if name.isupper() a
 ROOMS = ("pipelines", "infra", "monitoring")
 CHECKOUT = {
     "infra/tools/stack.py",  # releases/ is a folder of the checkout here, not of the store
-    "pipelines/github/follow.py",
-    "pipelines/github/propose.py",
+    "pipelines/github/client.py",
 }
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.adapters.aws.clients import client
 from pipelines.adapters.aws.online import DynamoOnline
 from pipelines.adapters.local.online import SqliteOnline
-from pipelines.config import NUMERIC, Column, FeatureView, Problem, RequestFeatures, UserError
+from pipelines.config import NUMERIC, Column, FeatureView, Problem, RequestFeatures, ServingConfig, UserError
 from pipelines.feature import point_in_time
 from pipelines.feature.engineer import compute
 from pipelines.feature.entity import entity_key, with_text
@@ -89,7 +89,7 @@ def test_the_online_store_finds_what_the_join_finds(online, case):
     schema["asked"] = Column(type="timestamp")
     requests = pa.table(columns(kinds, asked) | {"asked": [ASKED] * len(asked)})
     offline = point_in_time.join(with_text(requests, names), "asked", [(view, rows)])["value"].to_pylist()
-    config = SimpleNamespace(event_time="asked", request_columns=schema, serving=SimpleNamespace(defaults={}))
+    config = SimpleNamespace(event_time="asked", request_columns=schema, serving=ServingConfig())
     nothing = RequestFeatures(features={}, compute=lambda _: {}, pinned="0")
     problem = SimpleNamespace(config=config, views=(view,), request_features=nothing, features={"value": NUMERIC})
     found = OnlineFeatures(problem, online)(from_table(requests, schema))
