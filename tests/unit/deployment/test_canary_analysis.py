@@ -188,7 +188,7 @@ def clustered(random, units, each, offset=0.0):
 @pytest.mark.parametrize(
     ("units", "offset", "least", "most"), [(60, 0.0, 0, 2), (300, 0.0, 0, 2), (60, 0.5, 0, 2), (600, 0.5, 195, 200)]
 )
-def test_predictions_that_differ_by_unit_fail_no_challenger_like_the_champion(units, offset, least, most):
+def test_predictions_that_differ_by_unit_are_compared_by_unit(units, offset, least, most):
     """Of 200 releases, each looked at ten times as it grows. Sixty units are too few to tell even a large shift."""
     failures = 0
     for seed in range(200):
