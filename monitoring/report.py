@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from monitoring import plots
+from monitoring import page, plots
 from monitoring.metrics import calibration_curve, mean_loss, row_losses
 from monitoring.plots import BLUE, GREY, INK, RED, Line, Mark, Tenure
 from pipelines.config import METRICS, ProblemConfig, StrictModel, Task
@@ -76,10 +75,8 @@ class Content:
 
 def render(content: Content) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("monitoring"), undefined=StrictUndefined, autoescape=select_autoescape()
-    )
-    return environment.get_template("report.html.j2").render(
+    return page.filled(
+        "report",
         content=content,
         quality_over_time=_quality_over_time(content),
         outcome_over_time=_outcome_over_time(content),

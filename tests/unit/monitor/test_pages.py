@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import evidently_page
+from monitoring import evidently_page, monitor_page
+from monitoring.alarms import Alarm, Measurements
 from pipelines.config import CATEGORICAL, NUMERIC, Task, UserError
 from pipelines.monitor import MonitorParams
 from pipelines.reporting.monitor_pages import write_pages
@@ -65,6 +66,17 @@ def test_the_pages_of_a_run_say_what_the_monitor_measured(served, tmp_path):  # 
     for other in others:
         assert f'href="{other.name}"' in text
     assert "https://" not in text
+
+
+def test_what_a_page_says_is_text_and_no_markup(served):  # noqa: F811
+    config, reason = served.problem.config, "values <script>alert(1)</script> & 'more'"
+    measured = Measurements(as_of=NOW, model="m", version=1, drift={"<b>bold</b>": 0.1})
+    text = monitor_page.render(
+        config, "dev", measured, [Alarm(name="data.unseen", reason=reason, value=1, retrain=False)], []
+    )
+    assert "<script>" not in text
+    assert "<b>bold" not in text
+    assert "values &lt;script&gt;" in text
 
 
 def test_before_the_first_release_there_is_one_page_that_says_so(new_platform, tmp_path):
