@@ -55,11 +55,11 @@ def alarms(config: ProblemConfig, measured: Measurements) -> list[Alarm]:
 
     While data is broken no other alarm asks for a new model, which would learn from it.
     """
-    broken = [*_unreadable(measured), *_broken_data(config, measured), *_silence(measured)]
-    found = [*_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
-    if broken:
-        found = [one.model_copy(update={"retrain": False}) for one in found]
-    return [*broken, *found]
+    data = [*_unreadable(measured), *_broken_data(config, measured), *_silence(measured)]
+    found = [*data, *_performance(config, measured), *_drift(config, measured), *_coverage(config, measured)]
+    if any(map(is_broken, found)):
+        return [one.model_copy(update={"retrain": False}) for one in found]
+    return found
 
 
 def is_broken(alarm: Alarm) -> bool:

